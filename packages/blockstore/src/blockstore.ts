@@ -1,0 +1,79 @@
+import type { AbortOptions, Block } from '@holdfast/core'
+import type { CID } from 'multiformats/cid'
+
+/** Reads blocks: all that a DAG reader or the gateway needs. */
+export interface BlockReader {
+  /**
+   * Returns the block, or `undefined` when this store does not hold it.
+   *
+   * Absence is an answer, not a failure: the caller decides where to ask next.
+   * CIDs that share a multihash name the same bytes, so either finds the block;
+   * the block that comes back carries the CID that was asked for. Identity CIDs
+   * carry their bytes and are always found.
+   *
+   * @throws `CORRUPT` when the stored bytes no longer match `cid`; `UNAVAILABLE` when
+   * the medium failed; `UNSUPPORTED` for a hash function that this node cannot check.
+   */
+  get(cid: CID, options?: AbortOptions): Promise<Block | undefined>
+
+  /** Reports whether `get` would find the block, without reading its bytes. */
+  has(cid: CID, options?: AbortOptions): Promise<boolean>
+}
+
+/** Writes blocks: all that an importer needs. */
+export interface BlockWriter {
+  /**
+   * Stores the block. Putting a stored block again changes nothing, except that it
+   * replaces bytes that rotted.
+   *
+   * Once this resolves, a persistent engine keeps the block through a crash of
+   * the machine, not only of the process. Identity blocks are not stored: their CID is enough.
+   *
+   * @throws `LIMIT` when the store is full; `UNAVAILABLE` when the medium failed.
+   */
+  put(block: Block, options?: AbortOptions): Promise<void>
+
+  /**
+   * Stores all of `blocks`, in any order, and resolves when every one is as durable as
+   * `put` makes it. The cost of durability is shared, so this is the fast way.
+   *
+   * When it rejects, some of the blocks may be stored.
+   */
+  putMany(blocks: readonly Block[], options?: AbortOptions): Promise<void>
+}
+
+/** Options of `delete`. */
+export interface DeleteOptions extends AbortOptions {
+  /**
+   * Asked just before the block goes, while no put of the same block can run: the block
+   * stays when it answers `false`. A put that begins later stores the block anew.
+   */
+  when?: (() => boolean) | undefined
+}
+
+/** What a store holds, counted by walking it. */
+export interface BlockstoreUsage {
+  readonly blockCount: number
+  /** Bytes of all blocks, without the overhead of the engine. */
+  readonly byteLength: number
+}
+
+/** Everything a storage engine must do. Engines implement it; consumers ask for a slice. */
+export interface Blockstore extends BlockReader, BlockWriter, AsyncDisposable {
+  /**
+   * Removes the block and reports whether it did. Removing an absent block is not an error.
+   *
+   * @throws `UNAVAILABLE` when the medium failed.
+   */
+  delete(cid: CID, options?: DeleteOptions): Promise<boolean>
+
+  /**
+   * Yields every stored block's CID once, as CIDv1 with the raw codec, in no order.
+   *
+   * Blocks put or deleted during the walk may or may not appear.
+   */
+  list(options?: AbortOptions): AsyncIterable<CID>
+
+  /** Counts blocks and bytes. May walk the whole store. */
+  usage(options?: AbortOptions): Promise<BlockstoreUsage>
+}

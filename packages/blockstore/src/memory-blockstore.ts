@@ -1,0 +1,50 @@
+import { Block, CODECS, identityBlock, IDENTITY, multihashKey, requireVerifiable, type AbortOptions } from '@holdfast/core'
+import { CID } from 'multiformats/cid'
+import type { Blockstore, BlockstoreUsage, DeleteOptions } from './blockstore.ts'
+
+/** Keeps blocks in memory only, without a limit: for tests and tools, never for a daemon. */
+export class MemoryBlockstore implements Blockstore {
+  readonly #blocks = new Map<string, Block>()
+
+  async get (cid: CID, { signal }: AbortOptions = {}): Promise<Block | undefined> {
+    signal?.throwIfAborted()
+    requireVerifiable(cid)
+    return await identityBlock(cid) ?? this.#blocks.get(multihashKey(cid))?.as(cid)
+  }
+
+  async has (cid: CID, { signal }: AbortOptions = {}): Promise<boolean> {
+    signal?.throwIfAborted()
+    return cid.multihash.code === IDENTITY || this.#blocks.has(multihashKey(cid))
+  }
+
+  async put (block: Block, options?: AbortOptions): Promise<void> {
+    await this.putMany([block], options)
+  }
+
+  async putMany (blocks: readonly Block[], { signal }: AbortOptions = {}): Promise<void> {
+    signal?.throwIfAborted()
+    for (const block of blocks) {
+      if (block.cid.multihash.code !== IDENTITY) this.#blocks.set(multihashKey(block.cid), block)
+    }
+  }
+
+  async delete (cid: CID, { signal, when }: DeleteOptions = {}): Promise<boolean> {
+    signal?.throwIfAborted()
+    if (when?.() === false) return false
+    return this.#blocks.delete(multihashKey(cid))
+  }
+
+  async * list ({ signal }: AbortOptions = {}): AsyncIterable<CID> {
+    for (const { cid } of this.#blocks.values()) {
+      signal?.throwIfAborted()
+      yield CID.createV1(CODECS.raw, cid.multihash)
+    }
+  }
+
+  async usage (): Promise<BlockstoreUsage> {
+    const blocks = [...this.#blocks.values()]
+    return { blockCount: blocks.length, byteLength: blocks.reduce((sum, { bytes }) => sum + bytes.byteLength, 0) }
+  }
+
+  async [Symbol.asyncDispose] (): Promise<void> {}
+}

@@ -1,0 +1,57 @@
+// Plain JavaScript without dependencies: it runs on whatever Node started npm, and
+// its only work is to install the workspace once and go on with Node 24.
+import { spawnSync } from 'node:child_process'
+import { createHash } from 'node:crypto'
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { fileURLToPath, pathToFileURL } from 'node:url'
+
+const root = dirname(dirname(fileURLToPath(import.meta.url)))
+const [task, ...args] = process.argv.slice(2)
+
+/** What `start` needs is a small part of what the tests need, so it installs only that. */
+const scope = task === 'start' ? 'run' : 'all'
+
+installOnce(scope)
+const { findNode } = await import(pathToFileURL(join(root, 'apps/node/bin/find-node.js')).href)
+const node = findNode(root)
+const { status, signal, error } = spawnSync(node, [join(root, 'scripts', `${task}.ts`), ...args], {
+  stdio: 'inherit',
+  cwd: task === 'start' ? process.cwd() : root,
+  env: { ...process.env, PATH: `${dirname(node)}${process.platform === 'win32' ? ';' : ':'}${process.env.PATH}` }
+})
+if (error !== undefined) fail(`Could not run ${node}: ${error.message}`)
+process.exit(signal === null ? status : 1)
+
+function installOnce (wanted) {
+  const stamp = join(root, 'node_modules', '.holdfast-installed')
+  const lock = createHash('sha256').update(readFileSync(join(root, 'pnpm-lock.yaml'))).digest('hex')
+  const done = existsSync(stamp) ? readFileSync(stamp, 'utf8').split(' ') : []
+  if (done[0] === lock && (done[1] === 'all' || done[1] === wanted)) return
+
+  process.stderr.write(`Installing the workspace (${wanted === 'run' ? 'what a node needs' : 'everything'}) …\n`)
+  const scopeFlags = wanted === 'run' ? ['--prod', '--filter', 'holdfast-workspace', '--filter', '@holdfast/node...'] : []
+  const install = spawnSync(...pnpm(['install', '--frozen-lockfile', ...scopeFlags]), {
+    cwd: root,
+    // Standard output belongs to the task; `npm start --json` must stay one line of JSON.
+    stdio: ['ignore', 2, 2],
+    // pnpm asks before it replaces node_modules of another scope, unless it is told that nobody is there.
+    env: { ...process.env, CI: 'true' },
+    shell: process.platform === 'win32'
+  })
+  if (install.status !== 0) fail('Installing failed: the lines above say why. A registry that npm can reach is needed once.')
+  mkdirSync(dirname(stamp), { recursive: true })
+  writeFileSync(stamp, `${lock} ${wanted}`)
+}
+
+/** The pinned pnpm: the one that runs us when there is one, else through npx. */
+function pnpm (args) {
+  const { packageManager } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
+  if (process.env.npm_config_user_agent?.startsWith('pnpm/')) return ['pnpm', args]
+  return ['npx', ['--yes', packageManager, ...args]]
+}
+
+function fail (message) {
+  process.stderr.write(`${message}\n`)
+  process.exit(1)
+}
