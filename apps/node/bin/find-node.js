@@ -21,8 +21,8 @@ const PACKAGES = {
 export function findNode (from) {
   if (Number(process.versions.node.split('.')[0]) >= MIN_NODE_MAJOR) return process.execPath
   const wanted = PACKAGES[`${process.platform}-${process.arch}`]
-  for (let folder = from; wanted !== undefined; folder = dirname(folder)) {
-    const path = join(folder, 'node_modules', wanted)
+  for (let folder = from; ; folder = dirname(folder)) {
+    const path = join(folder, 'node_modules', wanted ?? 'none')
     if (existsSync(path)) return path
     if (folder === dirname(folder)) break
   }

@@ -1,4 +1,4 @@
-import { Block, CODECS, identityBlock, IDENTITY, multihashKey, requireVerifiable, type AbortOptions } from '@holdfast/core'
+import { type AbortOptions, type Block, CODECS, IDENTITY, identityBlock, multihashKey, requireVerifiable } from '@holdfast/core'
 import { CID } from 'multiformats/cid'
 import type { Blockstore, BlockstoreUsage, DeleteOptions } from './blockstore.ts'
 

@@ -1,0 +1,1 @@
+export { decodeUnixFs, encodeUnixFs, type UnixFsData, type UnixFsTime, type UnixFsType } from './unixfs.ts'
