@@ -1,1 +1,1 @@
-export {}
+export { fixturePath } from './fixtures.ts'
