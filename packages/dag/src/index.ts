@@ -1,1 +1,7 @@
 export { decodeUnixFs, encodeUnixFs, type UnixFsData, type UnixFsTime, type UnixFsType } from './unixfs.ts'
+export { type ContentPath, MAX_PATH_BYTES, normalize, parseContentPath } from './content-path.ts'
+export { type DiskSourceOptions, openDiskSource, READ_BYTES } from './import/disk-source.ts'
+export { CONCURRENT_FILES, discardingWriter, importBytes, type ImportedEntry, type ImportOptions, type ImportProgress, importSources } from './import/import-tree.ts'
+export { MURMUR3_X64_64 } from './import/hamt-builder.ts'
+export { type DirectorySource, type FileSource, type ImportSource, type SymlinkSource } from './import/source.ts'
+export { DEFAULT_PROFILE, type ImportRecipe, MAX_CHUNK_BYTES, PROFILES, type RecipeOptions, recipeOf } from './profile.ts'

@@ -1,0 +1,37 @@
+import { Block, CODECS, type DagPbLink, encodeDagPb } from '@holdfast/core'
+import type { CID } from 'multiformats/cid'
+import type { ImportRecipe } from '../profile.ts'
+import { encodeUnixFs, type UnixFsData } from '../unixfs.ts'
+import type { BlockSink } from './block-sink.ts'
+
+/** A dag node that was built and handed to the sink, as its parent needs it. */
+export interface BuiltNode {
+  readonly cid: CID
+  /** Bytes of file content below; 0 for what is not a file. */
+  readonly byteLength: number
+  /** Tsize: bytes of this block and of all blocks below, repeats counted. */
+  readonly tsize: number
+}
+
+const NO_NAME = new Uint8Array()
+
+/** Builds a raw leaf: the chunk itself. */
+export async function buildRawLeaf (chunk: Uint8Array, { hash }: ImportRecipe, sink: BlockSink): Promise<BuiltNode> {
+  const block = await Block.of(chunk, { codec: CODECS.raw, hash })
+  await sink.add(block)
+  return { cid: block.cid, byteLength: chunk.byteLength, tsize: chunk.byteLength }
+}
+
+/** Builds a dag-pb node from its UnixFS message and links, in the order given. */
+export async function buildUnixFsNode (data: UnixFsData, links: readonly DagPbLink[], recipe: ImportRecipe, sink: BlockSink): Promise<BuiltNode> {
+  const bytes = encodeDagPb({ links, data: encodeUnixFs(data) })
+  const block = await Block.of(bytes, { codec: CODECS.dagPb, hash: recipe.hash, version: recipe.cidVersion })
+  await sink.add(block)
+  const tsize = links.reduce((sum, link) => sum + (link.tsize ?? 0), bytes.byteLength)
+  return { cid: block.cid, byteLength: data.byteLength ?? 0, tsize }
+}
+
+/** A link to a part of a file: its name is empty. */
+export function linkTo ({ cid, tsize }: BuiltNode, name: Uint8Array = NO_NAME): DagPbLink {
+  return { cid, name, tsize }
+}

@@ -1,0 +1,206 @@
+import { MemoryBlockstore } from '@holdfast/blockstore'
+import { type Block, HoldfastError, isErrorCode } from '@holdfast/core'
+import { MemoryBlockstore as OracleBlockstore } from 'blockstore-core/memory'
+import fc from 'fast-check'
+import { importer } from 'ipfs-unixfs-importer'
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { type ImportRecipe, recipeOf } from '../profile.ts'
+import { BATCH_BYTES, BATCHES_IN_FLIGHT } from './block-sink.ts'
+import { importBytes, type ImportedEntry, importSources } from './import-tree.ts'
+import type { ImportSource } from './source.ts'
+
+/** A tree as plain values: bytes are a file, a map is a directory. */
+interface Tree { readonly [name: string]: Uint8Array | Tree }
+
+const nameArbitrary = fc.string({ unit: 'grapheme', minLength: 1, maxLength: 12 })
+  .map((name) => name.replace(/[/\0\\]/g, '_'))
+  .filter((name) => name !== '.' && name !== '..' && Buffer.byteLength(name) <= 255 && Buffer.from(name).toString() === name && !name.startsWith('__proto__'))
+
+const { tree: treeArbitrary } = fc.letrec<{ tree: Tree, entry: Uint8Array | Tree }>((tie) => ({
+  entry: fc.oneof({ maxDepth: 3 }, fc.uint8Array({ maxLength: 3000 }), tie('tree')),
+  tree: fc.dictionary(nameArbitrary, tie('entry'), { maxKeys: 6, noNullPrototype: true })
+}))
+
+for (const profile of ['unixfs-v0-2015', 'unixfs-v1-2025'] as const) {
+  test(`random trees get the CIDs that ipfs-unixfs-importer gives with ${profile}`, async () => {
+    await fc.assert(fc.asyncProperty(treeArbitrary, fc.constantFrom(7, 256, 1024), async (tree, chunkBytes) => {
+      // The oracle leaves empty directories out, so every directory of the comparison holds a file.
+      const filled = fill(tree)
+      const recipe = { ...recipeOf({ profile }), chunkBytes }
+      const [root] = await importSources(new MemoryBlockstore(), [sourceOf('root', filled)], recipe)
+      assert.equal(root?.cid.toString(), await oracleCid(filled, profile, chunkBytes))
+    }), { numRuns: 150 })
+  })
+}
+
+test('chunks come out the same however the content is cut into pieces', async () => {
+  await fc.assert(fc.asyncProperty(fc.uint8Array({ maxLength: 5000 }), fc.array(fc.integer({ min: 1, max: 900 }), { minLength: 1 }), fc.integer({ min: 1, max: 700 }), async (bytes, cuts, chunkBytes) => {
+    const recipe = { ...recipeOf(), chunkBytes }
+    const whole = await importBytes(new MemoryBlockstore(), pieces(bytes, [bytes.byteLength + 1]), recipe)
+    const cut = await importBytes(new MemoryBlockstore(), pieces(bytes, cuts), recipe)
+    assert.equal(cut.cid.toString(), whole.cid.toString())
+    assert.equal(cut.byteLength, bytes.byteLength)
+  }))
+})
+
+test('an aborted import rejects with the reason before anything is written', async () => {
+  const store = new MemoryBlockstore()
+  const reason = new Error('changed my mind')
+  await assert.rejects(importSources(store, [sourceOf('root', { a: Buffer.from('a') })], recipeOf(), { signal: AbortSignal.abort(reason) }), (err) => err === reason)
+  assert.equal((await store.usage()).blockCount, 0)
+})
+
+test('an import that is aborted half-way stops reading', async () => {
+  const controller = new AbortController()
+  const reason = new Error('enough')
+  let read = 0
+  async function * endless (): AsyncIterable<Uint8Array> {
+    for (;;) {
+      if (++read === 50) controller.abort(reason)
+      yield new Uint8Array(1 << 20).fill(read)
+    }
+  }
+  await assert.rejects(importBytes(new MemoryBlockstore(), endless(), recipeOf(), { signal: controller.signal }), (err) => err === reason)
+  assert.ok(read <= 52, `${read} pieces read`)
+})
+
+test('the failure of one file ends the import with that failure, and nothing runs on', async () => {
+  const store = new MemoryBlockstore()
+  const failure = new HoldfastError('UNAVAILABLE', 'Cannot read b')
+  let open = 0
+  const file = (name: string, content: () => AsyncIterable<Uint8Array>): ImportSource => ({ kind: 'file', name: Buffer.from(name), open: content })
+  async function * slow (): AsyncIterable<Uint8Array> {
+    open++
+    try {
+      for (let index = 0; index < 100; index++) {
+        await new Promise((resolve) => setTimeout(resolve, 1))
+        yield new Uint8Array(10)
+      }
+    } finally {
+      open--
+    }
+  }
+  async function * broken (): AsyncIterable<Uint8Array> {
+    yield new Uint8Array(10)
+    throw failure
+  }
+  const tree: ImportSource = {
+    kind: 'directory',
+    name: Buffer.from('root'),
+    async * entries () {
+      for (let index = 0; index < 30; index++) yield file(`a${index}`, slow)
+      yield file('b', broken)
+      for (let index = 0; index < 30; index++) yield file(`c${index}`, slow)
+    }
+  }
+  await assert.rejects(importSources(store, [tree], recipeOf()), (err) => err === failure)
+  assert.equal(open, 0)
+})
+
+test('a failing store ends the import with its error', async () => {
+  const full = new HoldfastError('LIMIT', 'The disk is full')
+  const store = { async put () { throw full }, async putMany () { throw full } }
+  await assert.rejects(importBytes(store, pieces(new Uint8Array(1000), [100]), recipeOf()), (err) => err === full)
+})
+
+test('blocks wait in at most a few batches while the store is slow', async () => {
+  let inFlight = 0
+  let most = 0
+  const store = {
+    async put () {},
+    async putMany (blocks: readonly Block[]) {
+      inFlight += blocks.reduce((sum, { bytes }) => sum + bytes.byteLength, 0)
+      most = Math.max(most, inFlight)
+      await new Promise((resolve) => setTimeout(resolve, 5))
+      inFlight -= blocks.reduce((sum, { bytes }) => sum + bytes.byteLength, 0)
+    }
+  }
+  async function * content (): AsyncIterable<Uint8Array> {
+    for (let index = 0; index < 100; index++) yield new Uint8Array(1 << 20).fill(index)
+  }
+  await importBytes(store, content(), recipeOf())
+  assert.ok(most <= BATCH_BYTES * BATCHES_IN_FLIGHT, `${most} bytes in flight`)
+})
+
+test('entries are reported with their paths, children before their directory', async () => {
+  const entries: ImportedEntry[] = []
+  const tree = sourceOf('root', { a: Buffer.from('aa'), sub: { b: Buffer.from('b') } })
+  await importSources(new MemoryBlockstore(), [tree], recipeOf(), { wrap: true, onEntry: async (entry) => { entries.push(entry) } })
+  const paths = entries.map(({ path, kind, byteLength }) => `${kind} ${path} ${byteLength}`)
+  assert.deepEqual(paths.toSorted(), ['directory  3', 'directory root 3', 'directory root/sub 1', 'file root/a 2', 'file root/sub/b 1'])
+  assert.ok(paths.indexOf('file root/sub/b 1') < paths.indexOf('directory root/sub 1'))
+})
+
+const BAD_NAMES = ['', '.', '..', 'a/b', 'a\0b', 'x'.repeat(256)]
+
+test('names that no directory can hold are refused', async () => {
+  for (const name of BAD_NAMES) {
+    const tree = sourceOf('root', { [name]: Buffer.from('a') })
+    await assert.rejects(importSources(new MemoryBlockstore(), [tree], recipeOf()), (err) => isErrorCode(err, 'INVALID'), JSON.stringify(name))
+  }
+})
+
+test('two sources of one name cannot be wrapped into one directory', async () => {
+  const sources = [sourceOf('same', { a: Buffer.from('a') }), sourceOf('same', { b: Buffer.from('b') })]
+  await assert.rejects(importSources(new MemoryBlockstore(), sources, recipeOf(), { wrap: true }), (err) => isErrorCode(err, 'INVALID'))
+})
+
+test('recipes refuse what contradicts itself or is out of range', () => {
+  const refused = [{ profile: 'unixfs-v9' }, { chunker: 'size-0' }, { chunker: 'size-2096897' }, { chunker: 'size' }, { cidVersion: 2 }, { cidVersion: 0, hash: 'sha2-512' }, { maxFileLinks: 1 }, { maxFileLinks: 2.5 }]
+  for (const options of refused) assert.throws(() => recipeOf(options), (err) => isErrorCode(err, 'INVALID'), JSON.stringify(options))
+  for (const options of [{ chunker: 'rabin' }, { chunker: 'buzhash' }, { hash: 'md5' }]) {
+    assert.throws(() => recipeOf(options), (err) => isErrorCode(err, 'UNSUPPORTED'), JSON.stringify(options))
+  }
+  assert.deepEqual(recipeOf({ profile: 'unixfs-v0-2015', hash: 'blake3' }).cidVersion, 1)
+})
+
+test('a directory is one block exactly at the threshold and sharded one byte above it', async () => {
+  // Links estimation counts name and CID: 4,096 times (28 + 36) bytes are 262,144.
+  const recipe = { ...recipeOf({ profile: 'unixfs-v0-2015' }), rawLeaves: true }
+  const names = Array.from({ length: 4096 }, (_, index) => String(index).padStart(28, '0'))
+  const treeOf = (all: readonly string[]): Tree => Object.fromEntries(all.map((name) => [name, Buffer.alloc(0)]))
+  assert.equal(await blockCount(treeOf(names), recipe), 2)
+  assert.ok(await blockCount(treeOf([...names.slice(1), 'x'.repeat(29)]), recipe) > 200)
+})
+
+/** Number of distinct blocks of a directory of empty files: 2 is one leaf and one directory block. */
+async function blockCount (tree: Tree, recipe: ImportRecipe): Promise<number> {
+  const store = new MemoryBlockstore()
+  await importSources(store, [sourceOf('root', tree)], recipe)
+  return (await store.usage()).blockCount
+}
+
+function fill (tree: Tree): Tree {
+  const entries = Object.entries(tree).map(([name, value]) => [name, value instanceof Uint8Array ? value : fill(value)] as const)
+  return entries.length === 0 ? { filler: Buffer.from('filler') } : Object.fromEntries(entries)
+}
+
+function sourceOf (name: string, value: Uint8Array | Tree): ImportSource {
+  const bytes = Buffer.from(name)
+  if (value instanceof Uint8Array) return { kind: 'file', name: bytes, open: () => pieces(value, [1000]) }
+  return { kind: 'directory', name: bytes, async * entries () { for (const [child, below] of Object.entries(value)) yield sourceOf(child, below) } }
+}
+
+async function * pieces (bytes: Uint8Array, cuts: readonly number[]): AsyncIterable<Uint8Array> {
+  for (let at = 0, turn = 0; at < bytes.byteLength; turn++) {
+    const length = cuts[turn % cuts.length] ?? 1
+    yield bytes.subarray(at, at += length)
+  }
+}
+
+function * flatten (path: string, tree: Tree): Generator<{ path: string, content: Uint8Array }> {
+  for (const [name, value] of Object.entries(tree)) {
+    const below = `${path}/${name}`
+    if (value instanceof Uint8Array) yield { path: below, content: value }
+    else yield * flatten(below, value)
+  }
+}
+
+async function oracleCid (tree: Tree, profile: 'unixfs-v0-2015' | 'unixfs-v1-2025', chunkBytes: number): Promise<string> {
+  const { fixedSize } = await import('ipfs-unixfs-importer/chunker')
+  let last = ''
+  const options = { profile, chunker: fixedSize({ chunkSize: chunkBytes }) }
+  for await (const { cid } of importer(flatten('root', tree), new OracleBlockstore(), options)) last = cid.toString()
+  return last
+}

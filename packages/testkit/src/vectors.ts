@@ -1,0 +1,110 @@
+import { createCipheriv, createHash } from 'node:crypto'
+import { readFileSync } from 'node:fs'
+
+/** The input of a vector as its file describes it. */
+export type VectorInput =
+  | { readonly type: 'file', readonly utf8?: string, readonly chacha20?: KeyStream, readonly mode?: number, readonly mtime?: readonly number[] }
+  | { readonly type: 'dir', readonly entries: Readonly<Record<string, VectorInput>>, readonly mode?: number, readonly mtime?: readonly number[] }
+  | { readonly type: 'symlink', readonly target: string, readonly mtime?: readonly number[] }
+  | { readonly type: 'gendir', readonly name: { readonly prefix: string, readonly pad: number }, readonly from: number, readonly to: number, readonly content: string }
+  | { readonly type: 'detdir', readonly seed: string, readonly count: number, readonly nameLen: number, readonly lastNameLen: number, readonly content: string }
+  | { readonly type: 'block', readonly hex: string, readonly codec: string }
+
+/** ChaCha20 key stream: key = SHA-256 of the seed, nonce and counter zero. */
+export interface KeyStream {
+  readonly seed: string
+  readonly size: number
+}
+
+/** A vector of `unixfs-cids.json`. */
+export interface OptionVector {
+  readonly id: string
+  readonly input: VectorInput
+  readonly options: Readonly<Record<string, string | number | boolean>>
+  readonly cid: string
+  readonly source: string
+}
+
+/** A vector of `captured-unixfs-cids.json`. */
+export interface FlagVector {
+  readonly id: string
+  readonly input: VectorInput
+  readonly profile: string
+  readonly flags: readonly string[]
+  readonly cid: string
+}
+
+/** A tree as an importer reads it; shaped as `ImportSource` of @holdfast/dag. */
+export type VectorSource =
+  | { readonly kind: 'file', readonly name: Uint8Array, open(): AsyncIterable<Uint8Array> }
+  | { readonly kind: 'directory', readonly name: Uint8Array, entries(): AsyncIterable<VectorSource> }
+  | { readonly kind: 'symlink', readonly name: Uint8Array, readonly target: Uint8Array }
+
+/** The vectors that Kubo's own tests state. */
+export function optionVectors (): OptionVector[] {
+  return (readJson('unixfs-cids.json') as { vectors: OptionVector[] }).vectors
+}
+
+/** The vectors that were captured from a running Kubo. */
+export function flagVectors (): FlagVector[] {
+  return (readJson('captured-unixfs-cids.json') as { vectors: FlagVector[] }).vectors
+}
+
+/** Makes the tree of a vector. Hidden entries are left out unless `hidden`, as `ipfs add` does. */
+export function vectorSource (input: VectorInput, name = 'v', { hidden = false }: { hidden?: boolean } = {}): VectorSource {
+  const bytes = Buffer.from(name)
+  switch (input.type) {
+    case 'file': return { kind: 'file', name: bytes, open: () => input.chacha20 === undefined ? once(Buffer.from(input.utf8 ?? '')) : keyStream(input.chacha20) }
+    case 'symlink': return { kind: 'symlink', name: bytes, target: Buffer.from(input.target) }
+    case 'dir': {
+      const children = Object.entries(input.entries).filter(([child]) => hidden || !child.startsWith('.'))
+      return { kind: 'directory', name: bytes, entries: () => each(children.map(([child, value]) => vectorSource(value, child, { hidden }))) }
+    }
+    case 'gendir': return { kind: 'directory', name: bytes, entries: () => generatedEntries(input) }
+    case 'detdir': return { kind: 'directory', name: bytes, entries: () => deterministicEntries(input) }
+    case 'block': throw new Error('A block is no tree')
+  }
+}
+
+/** Yields the first `size` bytes of the key stream, 1 MiB at a time. */
+export async function * keyStream ({ seed, size }: KeyStream): AsyncIterable<Uint8Array> {
+  const next = keyStreamReader(seed)
+  for (let left = size; left > 0;) {
+    const piece = next(Math.min(left, 1 << 20))
+    left -= piece.byteLength
+    yield piece
+  }
+}
+
+function keyStreamReader (seed: string): (byteLength: number) => Buffer {
+  const cipher = createCipheriv('chacha20', createHash('sha256').update(seed).digest(), Buffer.alloc(16))
+  return (byteLength) => cipher.update(Buffer.alloc(byteLength))
+}
+
+async function * generatedEntries ({ name, from, to }: { name: { prefix: string, pad: number }, from: number, to: number }): AsyncIterable<VectorSource> {
+  for (let index = from; index <= to; index++) {
+    yield vectorSource({ type: 'file', utf8: `${index}\n` }, name.prefix + String(index).padStart(name.pad, '0'))
+  }
+}
+
+const NAME_ALPHABET = 'abcdefghijklmnopqrstuvwxyz01234567890-_'
+
+async function * deterministicEntries ({ seed, count, nameLen, lastNameLen, content }: { seed: string, count: number, nameLen: number, lastNameLen: number, content: string }): AsyncIterable<VectorSource> {
+  const next = keyStreamReader(seed)
+  for (let index = 0; index < count; index++) {
+    const bytes = next(index === count - 1 ? lastNameLen : nameLen)
+    yield vectorSource({ type: 'file', utf8: content }, Array.from(bytes, (byte) => NAME_ALPHABET[byte % NAME_ALPHABET.length]).join(''))
+  }
+}
+
+async function * once (bytes: Uint8Array): AsyncIterable<Uint8Array> {
+  if (bytes.byteLength > 0) yield bytes
+}
+
+async function * each<T> (values: readonly T[]): AsyncIterable<T> {
+  yield * values
+}
+
+function readJson (name: string): unknown {
+  return JSON.parse(readFileSync(new URL(`../vectors/${name}`, import.meta.url), 'utf8'))
+}
