@@ -16,7 +16,11 @@ export interface BlockReader {
    */
   get(cid: CID, options?: AbortOptions): Promise<Block | undefined>
 
-  /** Reports whether `get` would find the block, without reading its bytes. */
+  /**
+   * Reports whether `get` would find the block, without reading its bytes.
+   *
+   * @throws `UNAVAILABLE` and `UNSUPPORTED` as `get`.
+   */
   has(cid: CID, options?: AbortOptions): Promise<boolean>
 }
 
@@ -63,7 +67,8 @@ export interface Blockstore extends BlockReader, BlockWriter, AsyncDisposable {
   /**
    * Removes the block and reports whether it did. Removing an absent block is not an error.
    *
-   * @throws `UNAVAILABLE` when the medium failed.
+   * @throws `UNAVAILABLE` when the medium failed; `UNSUPPORTED` for a hash function that this
+   * node cannot check, whose blocks no store holds.
    */
   delete(cid: CID, options?: DeleteOptions): Promise<boolean>
 

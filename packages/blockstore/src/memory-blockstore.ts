@@ -14,6 +14,7 @@ export class MemoryBlockstore implements Blockstore {
 
   async has (cid: CID, { signal }: AbortOptions = {}): Promise<boolean> {
     signal?.throwIfAborted()
+    requireVerifiable(cid)
     return cid.multihash.code === IDENTITY || this.#blocks.has(multihashKey(cid))
   }
 
@@ -30,18 +31,32 @@ export class MemoryBlockstore implements Blockstore {
 
   async delete (cid: CID, { signal, when }: DeleteOptions = {}): Promise<boolean> {
     signal?.throwIfAborted()
-    if (when?.() === false) return false
-    return this.#blocks.delete(multihashKey(cid))
+    requireVerifiable(cid)
+    const key = multihashKey(cid)
+    const block = this.#blocks.get(key)
+    if (block === undefined) return false
+
+    // Taken out first: whatever `when` puts comes later and stays.
+    this.#blocks.delete(key)
+    let isDeleted = false
+    try {
+      isDeleted = when?.() !== false
+    } finally {
+      if (!isDeleted) this.#blocks.set(key, block)
+    }
+    return isDeleted
   }
 
   async * list ({ signal }: AbortOptions = {}): AsyncIterable<CID> {
+    signal?.throwIfAborted()
     for (const { cid } of this.#blocks.values()) {
-      signal?.throwIfAborted()
       yield CID.createV1(CODECS.raw, cid.multihash)
+      signal?.throwIfAborted()
     }
   }
 
-  async usage (): Promise<BlockstoreUsage> {
+  async usage ({ signal }: AbortOptions = {}): Promise<BlockstoreUsage> {
+    signal?.throwIfAborted()
     const blocks = [...this.#blocks.values()]
     return { blockCount: blocks.length, byteLength: blocks.reduce((sum, { bytes }) => sum + bytes.byteLength, 0) }
   }

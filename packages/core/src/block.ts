@@ -29,11 +29,13 @@ export interface BlockOptions {
  */
 export class Block {
   readonly cid: CID
+  /** A plain `Uint8Array`, never a `Buffer`. Shared, so nobody writes to it. */
   readonly bytes: Uint8Array
 
   private constructor (cid: CID, bytes: Uint8Array) {
     this.cid = cid
-    this.bytes = bytes
+    // A Buffer is a Uint8Array whose slice() shares instead of copying: readers would differ by where the bytes came from.
+    this.bytes = Buffer.isBuffer(bytes) ? new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength) : bytes
   }
 
   /**
