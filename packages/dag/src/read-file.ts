@@ -1,0 +1,48 @@
+import type { BlockReader } from '@holdfast/blockstore'
+import { type AbortOptions, HoldfastError } from '@holdfast/core'
+import type { CID } from 'multiformats/cid'
+import { entryOf, requireBlock } from './entry.ts'
+import { FileWindow } from './file-window.ts'
+
+/** Bytes of a file that are read ahead of the consumer unless told otherwise: what a stream may cost in memory. */
+export const DEFAULT_WINDOW_BYTES: number = 4 * 1024 * 1024
+
+export interface ReadFileOptions extends AbortOptions {
+  /** First byte to read. @default 0 */
+  offset?: number | undefined
+  /** Most bytes to read. @default all that follow */
+  byteLength?: number | undefined
+  /** Most bytes that are read ahead. One block is always allowed. @default DEFAULT_WINDOW_BYTES */
+  windowBytes?: number | undefined
+}
+
+/**
+ * Yields the bytes of a raw block or UnixFS file in order, in pieces no longer than a block.
+ *
+ * Reads only the blocks that the range needs. Pulls: when the consumer stalls, at most the window is in
+ * memory and nothing more is asked for; when it stops, what was asked for is aborted. The window begins
+ * with two blocks and grows while the consumer waits for bytes. A range beyond the end is cut short.
+ *
+ * @throws `INVALID` when `cid` is not a file or a part of it is not, `NOT_FOUND` when a block that the range
+ * needs is absent, `CORRUPT` when lengths declared and found differ, `LIMIT` above `MAX_FILE_LEVELS`. A block
+ * that fails ahead of what the consumer takes fails nothing.
+ */
+export async function * readFile (blocks: BlockReader, cid: CID, options: ReadFileOptions = {}): AsyncIterable<Uint8Array> {
+  const { offset = 0, byteLength: wanted, windowBytes = DEFAULT_WINDOW_BYTES, signal } = options
+  requireCount('offset', offset)
+  if (wanted !== undefined) requireCount('byteLength', wanted)
+  requireCount('windowBytes', windowBytes)
+
+  const block = await requireBlock(blocks, cid, { signal })
+  const entry = entryOf(block)
+  if (entry.kind !== 'file') throw new HoldfastError('INVALID', `${cid} is not a file`, { cid: cid.toString(), kind: entry.kind })
+  const span = { start: offset, end: Math.min(offset + (wanted ?? entry.byteLength), entry.byteLength) }
+  if (span.start >= span.end) return
+
+  using window = new FileWindow(blocks, { block, byteLength: entry.byteLength }, { span, windowBytes, signal })
+  for (let piece = await window.next(); piece !== undefined; piece = await window.next()) yield piece
+}
+
+function requireCount (name: string, value: number): void {
+  if (!Number.isSafeInteger(value) || value < 0) throw new HoldfastError('INVALID', `The ${name} of a read must be a whole number of bytes, not ${value}`, { [name]: value })
+}
