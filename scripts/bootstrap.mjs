@@ -1,9 +1,9 @@
 // Plain JavaScript without dependencies: it runs on whatever Node started npm, and
 // its only work is to install the workspace once and go on with Node 24.
-import { spawnSync } from 'node:child_process'
+import { spawn, spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
-import { dirname, join } from 'node:path'
+import { delimiter, dirname, join } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)))
@@ -13,15 +13,19 @@ const [task, ...args] = process.argv.slice(2)
 const scope = task === 'start' ? 'run' : 'all'
 
 installOnce(scope)
-const { findNode } = await import(pathToFileURL(join(root, 'apps/node/bin/find-node.js')).href)
+const { default: { findNode } } = await import(pathToFileURL(join(root, 'apps/node/bin/find-node.cjs')).href)
 const node = findNode(root)
-const { status, signal, error } = spawnSync(node, [join(root, 'scripts', `${task}.ts`), ...args], {
+const program = task === 'start' ? [join(root, 'apps/node/bin/holdfast.cjs'), 'start'] : [join(root, 'scripts', `${task}.ts`)]
+const child = spawn(node, [...program, ...args], {
   stdio: 'inherit',
-  cwd: task === 'start' ? process.cwd() : root,
-  env: { ...process.env, PATH: `${dirname(node)}${process.platform === 'win32' ? ';' : ':'}${process.env.PATH}` }
+  cwd: task === 'start' ? process.env.INIT_CWD ?? process.cwd() : root,
+  env: { ...process.env, PATH: `${dirname(node)}${delimiter}${process.env.PATH}` }
 })
-if (error !== undefined) fail(`Could not run ${node}: ${error.message}`)
-process.exit(signal === null ? status : 1)
+// The terminal sends Ctrl-C to everybody; whoever signals this process alone means the task.
+process.on('SIGINT', () => {})
+for (const signal of ['SIGTERM', 'SIGHUP']) process.on(signal, () => { child.kill(signal) })
+child.on('error', (err) => { fail(`Could not run ${node}: ${err.message}`) })
+child.on('exit', (status, signal) => { process.exit(signal === null ? status : 1) })
 
 function installOnce (wanted) {
   const stamp = join(root, 'node_modules', '.holdfast-installed')

@@ -1,0 +1,45 @@
+import type { Command } from './command.ts'
+
+/** What is known of a command before its code is loaded: a client command should start fast. */
+export interface CommandEntry {
+  /** Words after `holdfast`. */
+  readonly name: string
+  readonly summary: string
+  load(): Promise<Command>
+}
+
+/** Every command, in the order of the help. Loading one loads its file only. */
+export const COMMANDS: readonly CommandEntry[] = [
+  { name: 'init', summary: 'Make a repository', load: async () => (await import('./commands/init.ts')).init },
+  { name: 'start', summary: 'Run a node in the foreground', load: async () => (await import('./commands/start.ts')).start },
+  { name: 'stop', summary: 'Stop the running node', load: async () => (await import('./commands/stop.ts')).stop },
+  { name: 'add', summary: 'Store files and print their CIDs', load: async () => (await import('./commands/add.ts')).add },
+  { name: 'cat', summary: 'Print the content of a file', load: async () => (await import('./commands/cat.ts')).cat },
+  { name: 'get', summary: 'Write a file or tree to disk', load: async () => (await import('./commands/get.ts')).get },
+  { name: 'ls', summary: 'List a directory', load: async () => (await import('./commands/ls.ts')).ls },
+  { name: 'stat', summary: 'Tell what a CID is and how much it holds', load: async () => (await import('./commands/stat.ts')).stat },
+  { name: 'dag import', summary: 'Store the blocks of CAR archives', load: async () => (await import('./commands/dag.ts')).dagImport },
+  { name: 'dag export', summary: 'Write a DAG as a CAR archive', load: async () => (await import('./commands/dag.ts')).dagExport },
+  { name: 'pin add', summary: 'Keep a DAG', load: async () => (await import('./commands/pin.ts')).pinAdd },
+  { name: 'pin rm', summary: 'Keep a DAG no longer', load: async () => (await import('./commands/pin.ts')).pinRm },
+  { name: 'pin ls', summary: 'List what is kept', load: async () => (await import('./commands/pin.ts')).pinLs },
+  { name: 'gc', summary: 'Remove blocks that nothing keeps', load: async () => (await import('./commands/gc.ts')).gc },
+  { name: 'repo stat', summary: 'Count blocks, bytes and pins', load: async () => (await import('./commands/repo.ts')).repoStat },
+  { name: 'repo verify', summary: 'Check every block against its CID', load: async () => (await import('./commands/repo.ts')).repoVerify },
+  { name: 'config show', summary: 'Print the settings in force and what decided them', load: async () => (await import('./commands/config.ts')).configShow },
+  { name: 'config get', summary: 'Print one setting', load: async () => (await import('./commands/config.ts')).configGet },
+  { name: 'config set', summary: 'Change a setting', load: async () => (await import('./commands/config.ts')).configSet },
+  { name: 'id', summary: 'Tell who and where the node is', load: async () => (await import('./commands/id.ts')).id },
+  { name: 'version', summary: 'Print the version', load: async () => (await import('./commands/version.ts')).version },
+  { name: 'completion', summary: 'Print a completion script for a shell', load: async () => (await import('./commands/completion.ts')).completion }
+]
+
+/** Finds the command that the words begin with; the longest name wins. */
+export function findCommand (words: readonly string[]): { entry: CommandEntry, rest: string[] } | undefined {
+  for (const length of [2, 1]) {
+    const name = words.slice(0, length).join(' ')
+    const entry = COMMANDS.find((candidate) => candidate.name === name)
+    if (entry !== undefined) return { entry, rest: words.slice(length) }
+  }
+  return undefined
+}

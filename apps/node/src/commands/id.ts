@@ -1,0 +1,25 @@
+import { command } from '../command.ts'
+import { printable } from '../terminal/format.ts'
+
+export const id = command({
+  usage: 'id',
+  summary: 'Tell who and where the node is',
+  flags: {},
+
+  async run ({ daemon, signal, isJson, print }) {
+    for await (const answer of daemon.call('id', {}, { signal })) {
+      if (answer.type !== 'event') continue
+      const { peerId, agent, gateway, swarm, rpc, repository } = answer.event
+      if (isJson) {
+        print(JSON.stringify(answer.event))
+      } else {
+        print(`Peer        ${peerId}`)
+        print(`Agent       ${agent}`)
+        print(`Gateway     ${gateway}`)
+        print(`RPC         ${rpc === '' ? 'not yet' : rpc}`)
+        print(`Addresses   ${swarm.length === 0 ? 'none yet' : swarm.join(', ')}`)
+        print(`Repository  ${printable(repository)}`)
+      }
+    }
+  }
+})

@@ -1,0 +1,76 @@
+import type { NodeIdentity } from '@holdfast/api/client'
+import { wholeNumber } from '../arguments.ts'
+import { command, type CommandContext } from '../command.ts'
+import type { ConfigLayer } from '../config.ts'
+import { styled } from '../terminal/format.ts'
+
+/** How long the parts of a node may take to stop before the process ends all the same, in milliseconds. */
+const STOP_MS = 4500
+
+export const start = command({
+  usage: 'start [--gateway-port N] [--swarm-port N] [--rpc-port N] [--network public|lan|off]',
+  summary: 'Run a node in the foreground',
+  details: 'Makes the repository when there is none. Ctrl-C stops the node. With --json one line is printed when it is ready.',
+  flags: {
+    network: { type: 'string', value: 'NAME', help: 'Network to join: public, lan or off [default: public]' },
+    'gateway-port': { type: 'string', value: 'N', help: 'Port of the gateway, 0 for any free one [default: 8080]' },
+    'gateway-host': { type: 'string', value: 'IP', help: 'Address of the gateway [default: 127.0.0.1, this machine only]' },
+    'swarm-port': { type: 'string', value: 'N', help: 'Port for peers, 0 for any free one [default: 4001]' },
+    'rpc-port': { type: 'string', value: 'N', help: 'Port of the Kubo-compatible RPC, 0 for any free one [default: 5001]' },
+    'log-level': { type: 'string', value: 'LEVEL', help: 'Least important lines to print: error, warn, info or debug [default: info]' }
+  },
+
+  async run (context, args, flags) {
+    const { repository, isJson, print, note, signal } = context
+    if (args.length > 0) throw (await import('../daemon/refusals.ts')).noArguments('start', args)
+    const { openDaemon } = await import('../daemon/daemon.ts')
+    await using daemon = await openDaemon(repository, flagLayer(flags))
+    const identity = daemon.node.describe()
+
+    if (isJson) {
+      const { peerId, swarm, gateway, rpc } = identity
+      print(JSON.stringify({ peerId, swarm, gateway, rpc }))
+    } else {
+      for (const line of welcome(identity, context)) print(line)
+    }
+
+    const interrupted = Promise.withResolvers<void>()
+    signal.addEventListener('abort', () => { interrupted.resolve() }, { once: true })
+    try {
+      await Promise.race([daemon.stopped, interrupted.promise])
+    } finally {
+      if (!isJson) note('Stopping …')
+      // A part that cannot stop must not keep Ctrl-C from working; what was acknowledged is durable already.
+      setTimeout(() => process.exit(process.exitCode ?? 1), STOP_MS).unref()
+    }
+  }
+})
+
+function flagLayer (flags: Readonly<Record<string, string | undefined>>): ConfigLayer {
+  const numbers = { swarmPort: 'swarm-port', gatewayPort: 'gateway-port', rpcPort: 'rpc-port' } as const
+  const words = { network: 'network', gatewayHost: 'gateway-host', logLevel: 'log-level' } as const
+  const names: Readonly<Record<string, string>> = { ...numbers, ...words }
+  const values: Record<string, unknown> = {}
+  for (const [key, flag] of Object.entries(numbers)) values[key] = wholeNumber(flag, flags[flag])
+  for (const [key, flag] of Object.entries(words)) values[key] = flags[flag]
+  const given = Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined))
+  return { values: given, sourceOf: (key) => `--${names[key] ?? key}` }
+}
+
+function welcome ({ agent, peerId, gateway, rpc, repository }: NodeIdentity, { cwd }: CommandContext): string[] {
+  const bold = (text: string): string => styled('bold', text, process.stdout)
+  return [
+    `${bold(agent)} is running`,
+    `  Peer        ${peerId}`,
+    `  Gateway     ${bold(gateway)}`,
+    `  RPC         ${rpc === '' ? 'not yet' : rpc}`,
+    `  Peers       not yet: this node keeps and serves content on this machine`,
+    `  Repository  ${repository}`,
+    '',
+    'Try in another terminal:',
+    `  cd ${cwd}`,
+    '  npx holdfast add README.md',
+    '  npx holdfast --help',
+    'Ctrl-C stops the node.'
+  ]
+}

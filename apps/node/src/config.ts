@@ -1,0 +1,115 @@
+import { HoldfastError } from '@holdfast/core/errors'
+import * as v from 'valibot'
+
+const port = v.pipe(v.number('must be a number'), v.integer('must be a whole number'), v.minValue(0, 'must be 0 or more'), v.maxValue(65_535, 'must be 65535 or less'))
+
+/** What each setting may be. Every key is here and only here. */
+const SETTINGS = {
+  /** Which network the node joins. */
+  network: v.picklist(['public', 'lan', 'off'], 'must be public, lan or off'),
+  /** TCP port for peers; 0 is any free port. */
+  swarmPort: port,
+  /** Address that the gateway listens on. Other than loopback it serves the whole network. */
+  gatewayHost: v.pipe(v.string('must be text'), v.ip('must be an IP address')),
+  /** TCP port of the gateway; 0 is any free port. */
+  gatewayPort: port,
+  /** TCP port of the Kubo-compatible RPC; 0 is any free port. */
+  rpcPort: port,
+  /** Least important log lines that are printed. */
+  logLevel: v.picklist(['error', 'warn', 'info', 'debug'], 'must be error, warn, info or debug')
+} as const
+
+/** The settings of a node. */
+export type Config = { readonly [Key in keyof typeof SETTINGS]: v.InferOutput<typeof SETTINGS[Key]> }
+
+/** Name of a setting. */
+export type ConfigKey = keyof Config
+
+/** The settings of a node that nobody configured. Ports are Kubo's, so that its tools find us. */
+export const DEFAULT_CONFIG: Config = {
+  network: 'public',
+  swarmPort: 4001,
+  gatewayHost: '127.0.0.1',
+  gatewayPort: 8080,
+  rpcPort: 5001,
+  logLevel: 'info'
+}
+
+/** Every setting, in the order in which they are shown. */
+export const CONFIG_KEYS: readonly ConfigKey[] = ['network', 'swarmPort', 'gatewayHost', 'gatewayPort', 'rpcPort', 'logLevel']
+
+/** One place that settings come from: `config.json` or the flags. */
+export interface ConfigLayer {
+  /** Shown beside each value: a path, `--gateway-port`. */
+  sourceOf(key: string): string
+  readonly values: Readonly<Record<string, unknown>>
+}
+
+/** A setting that is in force, and what decided it. */
+export interface EffectiveSetting {
+  readonly key: ConfigKey
+  readonly value: string | number
+  readonly source: string
+}
+
+/**
+ * Lays the layers over the defaults, later ones over earlier ones.
+ *
+ * @throws `INVALID` that names every unknown key and every wrong value of all layers at once.
+ */
+export function parseConfig (layers: readonly ConfigLayer[]): { config: Config, settings: EffectiveSetting[] } {
+  const mistakes: string[] = []
+  const config: Record<string, unknown> = { ...DEFAULT_CONFIG }
+  const sources = new Map<string, string>()
+  for (const { values, sourceOf } of layers) {
+    for (const [key, value] of Object.entries(values)) {
+      const mistake = mistakeIn(key, value)
+      if (mistake !== undefined) mistakes.push(`${sourceOf(key)}: ${mistake}`)
+      config[key] = value
+      sources.set(key, sourceOf(key))
+    }
+  }
+  if (mistakes.length > 0) throw new HoldfastError('INVALID', `The configuration is not valid:\n  ${mistakes.join('\n  ')}`, { mistakes })
+  const checked = config as Config
+  return { config: checked, settings: CONFIG_KEYS.map((key) => ({ key, value: checked[key], source: sources.get(key) ?? 'default' })) }
+}
+
+function mistakeIn (key: string, value: unknown): string | undefined {
+  if (!isConfigKey(key)) return `${key} is no setting; there are ${CONFIG_KEYS.join(', ')}`
+  const result = v.safeParse(SETTINGS[key], value)
+  return result.success ? undefined : `${key} ${result.issues[0].message}, not ${JSON.stringify(value)}`
+}
+
+function isConfigKey (key: string): key is ConfigKey {
+  return Object.hasOwn(SETTINGS, key)
+}
+
+/**
+ * Reads the text of `config.json`.
+ *
+ * @throws `INVALID` when it is not a JSON object.
+ */
+export function parseConfigFile (text: string, path: string): ConfigLayer {
+  let values: unknown
+  try {
+    values = JSON.parse(text)
+  } catch (cause) {
+    throw new HoldfastError('INVALID', `${path} is not JSON: ${cause instanceof Error ? cause.message : String(cause)}`, { cause, path })
+  }
+  if (typeof values !== 'object' || values === null || Array.isArray(values)) {
+    throw new HoldfastError('INVALID', `${path} must hold a JSON object of settings`, { path })
+  }
+  return { values: { ...values }, sourceOf: () => path }
+}
+
+/**
+ * Turns the words of a command line into a setting: numbers where the setting is one.
+ *
+ * @throws `INVALID` for an unknown key or a value that the setting cannot have.
+ */
+export function parseSetting (key: string, text: string): { key: ConfigKey, value: string | number } {
+  const value = isConfigKey(key) && typeof DEFAULT_CONFIG[key] === 'number' && /^\d+$/.test(text) ? Number(text) : text
+  const mistake = mistakeIn(key, value)
+  if (mistake !== undefined || !isConfigKey(key)) throw new HoldfastError('INVALID', `Cannot set that: ${mistake}`, { key })
+  return { key, value }
+}

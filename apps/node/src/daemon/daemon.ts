@@ -1,0 +1,52 @@
+import { isHoldfastError } from '@holdfast/core'
+import { type ConfigLayer, parseConfig } from '../config.ts'
+import { readEnvironment } from '../environment.ts'
+import { openNode, type StorageNode } from '../node.ts'
+import { readConfigFile, readVersion } from '../repository.ts'
+import { socketPathOf } from '../repository-path.ts'
+import { createLog } from './log.ts'
+
+/** A node with its configuration, and the promise that it is asked to stop. */
+export interface Daemon extends AsyncDisposable {
+  readonly node: StorageNode
+  /** Resolves when somebody asks the node to stop; rejects with what forces it to. */
+  readonly stopped: Promise<void>
+}
+
+/**
+ * Reads the configuration of a repository and opens its node.
+ *
+ * @throws `INVALID` with every mistake of the configuration, and whatever `openNode` throws.
+ */
+export async function openDaemon (repository: string, flags: ConfigLayer): Promise<Daemon> {
+  // A repository of a newer version may have a configuration that only a newer program can read.
+  await readVersion(repository)
+  const { config, settings } = parseConfig([await readConfigFile(repository), flags])
+  const log = createLog(config.logLevel, process.stderr)
+  const { promise: stopped, resolve, reject } = Promise.withResolvers<void>()
+  // Whoever holds the daemon awaits this; until then a failure must not end the process.
+  stopped.catch(() => {})
+  const onUnforeseen = (err: unknown): void => {
+    log.error('A fault of the program', { err })
+    reject(err)
+  }
+  process.on('uncaughtException', onUnforeseen)
+  const node = await openNode(config, log, {
+    repository,
+    settings,
+    socketPath: socketPathOf(repository, readEnvironment().runtimeFolder),
+    onStop (reason) {
+      if (reason === undefined) return resolve()
+      log.error('The node stops: storing failed, and what is in memory can no longer be trusted to reach the disk', { err: reason, code: isHoldfastError(reason) ? reason.code : undefined })
+      reject(reason)
+    }
+  })
+  return {
+    node,
+    stopped,
+    async [Symbol.asyncDispose] () {
+      await node[Symbol.asyncDispose]()
+      process.off('uncaughtException', onUnforeseen)
+    }
+  }
+}

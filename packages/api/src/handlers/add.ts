@@ -1,0 +1,50 @@
+import { HoldfastError } from '@holdfast/core'
+import { type ImportedEntry, type ImportSource, importSources, openDiskSource, recipeOf } from '@holdfast/dag'
+import { leasedWriter } from '@holdfast/pins'
+import { isAbsolute } from 'node:path'
+import type { ApiNode } from '../api-node.ts'
+import { type Exchange, progressReporter } from '../exchange.ts'
+import type { AddArgs, EntryEvent, EventOf } from '../operations.ts'
+
+/**
+ * Imports what the arguments name and pins the roots.
+ *
+ * Blocks durable, then the pins, then the answer; a lease keeps the collector away from the blocks in between.
+ */
+export async function add (node: ApiNode, args: AddArgs, exchange: Exchange<EventOf<'add'>>): Promise<void> {
+  const recipe = recipeOf(args)
+  const sources = await openSources(args, exchange)
+  using lease = node.leases.open('add')
+  const report = progressReporter(exchange)
+  const roots = await importSources(leasedWriter(node.blocks, lease), sources, recipe, {
+    signal: exchange.signal,
+    wrap: args.wrap,
+    emptyDirectories: args.emptyDirectories,
+    onProgress: report,
+    onEntry: async (entry) => { await exchange.emit({ entry: toEvent(entry), isRoot: false }) }
+  })
+  exchange.signal.throwIfAborted()
+  for (const entry of roots) await exchange.emit({ entry: toEvent(entry), isRoot: true })
+  if (args.pin === false) return
+  for (const { cid } of roots) await node.pins.add({ cid, kind: 'recursive', ...(args.name === undefined ? {} : { name: args.name }) })
+  await exchange.emit({ pinned: roots.map(({ cid }) => cid.toString()) })
+}
+
+async function openSources ({ paths, hidden, recursive, stdinName = '' }: AddArgs, { body }: Exchange): Promise<ImportSource[]> {
+  if (paths.length === 0) return [{ kind: 'file', name: Buffer.from(stdinName), open: () => body }]
+  const sources: ImportSource[] = []
+  for (const path of paths) {
+    // The daemon's working directory is not the caller's.
+    if (!isAbsolute(path)) throw new HoldfastError('INVALID', `Path ${path} is not absolute`, { path })
+    const source = await openDiskSource(path, { hidden })
+    if (source.kind === 'directory' && recursive !== true) {
+      throw new HoldfastError('INVALID', `Cannot add ${path}: it is a directory. Add it with everything in it by -r`, { path })
+    }
+    sources.push(source)
+  }
+  return sources
+}
+
+function toEvent ({ kind, path, cid, byteLength }: ImportedEntry): EntryEvent {
+  return { kind, path, cid: cid.toString(), byteLength }
+}

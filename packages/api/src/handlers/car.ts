@@ -1,0 +1,70 @@
+import { encodeCarHeader, encodeCarSection, readCar } from '@holdfast/car'
+import { type Block, HoldfastError } from '@holdfast/core'
+import { BlockSink, walkDag } from '@holdfast/dag'
+import { leasedWriter, pinDag } from '@holdfast/pins'
+import { createReadStream } from 'node:fs'
+import { isAbsolute } from 'node:path'
+import type { ApiNode } from '../api-node.ts'
+import { type Exchange, progressReporter } from '../exchange.ts'
+import type { ArgsOf, EventOf } from '../operations.ts'
+import { locate } from './read.ts'
+
+/** Bytes that one read of a CAR file asks for. */
+const READ_BYTES: number = 1024 * 1024
+
+/**
+ * Imports CAR archives: blocks durable first, roots pinned last.
+ *
+ * A broken archive keeps its good blocks, without a pin, so that another try is short; its roots stay unpinned.
+ */
+export async function dagImport (node: ApiNode, { paths, pinRoots, name }: ArgsOf<'dag-import'>, exchange: Exchange<EventOf<'dag-import'>>): Promise<void> {
+  const archives = paths.length === 0
+    ? [{ source: 'standard input', bytes: exchange.body }]
+    : paths.map((path) => ({ source: path, bytes: openArchive(path) }))
+  for (const { source, bytes } of archives) {
+    using lease = node.leases.open('dag import')
+    const sink = new BlockSink(leasedWriter(node.blocks, lease), exchange)
+    const report = progressReporter(exchange)
+    let byteLength = 0
+    try {
+      const { roots, blocks } = await readCar(bytes, exchange)
+      for await (const block of blocks) {
+        await sink.add(block)
+        byteLength += block.bytes.byteLength
+        report({ blockCount: sink.blockCount, byteLength })
+      }
+      await sink.flush()
+      const pinned: string[] = []
+      for (const cid of pinRoots === false ? [] : roots) {
+        await pinDag(node, { cid, kind: 'recursive', ...(name === undefined ? {} : { name }) }, { signal: exchange.signal, onProgress: report })
+        pinned.push(cid.toString())
+      }
+      await exchange.emit({ imported: { source, roots: roots.map(String), blockCount: sink.blockCount, byteLength, pinned } })
+    } finally {
+      await sink.settle()
+    }
+  }
+}
+
+async function * openArchive (path: string): AsyncIterable<Uint8Array> {
+  if (!isAbsolute(path)) throw new HoldfastError('INVALID', `Path ${path} is not absolute`, { path })
+  try {
+    for await (const piece of createReadStream(path, { highWaterMark: READ_BYTES })) yield piece as Buffer
+  } catch (cause) {
+    const errno = cause instanceof Error && 'code' in cause ? cause.code : undefined
+    if (errno === 'ENOENT') throw new HoldfastError('NOT_FOUND', `Cannot import ${path}: there is no such file`, { cause, path })
+    throw new HoldfastError('UNAVAILABLE', `Cannot import ${path}: ${String(errno)}`, { cause, path })
+  }
+}
+
+/** Sends the DAG below a path as a CARv1 whose blocks come depth first, each once. */
+export async function dagExport (node: ApiNode, { path }: ArgsOf<'dag-export'>, exchange: Exchange): Promise<void> {
+  const { signal } = exchange
+  const { cid } = await locate(node, path, signal)
+  await exchange.send(encodeCarHeader([cid]))
+  for await (const block of walkDag(node.blocks, [cid], { signal })) await sendSection(block, exchange)
+}
+
+async function sendSection (block: Block, exchange: Exchange): Promise<void> {
+  for (const part of encodeCarSection(block)) await exchange.send(part)
+}

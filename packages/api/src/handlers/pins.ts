@@ -1,0 +1,60 @@
+import { HoldfastError } from '@holdfast/core'
+import { parseContentPath, resolvePath } from '@holdfast/dag'
+import { indirectPins, type Pin, pinDag } from '@holdfast/pins'
+import type { CID } from 'multiformats/cid'
+import type { ApiNode } from '../api-node.ts'
+import { type Exchange, progressReporter } from '../exchange.ts'
+import type { ArgsOf, EventOf, PinEvent } from '../operations.ts'
+
+export async function pinAdd (node: ApiNode, { path, kind, name }: ArgsOf<'pin-add'>, exchange: Exchange<EventOf<'pin-add'>>): Promise<void> {
+  const { signal } = exchange
+  const cid = await resolveToCid(node, path, signal)
+  const pin = await pinDag(node, { cid, kind, ...(name === undefined ? {} : { name }) }, { signal, onProgress: progressReporter(exchange) })
+  await exchange.emit({ pin: toEvent(pin) })
+}
+
+export async function pinRm (node: ApiNode, { path, kind, name }: ArgsOf<'pin-rm'>, exchange: Exchange<EventOf<'pin-rm'>>): Promise<void> {
+  const cid = await resolveToCid(node, path, exchange.signal)
+  const removed = await node.pins.remove({ cid, ...(kind === undefined ? {} : { kind }), ...(name === undefined ? {} : { name }) })
+  for (const pin of removed) await exchange.emit({ pin: toEvent(pin) })
+}
+
+export async function pinLs (node: ApiNode, { path, kind = 'all', name }: ArgsOf<'pin-ls'>, exchange: Exchange<EventOf<'pin-ls'>>): Promise<void> {
+  const { signal } = exchange
+  const cid = path === undefined ? undefined : await resolveToCid(node, path, signal)
+  let found = 0
+  for (const pin of kind === 'indirect' ? [] : node.pins.list()) {
+    if (kind !== 'all' && pin.kind !== kind) continue
+    if (name !== undefined && pin.name !== name) continue
+    if (cid !== undefined && !sameMultihash(pin.cid, cid)) continue
+    found++
+    await exchange.emit(toEvent(pin))
+  }
+  // Indirect pins have no names, and listing them walks every pinned DAG: only when they are asked for.
+  if (name === undefined && (kind === 'indirect' || (cid !== undefined && kind === 'all' && found === 0))) {
+    for await (const indirect of indirectPins(node, { signal })) {
+      if (cid !== undefined && !sameMultihash(indirect.cid, cid)) continue
+      found++
+      await exchange.emit({ cid: indirect.cid.toString(), kind: 'indirect', root: indirect.root.toString() })
+      if (cid !== undefined) break
+    }
+  }
+  if (cid !== undefined && found === 0) throw new HoldfastError('NOT_FOUND', `${cid} is not pinned`, { cid: cid.toString() })
+}
+
+/** A bare CID needs no block of its own: a pin whose DAG is damaged can still be removed. */
+async function resolveToCid (node: ApiNode, path: string, signal: AbortSignal): Promise<CID> {
+  const { root, segments } = parseContentPath(path)
+  if (segments.length === 0) return root
+  const { cid, remainder } = await resolvePath(node.blocks, root, segments, { signal })
+  if (remainder.length > 0) throw new HoldfastError('INVALID', `Path ${path} does not name a block`, { path })
+  return cid
+}
+
+function sameMultihash (a: CID, b: CID): boolean {
+  return Buffer.compare(a.multihash.bytes, b.multihash.bytes) === 0
+}
+
+function toEvent ({ cid, kind, name, createdMs }: Pin): PinEvent {
+  return { cid: cid.toString(), kind, name, createdMs }
+}

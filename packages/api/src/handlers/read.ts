@@ -1,0 +1,119 @@
+import { HoldfastError } from '@holdfast/core'
+import { type DagEntry, listDirectory, openEntry, parseContentPath, readFile, readTree, resolvePath, type TreeEntry, type UnixFsTime, walkDag } from '@holdfast/dag'
+import type { CID } from 'multiformats/cid'
+import type { ApiNode } from '../api-node.ts'
+import { type Exchange, progressReporter } from '../exchange.ts'
+import type { ArgsOf, EntryEvent, EventOf } from '../operations.ts'
+
+/** Finds the CID that a path names and what it is. */
+export async function locate (node: ApiNode, path: string, signal: AbortSignal): Promise<DagEntry> {
+  const { root, segments } = parseContentPath(path)
+  const { cid, remainder } = await resolvePath(node.blocks, root, segments, { signal })
+  if (remainder.length > 0) {
+    throw new HoldfastError('UNSUPPORTED', `Path ${path} leads into a value of ${cid} that is not a link: /${remainder.join('/')}`, { path })
+  }
+  return await openEntry(node.blocks, cid, { signal })
+}
+
+export async function cat (node: ApiNode, { path, offset, length }: ArgsOf<'cat'>, exchange: Exchange<EventOf<'cat'>>): Promise<void> {
+  const { signal } = exchange
+  const entry = await locate(node, path, signal)
+  if (entry.kind === 'directory') throw new HoldfastError('INVALID', `Cannot print ${path}: it is a directory. List it with ls, or fetch it with get`, { path })
+  if (entry.kind === 'symlink') return await exchange.send(Buffer.from(entry.target))
+  if (entry.kind !== 'file') return await exchange.send(await bytesOf(node, entry.cid, signal))
+
+  const totalByteLength = Math.max(0, Math.min(length ?? Infinity, entry.byteLength - (offset ?? 0)))
+  const report = progressReporter(exchange)
+  let byteLength = 0
+  for await (const piece of readFile(node.blocks, entry.cid, { offset, byteLength: length, signal })) {
+    await exchange.send(piece)
+    byteLength += piece.byteLength
+    report({ byteLength, totalByteLength })
+  }
+}
+
+export async function get (node: ApiNode, { path }: ArgsOf<'get'>, exchange: Exchange<EventOf<'get'>>): Promise<void> {
+  const { signal } = exchange
+  const { cid } = await locate(node, path, signal)
+  const report = progressReporter(exchange)
+  let byteLength = 0
+  let fileCount = 0
+  for await (const entry of readTree(node.blocks, cid, { signal })) {
+    await exchange.emit({ entry: treeEvent(entry, cid) })
+    if (entry.kind !== 'file') continue
+    for await (const piece of entry.content) {
+      await exchange.send(piece)
+      byteLength += piece.byteLength
+      report({ byteLength, fileCount })
+    }
+    report({ byteLength, fileCount: ++fileCount })
+  }
+}
+
+export async function ls (node: ApiNode, { path, size }: ArgsOf<'ls'>, exchange: Exchange<EventOf<'ls'>>): Promise<void> {
+  const { signal } = exchange
+  const entry = await locate(node, path, signal)
+  if (entry.kind !== 'directory') return await exchange.emit(entryEvent(entry, ''))
+  for await (const { name, cid, tsize } of listDirectory(node.blocks, entry.cid, { signal })) {
+    // Without the child's own block its kind is a guess from its codec; asking for sizes reads it.
+    if (size === false) await exchange.emit({ kind: 'file', cid: cid.toString(), path: name, byteLength: tsize })
+    else await exchange.emit(await childEvent(node, cid, name, tsize, signal))
+  }
+}
+
+export async function stat (node: ApiNode, { path, dag }: ArgsOf<'stat'>, exchange: Exchange<EventOf<'stat'>>): Promise<void> {
+  const { signal } = exchange
+  const entry = await locate(node, path, signal)
+  const event = entryEvent(entry, path)
+  if (dag === false) return await exchange.emit({ stat: event })
+  const report = progressReporter(exchange)
+  let blockCount = 0
+  let blockByteLength = 0
+  for await (const { bytes } of walkDag(node.blocks, [entry.cid], { signal })) {
+    blockCount++
+    blockByteLength += bytes.byteLength
+    report({ blockCount, byteLength: blockByteLength })
+  }
+  await exchange.emit({ stat: { ...event, blockCount, blockByteLength } })
+}
+
+async function bytesOf (node: ApiNode, cid: CID, signal: AbortSignal): Promise<Uint8Array> {
+  const block = await node.blocks.get(cid, { signal })
+  return block?.bytes ?? new Uint8Array()
+}
+
+/** A listing goes on where one entry is missing or damaged: its line says so by its kind. */
+async function childEvent (node: ApiNode, cid: CID, name: string, tsize: number | undefined, signal: AbortSignal): Promise<EntryEvent> {
+  try {
+    const event = entryEvent(await openEntry(node.blocks, cid, { signal }), name)
+    return event.kind === 'directory' ? { ...event, byteLength: tsize } : event
+  } catch (err) {
+    signal.throwIfAborted()
+    node.log.debug('Entry of a listing could not be read', { cid: cid.toString(), err })
+    return { kind: 'opaque', cid: cid.toString(), path: name, byteLength: tsize }
+  }
+}
+
+function entryEvent (entry: DagEntry, path: string): EntryEvent {
+  const cid = entry.cid.toString()
+  if (entry.kind === 'ipld' || entry.kind === 'opaque') return { kind: entry.kind, cid, path, byteLength: entry.byteLength }
+  const common = { cid, path, mode: entry.mode, mtimeSeconds: secondsOf(entry.mtime) }
+  switch (entry.kind) {
+    case 'file': return { kind: 'file', ...common, byteLength: entry.byteLength }
+    case 'directory': return { kind: 'directory', ...common }
+    case 'symlink': return { kind: 'symlink', ...common, target: entry.target }
+  }
+}
+
+function treeEvent (entry: TreeEntry, root: CID): EntryEvent {
+  const common = { cid: root.toString(), path: entry.path.join('/'), mode: entry.mode, mtimeSeconds: secondsOf(entry.mtime) }
+  switch (entry.kind) {
+    case 'file': return { kind: 'file', ...common, byteLength: entry.byteLength }
+    case 'directory': return { kind: 'directory', ...common }
+    case 'symlink': return { kind: 'symlink', ...common, target: entry.target }
+  }
+}
+
+function secondsOf (time: UnixFsTime | undefined): number | undefined {
+  return time === undefined ? undefined : Number(time.seconds) + time.nanoseconds / 1e9
+}

@@ -1,0 +1,32 @@
+import type { ApiNode } from '../api-node.ts'
+import type { Exchange } from '../exchange.ts'
+import type { ArgsOf, EventOf, OperationName } from '../operations.ts'
+import { add } from './add.ts'
+import { dagExport, dagImport } from './car.ts'
+import { id, settings, stop } from './node.ts'
+import { pinAdd, pinLs, pinRm } from './pins.ts'
+import { cat, get, ls, stat } from './read.ts'
+import { gc, repoStat, repoVerify } from './repo.ts'
+
+/** Carries out one operation; resolves when everything was sent. */
+export type Handler<Name extends OperationName> = (node: ApiNode, args: ArgsOf<Name>, exchange: Exchange<EventOf<Name>>) => Promise<void>
+
+/** What the daemon does for each operation. */
+export const HANDLERS: { readonly [Name in OperationName]: Handler<Name> } = {
+  id,
+  stop,
+  settings,
+  add,
+  cat,
+  get,
+  ls,
+  stat,
+  'dag-import': dagImport,
+  'dag-export': dagExport,
+  'pin-add': pinAdd,
+  'pin-rm': pinRm,
+  'pin-ls': pinLs,
+  gc,
+  'repo-stat': repoStat,
+  'repo-verify': repoVerify
+}

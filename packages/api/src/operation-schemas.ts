@@ -1,0 +1,56 @@
+import { HoldfastError } from '@holdfast/core'
+import * as v from 'valibot'
+import type { ArgsOf, OperationName } from './operations.ts'
+
+/** Most paths of one call: as many as a shell passes on. */
+const MAX_PATHS = 100_000
+
+/** Longest path on this machine in bytes (Linux PATH_MAX) and room for other systems. */
+const MAX_PATH_CHARACTERS = 32_768
+
+const flag = v.optional(v.boolean())
+const path = v.pipe(v.string(), v.minLength(1), v.maxLength(MAX_PATH_CHARACTERS))
+const paths = v.pipe(v.array(path), v.maxLength(MAX_PATHS))
+const text = v.optional(v.pipe(v.string(), v.maxLength(1024)))
+const count = v.optional(v.pipe(v.number(), v.safeInteger(), v.minValue(0)))
+const pinKind = v.picklist(['recursive', 'direct'])
+const nothing = v.strictObject({})
+
+const recipe = { profile: text, cidVersion: count, hash: text, rawLeaves: flag, chunker: text, maxFileLinks: count }
+
+const SCHEMAS = {
+  id: nothing,
+  stop: nothing,
+  settings: nothing,
+  add: v.strictObject({ ...recipe, paths, stdinName: text, recursive: flag, hidden: flag, wrap: flag, emptyDirectories: flag, pin: flag, name: text }),
+  cat: v.strictObject({ path, offset: count, length: count }),
+  get: v.strictObject({ path }),
+  ls: v.strictObject({ path, size: flag }),
+  stat: v.strictObject({ path, dag: flag }),
+  'dag-import': v.strictObject({ paths, pinRoots: flag, name: text }),
+  'dag-export': v.strictObject({ path }),
+  'pin-add': v.strictObject({ path, kind: pinKind, name: text }),
+  'pin-rm': v.strictObject({ path, kind: v.optional(pinKind), name: text }),
+  'pin-ls': v.strictObject({ path: v.optional(path), kind: v.optional(v.picklist(['recursive', 'direct', 'indirect', 'all'])), name: text }),
+  gc: v.strictObject({ dryRun: flag }),
+  'repo-stat': nothing,
+  'repo-verify': nothing
+} as const satisfies { [Name in OperationName]: v.GenericSchema<unknown, ArgsOf<Name>> }
+
+/** Reports whether the door knows this operation. */
+export function isOperationName (name: string): name is OperationName {
+  return Object.hasOwn(SCHEMAS, name)
+}
+
+/**
+ * Checks the arguments of an operation.
+ *
+ * @throws `INVALID` naming every argument that is wrong.
+ */
+export function parseArgs<Name extends OperationName> (name: Name, args: unknown): ArgsOf<Name> {
+  const schema: v.GenericSchema<unknown, ArgsOf<Name>> = SCHEMAS[name]
+  const result = v.safeParse(schema, args)
+  if (result.success) return result.output
+  const mistakes = result.issues.map((issue) => `${v.getDotPath(issue) ?? 'arguments'}: ${issue.message}`)
+  throw new HoldfastError('INVALID', `Wrong arguments of ${name}: ${mistakes.join('; ')}`)
+}

@@ -1,0 +1,146 @@
+/**
+ * What can be asked at the door: one entry an operation, with the shape of its arguments and the
+ * events that it answers with. Types only at run time for the client; `operation-schemas.ts` checks them in the daemon.
+ */
+
+/** A recipe as it travels; see `RecipeOptions` of @holdfast/dag. */
+export interface RecipeArgs {
+  readonly profile?: string | undefined
+  readonly cidVersion?: number | undefined
+  readonly hash?: string | undefined
+  readonly rawLeaves?: boolean | undefined
+  readonly chunker?: string | undefined
+  readonly maxFileLinks?: number | undefined
+}
+
+export interface AddArgs extends RecipeArgs {
+  /** Absolute paths on this machine, read by the daemon; empty when the content follows as the body. */
+  readonly paths: readonly string[]
+  /** Name of the body's file in the directory around it. */
+  readonly stdinName?: string | undefined
+  readonly recursive?: boolean | undefined
+  readonly hidden?: boolean | undefined
+  readonly wrap?: boolean | undefined
+  readonly emptyDirectories?: boolean | undefined
+  readonly pin?: boolean | undefined
+  /** Name of the pin. */
+  readonly name?: string | undefined
+}
+
+/** Work done so far, in all. Which fields there are depends on the operation. */
+export interface ProgressEvent {
+  readonly progress: {
+    readonly byteLength?: number
+    readonly totalByteLength?: number
+    readonly blockCount?: number
+    readonly fileCount?: number
+    readonly phase?: string
+  }
+}
+
+/** An entry of a DAG as a person sees it. */
+export interface EntryEvent {
+  readonly kind: 'file' | 'directory' | 'symlink' | 'ipld' | 'opaque'
+  readonly cid: string
+  readonly path: string
+  /** Bytes of content; of a directory, bytes of all its blocks. */
+  readonly byteLength?: number | undefined
+  readonly mode?: number | undefined
+  /** Seconds since 1970, with fraction. */
+  readonly mtimeSeconds?: number | undefined
+  readonly target?: string | undefined
+}
+
+export interface PinEvent {
+  readonly cid: string
+  readonly kind: 'recursive' | 'direct' | 'indirect'
+  readonly name?: string | undefined
+  readonly createdMs?: number | undefined
+  /** For an indirect pin: a root that keeps it. */
+  readonly root?: string | undefined
+}
+
+export interface NodeIdentity {
+  readonly peerId: string
+  readonly agent: string
+  readonly swarm: readonly string[]
+  readonly gateway: string
+  readonly rpc: string
+  readonly repository: string
+}
+
+export interface SettingEvent {
+  readonly key: string
+  readonly value: unknown
+  /** `default`, the file, the variable or the flag that decided. */
+  readonly source: string
+}
+
+interface Operation<Args, Event> {
+  readonly args: Args
+  readonly event: Event
+}
+
+/** Every operation of the door. */
+export interface Operations {
+  readonly id: Operation<object, NodeIdentity>
+  readonly stop: Operation<object, never>
+  readonly settings: Operation<object, SettingEvent>
+  readonly add: Operation<AddArgs, ProgressEvent | { readonly entry: EntryEvent, readonly isRoot: boolean } | { readonly pinned: readonly string[] }>
+  readonly cat: Operation<{ readonly path: string, readonly offset?: number | undefined, readonly length?: number | undefined }, ProgressEvent>
+  readonly get: Operation<{ readonly path: string }, { readonly entry: EntryEvent } | ProgressEvent>
+  readonly ls: Operation<{ readonly path: string, readonly size?: boolean | undefined }, EntryEvent>
+  readonly stat: Operation<{ readonly path: string, readonly dag?: boolean | undefined }, StatEvent | ProgressEvent>
+  readonly 'dag-import': Operation<{ readonly paths: readonly string[], readonly pinRoots?: boolean | undefined, readonly name?: string | undefined }, ProgressEvent | ImportedCarEvent>
+  readonly 'dag-export': Operation<{ readonly path: string }, never>
+  readonly 'pin-add': Operation<{ readonly path: string, readonly kind: 'recursive' | 'direct', readonly name?: string | undefined }, ProgressEvent | { readonly pin: PinEvent }>
+  readonly 'pin-rm': Operation<{ readonly path: string, readonly kind?: 'recursive' | 'direct' | undefined, readonly name?: string | undefined }, { readonly pin: PinEvent }>
+  readonly 'pin-ls': Operation<{ readonly path?: string | undefined, readonly kind?: 'recursive' | 'direct' | 'indirect' | 'all' | undefined, readonly name?: string | undefined }, PinEvent>
+  readonly gc: Operation<{ readonly dryRun?: boolean | undefined }, ProgressEvent | CollectedEvent>
+  readonly 'repo-stat': Operation<object, RepoStatEvent>
+  readonly 'repo-verify': Operation<object, ProgressEvent | { readonly damaged: { readonly cid: string, readonly reason: string } } | { readonly verified: { readonly blockCount: number, readonly damagedCount: number } }>
+}
+
+export interface StatEvent {
+  readonly stat: EntryEvent & {
+    /** Blocks below, each once; only when the DAG was walked. */
+    readonly blockCount?: number
+    /** Bytes of those blocks. */
+    readonly blockByteLength?: number
+  }
+}
+
+export interface ImportedCarEvent {
+  readonly imported: {
+    readonly source: string
+    readonly roots: readonly string[]
+    readonly blockCount: number
+    readonly byteLength: number
+    /** Roots that were pinned. */
+    readonly pinned: readonly string[]
+  }
+}
+
+export interface CollectedEvent {
+  readonly collected: { readonly keptCount: number, readonly removedCount: number, readonly removedByteLength: number }
+}
+
+export interface RepoStatEvent {
+  readonly repository: string
+  readonly version: number
+  readonly engine: string
+  readonly blockCount: number
+  readonly byteLength: number
+  readonly pinCount: number
+  readonly journalByteLength: number
+  /** Bytes that the file system has left for us. */
+  readonly freeByteLength: number
+}
+
+export type OperationName = keyof Operations
+
+/** Arguments of an operation. */
+export type ArgsOf<Name extends OperationName> = Operations[Name]['args']
+
+/** Events of an operation. */
+export type EventOf<Name extends OperationName> = Operations[Name]['event']

@@ -1,0 +1,3 @@
+import { installed, run } from './run.ts'
+
+run('lint', installed('oxlint'), ['--deny-warnings'])
