@@ -123,9 +123,16 @@ test('a layout that is not known here is refused, not written into', async () =>
   const folder = await newFolder()
   await writeFile(join(folder, 'SHARDING'), '/repo/flatfs/shard/v1/prefix/5\n')
   await assert.rejects(openFsBlockstore(folder), (err) => isErrorCode(err, 'UNSUPPORTED') && err.message.includes('prefix/5'))
-  await writeFile(join(folder, 'SHARDING'), FLATFS_SHARDING.trimEnd())
-  await using store = await openFsBlockstore(folder)
-  await store.put(block)
+})
+
+test('a SHARDING file without its newline is understood, and an empty one is written anew', async () => {
+  for (const content of [FLATFS_SHARDING.trimEnd(), '']) {
+    const folder = await newFolder()
+    await writeFile(join(folder, 'SHARDING'), content)
+    await using store = await openFsBlockstore(folder)
+    await store.put(block)
+    assert.equal((await readFile(join(folder, 'SHARDING'), 'utf8')).trimEnd(), FLATFS_SHARDING.trimEnd())
+  }
 })
 
 test('files that are no blocks are neither listed, counted nor touched', async () => {

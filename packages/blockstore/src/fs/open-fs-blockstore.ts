@@ -88,7 +88,8 @@ async function makeFolders (operations: FsOperations, path: string, durability: 
 /** What the `SHARDING` file says, else what the first block looks like. */
 async function findLayout (operations: FsOperations, path: string, shards: readonly string[]): Promise<Layout | undefined> {
   const bytes = await withOpenFile(operations, join(path, SHARDING_FILE), (fd) => readAll(operations, fd))
-  if (bytes !== undefined) {
+  // An empty one says nothing: it is what a power cut leaves of a file that was not synced.
+  if (bytes !== undefined && bytes.byteLength > 0) {
     const sharding = Buffer.from(bytes.subarray(0, MAX_SHARDING_BYTES)).toString()
     if (sharding.trimEnd() === FLATFS_SHARDING.trimEnd()) return LAYOUTS.flatfs
     throw new HoldfastError('UNSUPPORTED', `Blockstore ${path} is sharded as ${JSON.stringify(sharding.trimEnd())}; only ${FLATFS_SHARDING.trimEnd()} can be opened`, { path })
