@@ -54,11 +54,12 @@ export function fileByteLengthOf ({ cid, links, unixfs: { data, byteLength, bloc
   return sum
 }
 
-function withCid<T> (cid: CID, decode: () => T): T {
+/** Runs a decoder; a failure that does not say which block it is about says it afterwards. */
+export function withCid<T> (cid: CID, decode: () => T): T {
   try {
     return decode()
   } catch (cause) {
-    if (!isHoldfastError(cause)) throw cause
+    if (!isHoldfastError(cause) || cause.details['cid'] !== undefined) throw cause
     throw new HoldfastError(cause.code, `Block ${cid} cannot be read: ${cause.message}`, { cause, cid: cid.toString() })
   }
 }

@@ -1,0 +1,86 @@
+import type { BlockReader } from '@holdfast/blockstore'
+import { type AbortOptions, type Block, CODECS, HoldfastError, linksOf } from '@holdfast/core'
+import type { CID } from 'multiformats/cid'
+import { DigestSet } from './digest-set.ts'
+import { ReadAheadStack } from './read-ahead-stack.ts'
+import { withCid } from './unixfs-node.ts'
+
+/**
+ * Deepest link below a root that a walk follows unless told otherwise.
+ *
+ * Several times what UnixFS can nest (128 path segments, 21 shard levels, 32 file levels); long chains
+ * of dag-cbor entries need more, and may ask for it, since a walk costs no stack.
+ */
+export const DEFAULT_MAX_DEPTH = 1024
+
+/** Most links that wait for their turn, about 64 MB: a hostile chain of full nodes would hold millions. */
+export const MAX_LINKS_WAITING = 262_144
+
+export interface WalkOptions extends AbortOptions {
+  /** Deepest link to follow; the roots have depth 0. @default DEFAULT_MAX_DEPTH */
+  maxDepth?: number | undefined
+  /** Blocks to ask for at once. @default DEFAULT_CONCURRENCY */
+  concurrency?: number | undefined
+  /**
+   * Whether each multihash comes only once, and each DAG node is entered once. Without it, links that repeat
+   * can make a walk endless for all practical purposes: the consumer must count. @default true
+   */
+  dedupe?: boolean | undefined
+  /** Asked for each CID, perhaps more than once: where it answers `true`, the block and all below it are left out. */
+  skip?: ((cid: CID) => boolean) | undefined
+}
+
+interface Visit {
+  readonly cid: CID
+  readonly depth: number
+}
+
+/**
+ * Yields every block below `roots`, depth first, a parent before its children and those in the order of its links.
+ *
+ * Holds a bounded number of blocks read ahead, the links that wait, and 16 to 64 bytes for each block that it
+ * passed. Blocks of unknown codecs have no links. Blocks that identity CIDs carry are yielded too.
+ *
+ * @throws `NOT_FOUND` with `details.reason` `'no-block'` when a block is absent, `INVALID` when one is not of its
+ * codec, `LIMIT` above `maxDepth` or `MAX_LINKS_WAITING`.
+ */
+export async function * walkDag (blocks: BlockReader, roots: readonly CID[], options: WalkOptions = {}): AsyncIterable<Block> {
+  const { maxDepth = DEFAULT_MAX_DEPTH, concurrency, dedupe = true, skip = () => false, signal } = options
+  const visited = dedupe ? new VisitedNodes() : undefined
+  const isNeeded = ({ cid }: Visit): boolean => visited?.has(cid) !== true && !skip(cid)
+
+  using stack = new ReadAheadStack<Visit>(blocks, { concurrency, signal, isNeeded })
+  stack.push(roots.map((cid) => ({ cid, depth: 0 })))
+  for (let next = await stack.pop(); next !== undefined; next = await stack.pop()) {
+    const { item: { cid, depth }, block } = next
+    if (block === undefined) continue
+    if (visited?.add(cid) !== false) yield block
+
+    const children = withCid(cid, () => linksOf(block)).map((cid) => ({ cid, depth: depth + 1 })).filter(isNeeded)
+    if (children.length > 0 && depth >= maxDepth) throw new HoldfastError('LIMIT', `Links are nested deeper than ${maxDepth} at ${cid}`, { cid: cid.toString(), maxDepth })
+    if (stack.count + children.length > MAX_LINKS_WAITING) throw new HoldfastError('LIMIT', `More than ${MAX_LINKS_WAITING} links wait at ${cid}`, { cid: cid.toString() })
+    stack.push(children)
+  }
+}
+
+/**
+ * What a walk has passed.
+ *
+ * The codec decides which links bytes have: the same bytes met first as raw and then as dag-pb must
+ * still be entered, or a link of another codec would hide a whole DAG from a pin.
+ */
+class VisitedNodes {
+  readonly #passed = new DigestSet()
+  readonly #enteredByCodec = new Map([CODECS.dagPb, CODECS.dagCbor, CODECS.dagJson].map((codec): [number, DigestSet] => [codec, new DigestSet()]))
+
+  /** Reports whether nothing new can come of this CID. */
+  has (cid: CID): boolean {
+    return (this.#enteredByCodec.get(cid.code) ?? this.#passed).has(cid)
+  }
+
+  /** Marks the CID as passed; reports whether its multihash was not passed under any codec before. */
+  add (cid: CID): boolean {
+    this.#enteredByCodec.get(cid.code)?.add(cid)
+    return this.#passed.add(cid)
+  }
+}
