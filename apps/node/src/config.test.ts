@@ -1,0 +1,53 @@
+import { isErrorCode } from '@holdfast/core'
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { CONFIG_KEYS, type ConfigLayer, DEFAULT_CONFIG, parseConfig, parseConfigFile, parseSetting } from './config.ts'
+
+function layer (values: Record<string, unknown>, source = 'test'): ConfigLayer {
+  return { values, sourceOf: (key) => `${source} ${key}` }
+}
+
+test('without layers every setting is its default and says so', () => {
+  const { config, settings } = parseConfig([])
+  assert.deepEqual(config, DEFAULT_CONFIG)
+  assert.deepEqual(settings.map(({ key }) => key), CONFIG_KEYS)
+  assert.ok(settings.every(({ source }) => source === 'default'))
+})
+
+test('a later layer wins and is named as the source', () => {
+  const { config, settings } = parseConfig([layer({ gatewayPort: 1, network: 'lan' }, 'file'), layer({ gatewayPort: 2 }, 'flag')])
+  assert.equal(config.gatewayPort, 2)
+  assert.equal(config.network, 'lan')
+  assert.equal(settings.find(({ key }) => key === 'gatewayPort')?.source, 'flag gatewayPort')
+  assert.equal(settings.find(({ key }) => key === 'network')?.source, 'file network')
+})
+
+test('every mistake is reported at once, each with its source', () => {
+  const layers = [layer({ gatewayPort: '8080', colour: 'red', network: 'internet' }, 'file'), layer({ swarmPort: 70_000, rpcPort: 1.5, gatewayHost: 'localhost' }, 'flag')]
+  assert.throws(() => parseConfig(layers), (err) => {
+    assert.ok(isErrorCode(err, 'INVALID'))
+    assert.equal((err.details.mistakes as string[]).length, 6)
+    for (const word of ['gatewayPort must be a number', 'colour is no setting', 'network must be public', 'swarmPort must be 65535', 'rpcPort must be a whole', 'gatewayHost must be an IP', 'file colour', 'flag swarmPort']) {
+      assert.ok(err.message.includes(word), `${word} in ${err.message}`)
+    }
+    return true
+  })
+})
+
+test('names of Object.prototype are no settings', () => {
+  assert.throws(() => parseConfig([layer(JSON.parse('{"__proto__": 1, "constructor": 2}') as Record<string, unknown>)]), (err) => isErrorCode(err, 'INVALID'))
+})
+
+for (const text of ['', '{', '[]', 'null', '7', '"x"']) {
+  test(`a config file of ${JSON.stringify(text)} is INVALID and names the file`, () => {
+    assert.throws(() => parseConfigFile(text, 'config.json'), (err) => isErrorCode(err, 'INVALID') && err.message.includes('config.json'))
+  })
+}
+
+test('settings from the command line become numbers where they are', () => {
+  assert.deepEqual(parseSetting('gatewayPort', '0'), { key: 'gatewayPort', value: 0 })
+  assert.deepEqual(parseSetting('logLevel', 'debug'), { key: 'logLevel', value: 'debug' })
+  for (const [key, text] of [['gatewayPort', 'x'], ['gatewayPort', '-1'], ['network', 'moon'], ['nothing', '1']] as const) {
+    assert.throws(() => parseSetting(key, text), (err) => isErrorCode(err, 'INVALID'), `${key}=${text}`)
+  }
+})

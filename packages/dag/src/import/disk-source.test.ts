@@ -1,0 +1,140 @@
+import { MemoryBlockstore } from '@holdfast/blockstore'
+import { isErrorCode } from '@holdfast/core'
+import assert from 'node:assert/strict'
+import { execFile } from 'node:child_process'
+import { chmod, mkdir, mkdtemp, rename, rm, symlink, truncate, writeFile } from 'node:fs/promises'
+import { createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { test, type TestContext } from 'node:test'
+import { promisify } from 'node:util'
+import { recipeOf } from '../profile.ts'
+import { openDiskSource, READ_BYTES } from './disk-source.ts'
+import { importSources } from './import-tree.ts'
+import type { ImportSource } from './source.ts'
+
+async function newFolder (context: TestContext): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), 'holdfast-'))
+  context.after(async () => { await rm(folder, { recursive: true, force: true }) })
+  return folder
+}
+
+async function namesOf (source: ImportSource): Promise<string[]> {
+  assert.ok(source.kind === 'directory')
+  return (await Array.fromAsync(source.entries())).map(({ kind, name }) => `${kind} ${Buffer.from(name)}`)
+}
+
+async function importPath (path: string): Promise<unknown> {
+  return await importSources(new MemoryBlockstore(), [await openDiskSource(path)], recipeOf())
+}
+
+test('a folder is read in the order of its names, without hidden entries, with symlinks as they are', async (context) => {
+  const folder = await newFolder(context)
+  await mkdir(join(folder, 'sub'))
+  await writeFile(join(folder, 'b'), 'b')
+  await writeFile(join(folder, '.hidden'), 'h')
+  await symlink('nowhere', join(folder, 'a'))
+  assert.deepEqual(await namesOf(await openDiskSource(folder)), ['symlink a', 'file b', 'directory sub'])
+  assert.deepEqual(await namesOf(await openDiskSource(folder, { hidden: true })), ['file .hidden', 'symlink a', 'file b', 'directory sub'])
+})
+
+test('a hidden file that is named itself is read', async (context) => {
+  const path = join(await newFolder(context), '.hidden')
+  await writeFile(path, 'h')
+  assert.equal((await openDiskSource(path)).kind, 'file')
+})
+
+test('a file comes in large pieces and whole', async (context) => {
+  const path = join(await newFolder(context), 'file')
+  const bytes = Buffer.alloc(READ_BYTES * 2 + 5, 'holdfast')
+  await writeFile(path, bytes)
+  const source = await openDiskSource(path)
+  assert.ok(source.kind === 'file')
+  const pieces = await Array.fromAsync(source.open())
+  assert.deepEqual(pieces.map(({ byteLength }) => byteLength), [READ_BYTES, READ_BYTES, 5])
+  assert.ok(Buffer.concat(pieces).equals(bytes))
+})
+
+test('what is not there is NOT_FOUND and named', async (context) => {
+  const path = join(await newFolder(context), 'absent')
+  await assert.rejects(openDiskSource(path), (err) => isErrorCode(err, 'NOT_FOUND') && err.message.includes(path))
+})
+
+test('a socket is INVALID, also inside a folder', async (context) => {
+  const folder = await newFolder(context)
+  const path = join(folder, 'socket')
+  const server = createServer().listen(path)
+  context.after(() => { server.close() })
+  await new Promise((resolve) => { server.once('listening', resolve) })
+  await assert.rejects(openDiskSource(path), (err) => isErrorCode(err, 'INVALID'))
+  await assert.rejects(importPath(folder), (err) => isErrorCode(err, 'INVALID') && err.message.includes(path))
+})
+
+test('a file that vanishes between listing and reading is NOT_FOUND and named', async (context) => {
+  const folder = await newFolder(context)
+  await writeFile(join(folder, 'a'), 'a')
+  const source = await openDiskSource(folder)
+  assert.ok(source.kind === 'directory')
+  const [file] = await Array.fromAsync(source.entries())
+  await rm(join(folder, 'a'))
+  assert.ok(file?.kind === 'file')
+  await assert.rejects(Array.fromAsync(file.open()), (err) => isErrorCode(err, 'NOT_FOUND') && err.message.includes(join(folder, 'a')))
+})
+
+test('a file that shrinks while it is read is UNAVAILABLE, never a shorter file', async (context) => {
+  const path = join(await newFolder(context), 'file')
+  await writeFile(path, Buffer.alloc(READ_BYTES * 4, 1))
+  const source = await openDiskSource(path)
+  assert.ok(source.kind === 'file')
+  const pieces = source.open()[Symbol.asyncIterator]()
+  await pieces.next()
+  await truncate(path, READ_BYTES)
+  await assert.rejects(async () => { while ((await pieces.next()).done !== true); }, (err) => isErrorCode(err, 'UNAVAILABLE') && err.message.includes('changed'))
+})
+
+test('what is appended while a file is read is left out', async (context) => {
+  const path = join(await newFolder(context), 'log')
+  await writeFile(path, Buffer.alloc(READ_BYTES + 1, 1))
+  const source = await openDiskSource(path)
+  assert.ok(source.kind === 'file')
+  const pieces = source.open()[Symbol.asyncIterator]()
+  let byteLength = (await pieces.next()).value?.byteLength ?? 0
+  await writeFile(path, Buffer.alloc(READ_BYTES * 3, 2), { flag: 'a' })
+  for (let next = await pieces.next(); next.done !== true; next = await pieces.next()) byteLength += next.value.byteLength
+  assert.equal(byteLength, READ_BYTES + 1)
+})
+
+test('a file that was exchanged for a symlink after it was listed is not followed', async (context) => {
+  const folder = await newFolder(context)
+  await writeFile(join(folder, 'secret'), 'secret')
+  await writeFile(join(folder, 'file'), 'file')
+  const source = await openDiskSource(join(folder, 'file'))
+  await rename(join(folder, 'file'), join(folder, 'old'))
+  await symlink(join(folder, 'secret'), join(folder, 'file'))
+  assert.ok(source.kind === 'file')
+  await assert.rejects(Array.fromAsync(source.open()), (err) => isErrorCode(err, 'UNAVAILABLE'))
+})
+
+test('a name that is not UTF-8 is refused by name', { skip: process.platform !== 'linux' && 'only Linux has such names' }, async (context) => {
+  const folder = await newFolder(context)
+  await writeFile(Buffer.concat([Buffer.from(`${folder}/bad`), Buffer.from([0xff])]), 'x')
+  await assert.rejects(importPath(folder), (err) => isErrorCode(err, 'INVALID') && err.message.includes('UTF-8'))
+})
+
+test('a file that this user may not read ends the import and is named', async (context) => {
+  const folder = await newFolder(context)
+  await chmod(folder, 0o755)
+  await writeFile(join(folder, 'a'), 'a')
+  await writeFile(join(folder, 'unreadable'), 'u', { mode: 0o000 })
+  // The superuser may read everything, so a child without its rights has to try.
+  const identity = process.getuid?.() === 0 ? { uid: 65_534, gid: 65_534 } : {}
+  const script = `
+    const { openDiskSource, importSources, discardingWriter, recipeOf } = await import(${JSON.stringify(new URL('../index.ts', import.meta.url).href)})
+    try {
+      await importSources(discardingWriter, [await openDiskSource(${JSON.stringify(folder)})], recipeOf())
+    } catch (err) { console.log(JSON.stringify({ code: err.code, message: err.message })) }`
+  const { stdout } = await promisify(execFile)(process.execPath, ['--input-type=module', '-e', script], identity)
+  const { code, message } = JSON.parse(stdout) as { code: string, message: string }
+  assert.equal(code, 'UNAVAILABLE')
+  assert.ok(message.includes(join(folder, 'unreadable')) && message.includes('permission denied'), message)
+})
