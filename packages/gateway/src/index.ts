@@ -1,1 +1,6 @@
-export {}
+export { type Body, type GatewayRequest, type GatewayResponse, type Header } from './exchange.ts'
+export { createGateway, type Gateway, type GatewayOptions } from './gateway.ts'
+export { httpStatusOf } from './http-status.ts'
+export { DEFAULT_GATEWAY_LIMITS, type GatewayLimits, MAX_REQUEST_HEADER_BYTES } from './limits.ts'
+export { DEFAULT_LISTENER_LIMITS, gatewayListener, type ListenerLimits, type ListenerOptions } from './listener.ts'
+export { type StallLimits } from './stall-watch.ts'

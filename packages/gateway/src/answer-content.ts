@@ -1,0 +1,144 @@
+/**
+ * Answers with content as it is: files, raw blocks, symlinks, and the codecs that are served as their bytes.
+ */
+import { type Block, CODECS, codecName } from '@holdfast/core'
+import { type DagEntry, readFile, requireBlock } from '@holdfast/dag'
+import { answerBytes, readFrom, type Representation } from './byte-answer.ts'
+import type { ContentMetadata, ResolvedPath } from './content-metadata.ts'
+import { contentTypeOfName } from './content-type.ts'
+import type { GatewayResponse, Header } from './exchange.ts'
+import { type Format, mediaTypeOf } from './format.ts'
+import { dispositionHeader, IMMUTABLE, NOSNIFF, rootsHeader } from './headers.ts'
+import { refusal } from './http-status.ts'
+import type { ContentPlan } from './plan.ts'
+
+export type FileEntry = DagEntry & { readonly kind: 'file' }
+
+/** What names a file's bytes in the response. */
+export interface FileIdentity {
+  /** CID in the entity tag: the directory's own for its index page, which a cache knows under that name. */
+  readonly etag: string
+  readonly contentType: string
+  /** Name for saving it when the query has none. */
+  readonly fallbackName: string
+}
+
+/** Answers with the bytes of a file. */
+export function answerFile (plan: ContentPlan, metadata: ContentMetadata, resolved: ResolvedPath, file: FileEntry, { etag, contentType, fallbackName }: FileIdentity): GatewayResponse {
+  const { signal } = plan.request
+  return answerBytes(plan, {
+    byteLength: file.byteLength,
+    etag: `"${etag}"`,
+    modifiedMs: file.mtime === undefined ? undefined : toMs(file.mtime),
+    contentType,
+    cacheHeaders: cacheHeaders(resolved),
+    contentHeaders: dispositionHeader(plan.query, { fallbackName }),
+    read: (range) => readFile(metadata.blocks, file.cid, { ...range, signal })
+  })
+}
+
+/** Returns a date that HTTP can print, or `undefined` for one that no calendar has. */
+function toMs ({ seconds, nanoseconds }: NonNullable<FileEntry['mtime']>): number | undefined {
+  const ms = Number(seconds) * 1000 + Math.floor(nanoseconds / 1e6)
+  return Number.isNaN(new Date(ms).getTime()) || ms < MIN_HTTP_DATE_MS || ms > MAX_HTTP_DATE_MS ? undefined : ms
+}
+
+/** HTTP dates have years of four digits. */
+const MIN_HTTP_DATE_MS = Date.UTC(1000, 0, 1)
+const MAX_HTTP_DATE_MS = Date.UTC(9999, 11, 31)
+
+/** Tells the media type of a file: by `?filename=`, by the last part of the path, else by its first bytes. */
+export async function contentTypeOf (plan: ContentPlan, metadata: ContentMetadata, file: FileEntry): Promise<string> {
+  const name = plan.query.get('filename') || plan.path.segments.at(-1) || ''
+  return contentTypeOfName(name) ?? await metadata.sniffedType(file, { signal: plan.request.signal })
+}
+
+/** Answers with the target of a symlink: it is content, and where it points to is not ours to judge. */
+export function answerSymlink (plan: ContentPlan, resolved: ResolvedPath, { cid, target }: DagEntry & { kind: 'symlink' }): GatewayResponse {
+  const bytes = Buffer.from(target)
+  return answerBytes(plan, {
+    byteLength: bytes.byteLength,
+    etag: `"${cid}"`,
+    contentType: 'inode/symlink',
+    cacheHeaders: cacheHeaders(resolved),
+    contentHeaders: dispositionHeader(plan.query, { fallbackName: plan.path.segments.at(-1) ?? cid.toString() }),
+    read: readFrom(bytes)
+  })
+}
+
+/** Answers with one block as it is stored, whatever its codec. */
+export async function answerRawBlock (plan: ContentPlan, metadata: ContentMetadata, resolved: ResolvedPath): Promise<GatewayResponse> {
+  const block = await requireBlock(metadata.blocks, resolved.cid, plan.request)
+  return answerBlock(plan, resolved, block, { suffix: '.raw', contentType: mediaTypeOf('raw'), type: 'attachment', extension: 'bin' })
+}
+
+interface BlockForm {
+  /** What is added to the CID in the entity tag. */
+  readonly suffix: string
+  readonly contentType: string
+  readonly type: 'inline' | 'attachment'
+  readonly extension: string
+}
+
+function answerBlock (plan: ContentPlan, resolved: ResolvedPath, { cid, bytes }: Block, { suffix, contentType, type, extension }: BlockForm): GatewayResponse {
+  const representation: Representation = {
+    byteLength: bytes.byteLength,
+    etag: `"${cid}${suffix}"`,
+    contentType,
+    cacheHeaders: cacheHeaders(resolved),
+    contentHeaders: [NOSNIFF, ...dispositionHeader(plan.query, { type, fallbackName: `${cid}.${extension}` })],
+    read: readFrom(bytes)
+  }
+  return answerBytes(plan, representation)
+}
+
+/** Formats that name a codec, and the codecs each of them may be asked for (the aliases of TestNativeDag). */
+const CODECS_BY_FORMAT: Partial<Record<Format, readonly number[]>> = {
+  'dag-json': [CODECS.dagJson],
+  'dag-cbor': [CODECS.dagCbor],
+  json: [CODECS.json, CODECS.dagJson],
+  cbor: [CODECS.cbor, CODECS.dagCbor]
+}
+
+/** Reports whether a format is the codec of a block, so that its bytes may go out under that name. */
+export function formatFitsCodec (format: Format, codec: number): boolean {
+  return CODECS_BY_FORMAT[format]?.includes(codec) === true
+}
+
+/** Answers with a block of dag-json, dag-cbor, json or cbor as it is, under the name of `format` or of its codec. */
+export async function answerCodec (plan: ContentPlan, metadata: ContentMetadata, resolved: ResolvedPath, format?: Format): Promise<GatewayResponse> {
+  const block = await requireBlock(metadata.blocks, resolved.cid, plan.request)
+  const name = format ?? formatOfCodec(block.cid.code)
+  const extension = name.endsWith('json') ? 'json' : 'cbor'
+  return answerBlock(plan, resolved, block, { suffix: `.${name}`, contentType: mediaTypeOf(name), type: extension === 'json' ? 'inline' : 'attachment', extension })
+}
+
+function formatOfCodec (codec: number): Format {
+  switch (codec) {
+    case CODECS.dagJson: return 'dag-json'
+    case CODECS.json: return 'json'
+    case CODECS.dagCbor: return 'dag-cbor'
+    default: return 'cbor'
+  }
+}
+
+/** Answers with a block that only its own program can read. */
+export async function answerOpaque (plan: ContentPlan, metadata: ContentMetadata, resolved: ResolvedPath): Promise<GatewayResponse> {
+  const block = await requireBlock(metadata.blocks, resolved.cid, plan.request)
+  return answerBlock(plan, resolved, block, { suffix: '', contentType: 'application/octet-stream', type: 'attachment', extension: 'bin' })
+}
+
+/** Refuses a format that the content does not have: the gateway never converts between codecs (IPIP-0524). */
+export function refuseFormat ({ cid }: ResolvedPath, format: Format, what = `is ${codecName(cid.code)}`): Error {
+  return refusal('UNSUPPORTED', 406, `Cannot serve ${cid} as ${format}: it ${what}`, { tip: 'Codecs are not converted. Ask for ?format=raw and convert the block yourself, or leave the format out.' })
+}
+
+/** Refuses a path that ends at a value inside of a block. */
+export function refuseRemainder ({ cid, remainder }: ResolvedPath): Error {
+  return refusal('UNSUPPORTED', 501, `Cannot serve ${JSON.stringify(remainder.join('/'))} of ${cid}: only whole blocks are served, not values inside of them`, { tip: `Ask for /ipfs/${cid} and read the value from it.` })
+}
+
+/** Caching headers of content that cannot change. */
+export function cacheHeaders ({ cids }: ResolvedPath): Header[] {
+  return [IMMUTABLE, ...rootsHeader(cids)]
+}

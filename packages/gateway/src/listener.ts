@@ -1,0 +1,200 @@
+/**
+ * The gateway on node:http.
+ */
+import { HoldfastError, type Logger } from '@holdfast/core'
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { BodyWriter } from './body-writer.ts'
+import { errorResponse } from './error-response.ts'
+import { requestFailed, requestRefused, responseBrokeOff } from './events.ts'
+import type { Body, GatewayRequest, GatewayResponse, Header } from './exchange.ts'
+import type { Gateway } from './gateway.ts'
+import { refusal } from './http-status.ts'
+import { type Expiry, type Phase, StallWatch, type StallLimits, type Watched } from './stall-watch.ts'
+
+/** Bounds on time and number of the requests that one listener serves; the names are boxo's. */
+export interface ListenerLimits extends StallLimits {
+  /** Requests at once; more are answered with 429. */
+  readonly maxConcurrentRequests: number
+}
+
+/** Defaults of `ListenerLimits`: those of boxo, with a quarter of its requests, since one process has one thread. */
+export const DEFAULT_LISTENER_LIMITS: Readonly<ListenerLimits> = {
+  retrievalTimeoutMs: 30_000,
+  writeStallTimeoutMs: 30_000,
+  maxRequestDurationMs: 3_600_000,
+  maxConcurrentRequests: 1_024
+}
+
+export interface ListenerOptions {
+  readonly log: Logger
+  readonly limits?: Partial<ListenerLimits> | undefined
+}
+
+/**
+ * Returns a request listener for `http.createServer`.
+ *
+ * Content is pulled as the client takes it. A client that stops taking it, content that stops coming and a
+ * response that fails midway all end in a reset connection, never in a body that looks complete.
+ */
+export function gatewayListener (gateway: Gateway, { log, limits }: ListenerOptions): (request: IncomingMessage, response: ServerResponse) => void {
+  const bounds = { ...DEFAULT_LISTENER_LIMITS, ...limits }
+  const watch = new StallWatch(bounds)
+  return (incoming, response) => {
+    const exchange = new HttpExchange(incoming, response, log)
+    if (watch.count >= bounds.maxConcurrentRequests) {
+      requestRefused(log, { concurrentRequests: watch.count })
+      exchange.fail(refusal('LIMIT', 429, 'The gateway has too many requests at once', { tip: 'Try again in a minute.' }))
+      return
+    }
+    watch.add(exchange)
+    response.once('close', () => {
+      watch.delete(exchange)
+      exchange.close()
+    })
+    void exchange.run(gateway)
+  }
+}
+
+/** One request and its response. */
+class HttpExchange implements Watched {
+  readonly startedMs: number = performance.now()
+  phase: Phase = 'retrieving'
+  progressMs: number = this.startedMs
+  readonly #response: ServerResponse
+  readonly #request: GatewayRequest
+  readonly #log: Logger
+  readonly #ended = new AbortController()
+  #writer: BodyWriter | undefined
+
+  constructor (incoming: IncomingMessage, response: ServerResponse, log: Logger) {
+    this.#response = response
+    this.#request = { method: incoming.method ?? 'GET', target: incoming.url ?? '/', headers: incoming.headers, signal: this.#ended.signal }
+    this.#log = log
+  }
+
+  async run (gateway: Gateway): Promise<void> {
+    try {
+      await this.#send(await gateway.handle(this.#request))
+    } catch (err) {
+      this.fail(err)
+    }
+  }
+
+  /** Sends a failure: as a status while there is still time, else by breaking the connection. */
+  fail (err: unknown): void {
+    if (this.#response.destroyed || this.#response.writableEnded) return
+    if (this.#response.headersSent) {
+      if (!this.#ended.signal.aborted) responseBrokeOff(this.#log, { target: this.#request.target, err })
+      this.#reset()
+      return
+    }
+    const answer = errorResponse(this.#request, isInvalidHeader(err) ? unprintableHeader(err) : err)
+    if (answer.status === 500) requestFailed(this.#log, { target: this.#request.target, status: 500, err })
+    this.#write(answer)
+  }
+
+  /** Ends all work: the response is closed, by either side. */
+  close (): void {
+    if (!this.#response.writableFinished) this.#ended.abort(new HoldfastError('UNAVAILABLE', 'The client closed the connection'))
+    this.#writer?.release()
+  }
+
+  expire (expiry: Expiry): void {
+    // Behind a pipelined request the response has no socket yet, and its client cannot take anything.
+    if (expiry === 'write-stall' && this.#response.socket === null) return this.#progress()
+    const err = refusal('UNAVAILABLE', 504, EXPIRIES[expiry], { tip: 'Try again later, or ask a gateway that has the content.' })
+    this.#ended.abort(err)
+    if (expiry !== 'write-stall' && !this.#response.headersSent) return this.fail(err)
+    responseBrokeOff(this.#log, { target: this.#request.target, err })
+    this.#reset()
+  }
+
+  #progress (): void {
+    this.progressMs = performance.now()
+  }
+
+  #enter (phase: Phase): void {
+    this.phase = phase
+    this.#progress()
+  }
+
+  async #send (answer: GatewayResponse): Promise<void> {
+    const { body } = answer
+    this.#enter('writing')
+    // The answer came too late: the client has gone, or was told that it took too long.
+    if (this.#response.destroyed || this.#response.headersSent) return await discard(body)
+    try {
+      if (this.#write(answer)) return
+    } catch (err) {
+      await discard(body)
+      throw err
+    }
+    if (body !== undefined) await this.#pump(body)
+  }
+
+  /** Writes headers, and the body when it is in memory; returns whether that was all. */
+  #write ({ status, headers, body }: GatewayResponse): boolean {
+    this.#response.writeHead(status, flatten(headers))
+    if (body === undefined) this.#response.end()
+    else if (body.bytes !== undefined) this.#response.end(body.bytes)
+    else return false
+    return true
+  }
+
+  async #pump (body: Body): Promise<void> {
+    const writer = new BodyWriter(this.#response, () => { this.#progress() })
+    this.#writer = writer
+    let sentBytes = 0
+    this.#enter('retrieving')
+    for await (const piece of body.read()) {
+      sentBytes += piece.byteLength
+      if (body.byteLength !== undefined && sentBytes > body.byteLength) break
+      this.#enter('writing')
+      await writer.write(piece)
+      if (this.#response.destroyed) return
+      this.#enter('retrieving')
+    }
+    if (body.byteLength !== undefined && body.byteLength !== sentBytes) {
+      throw new HoldfastError('CORRUPT', `Content has ${sentBytes} bytes or more where ${body.byteLength} were announced`, { sentBytes, byteLength: body.byteLength })
+    }
+    this.#enter('writing')
+    this.#response.end()
+  }
+
+  /** Breaks the connection with a reset, which no client and no cache takes for the end of the body. */
+  #reset (): void {
+    const { socket } = this.#response
+    try {
+      socket?.resetAndDestroy()
+    } catch {
+      socket?.destroy() // Only TCP can be reset; TLS and local sockets are closed in the middle.
+    }
+    this.#response.destroy()
+  }
+}
+
+const EXPIRIES: Readonly<Record<Expiry, string>> = {
+  'retrieval-timeout': 'Content did not arrive in time',
+  'write-stall': 'The client stopped taking the response',
+  deadline: 'The request took longer than any may'
+}
+
+/** Lets a body go that nobody will read, so that what it holds open is closed. */
+async function discard (body: Body | undefined): Promise<void> {
+  await body?.read()[Symbol.asyncIterator]().return?.()
+}
+
+/** node:http takes names and values alternating in one list without copying them into an object. */
+function flatten (headers: readonly Header[]): string[] {
+  const flat: string[] = []
+  for (const [name, value] of headers) flat.push(name, value)
+  return flat
+}
+
+function isInvalidHeader (err: unknown): boolean {
+  return err instanceof TypeError && 'code' in err && (err.code === 'ERR_INVALID_CHAR' || err.code === 'ERR_HTTP_INVALID_HEADER_VALUE')
+}
+
+function unprintableHeader (cause: unknown): HoldfastError {
+  return refusal('INVALID', 400, 'The request asks for a header that HTTP cannot carry', { cause, tip: 'Leave unusual characters out of the query.' })
+}
