@@ -125,7 +125,12 @@ async function possibleLevels (blocks: BlockReader, root: HamtShard, options: Ab
   return []
 }
 
-function subShardOf (block: Block, root: HamtShard, level: number): HamtShard {
+/**
+ * Reads a shard of `root` that lies at `level`, the root having level 0.
+ *
+ * @throws `LIMIT` at a level for which the hash has no bits left, `INVALID` for a block that is not such a shard.
+ */
+export function subShardOf (block: Block, root: HamtShard, level: number): HamtShard {
   if (level >= root.maxLevels) {
     throw new HoldfastError('LIMIT', `HAMT ${root.cid} is nested deeper than the ${root.maxLevels} levels that its hash has bits for`, { cid: root.cid.toString(), level })
   }

@@ -11,6 +11,8 @@ export { type DirectorySource, type FileSource, type ImportSource, type SymlinkS
 export { DEFAULT_PROFILE, type ImportRecipe, MAX_CHUNK_BYTES, PROFILES, type RecipeOptions, recipeOf } from './profile.ts'
 export { DEFAULT_CONCURRENCY } from './read-ahead-stack.ts'
 export { DEFAULT_WINDOW_BYTES, readFile, type ReadFileOptions } from './read-file.ts'
+export { readTree } from './read-tree.ts'
 export { MAX_PATH_SEGMENTS, type Resolution, resolvePath } from './resolve.ts'
+export { type TreeEntry } from './tree-entry.ts'
 export { decodeUnixFs, encodeUnixFs, type UnixFsData, type UnixFsTime, type UnixFsType } from './unixfs.ts'
 export { DEFAULT_MAX_DEPTH, MAX_LINKS_WAITING, walkDag, type WalkOptions } from './walk.ts'

@@ -1,5 +1,5 @@
 import type { BlockReader } from '@holdfast/blockstore'
-import { type AbortOptions, HoldfastError } from '@holdfast/core'
+import { type AbortOptions, type Block, HoldfastError } from '@holdfast/core'
 import type { CID } from 'multiformats/cid'
 import { entryOf, requireBlock } from './entry.ts'
 import { FileWindow } from './file-window.ts'
@@ -28,18 +28,23 @@ export interface ReadFileOptions extends AbortOptions {
  * that fails ahead of what the consumer takes fails nothing.
  */
 export async function * readFile (blocks: BlockReader, cid: CID, options: ReadFileOptions = {}): AsyncIterable<Uint8Array> {
+  yield * readFileFrom(blocks, await requireBlock(blocks, cid, { signal: options.signal }), options)
+}
+
+/** Reads a file as `readFile` does, from its root block, which is here already. */
+export async function * readFileFrom (blocks: BlockReader, root: Block, options: ReadFileOptions = {}): AsyncIterable<Uint8Array> {
   const { offset = 0, byteLength: wanted, windowBytes = DEFAULT_WINDOW_BYTES, signal } = options
   requireCount('offset', offset)
   if (wanted !== undefined) requireCount('byteLength', wanted)
   requireCount('windowBytes', windowBytes)
 
-  const block = await requireBlock(blocks, cid, { signal })
-  const entry = entryOf(block)
-  if (entry.kind !== 'file') throw new HoldfastError('INVALID', `${cid} is not a file`, { cid: cid.toString(), kind: entry.kind })
-  const span = { start: offset, end: Math.min(offset + (wanted ?? entry.byteLength), entry.byteLength) }
+  const entry = entryOf(root)
+  if (entry.kind !== 'file') throw new HoldfastError('INVALID', `${root.cid} is not a file`, { cid: root.cid.toString(), kind: entry.kind })
+  const { byteLength } = entry
+  const span = { start: offset, end: Math.min(offset + (wanted ?? byteLength), byteLength) }
   if (span.start >= span.end) return
 
-  using window = new FileWindow(blocks, { block, byteLength: entry.byteLength }, { span, windowBytes, signal })
+  using window = new FileWindow(blocks, { block: root, byteLength }, { span, windowBytes, signal })
   for (let piece = await window.next(); piece !== undefined; piece = await window.next()) yield piece
 }
 

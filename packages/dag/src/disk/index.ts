@@ -1,0 +1,2 @@
+export { type TreeEntry } from '../tree-entry.ts'
+export { FREE_RESERVE_BYTES, writeTree, type WriteTreeOptions, type WriteTreeResult } from './write-tree.ts'

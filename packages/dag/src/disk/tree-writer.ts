@@ -1,0 +1,206 @@
+import { type AbortOptions, HoldfastError } from '@holdfast/core'
+import { constants } from 'node:fs'
+import { type FileHandle, lstat, lutimes, mkdir, open, symlink } from 'node:fs/promises'
+import { join } from 'node:path'
+import { MAX_PATH_SEGMENTS } from '../resolve.ts'
+import type { TreeEntry } from '../tree-entry.ts'
+import type { UnixFsTime } from '../unixfs.ts'
+import { errnoOf, onDisk, unless } from './disk-error.ts'
+import { leavesTree, requireDiskName } from './disk-name.ts'
+
+/** What each entry counts at least against the quota, in bytes: an inode of ext4, so that empty entries end too. */
+export const ENTRY_BYTES = 256
+
+/** Memory for symlinks and directory attributes, which are written last: some 200,000 of them. */
+export const MAX_DEFERRED_BYTES: number = 64 * 1024 * 1024
+
+/** What an entry that is written last costs beside its text. */
+const DEFERRED_OVERHEAD_BYTES = 256
+
+/** What each name of its path costs beside its text. */
+const NAME_OVERHEAD_BYTES = 32
+
+type FileEntry = Extract<TreeEntry, { kind: 'file' }>
+type SymlinkEntry = Extract<TreeEntry, { kind: 'symlink' }>
+
+/** What was written so far. */
+export interface WriteCounts {
+  readonly fileCount: number
+  /** Bytes of the content of files. */
+  readonly byteLength: number
+}
+
+export interface TreeWriterOptions extends AbortOptions {
+  /** Most bytes of content to write; entries count at least `ENTRY_BYTES`. */
+  readonly maxBytes: number
+  readonly allowOutsideSymlinks: boolean
+  readonly onProgress: (event: WriteCounts) => void
+}
+
+/**
+ * Writes a tree at `root`, in a folder that nobody else writes to.
+ *
+ * Every name is checked, every file and directory is created anew, and no symlink exists before the last file is
+ * written, so nothing can be followed out of `root`.
+ */
+export class TreeWriter {
+  readonly #root: string
+  readonly #options: TreeWriterOptions
+  readonly #symlinks: SymlinkEntry[] = []
+  readonly #directories: TreeEntry[] = []
+  #fileCount = 0
+  #byteLength = 0
+  #chargedBytes = 0
+  #deferredBytes = 0
+  /** The directory that was last found to be one, with all above it. */
+  #checkedParent: string | undefined
+
+  constructor (root: string, options: TreeWriterOptions) {
+    this.#root = root
+    this.#options = options
+  }
+
+  get counts (): WriteCounts {
+    return { fileCount: this.#fileCount, byteLength: this.#byteLength }
+  }
+
+  /**
+   * Writes one entry; symlinks are kept for `writeSymlinks`.
+   *
+   * @throws `INVALID` for a path that cannot be, that has no directory above it or that was written before;
+   * `CORRUPT` for content of another length than declared; `LIMIT` above `maxBytes`.
+   */
+  async write (entry: TreeEntry): Promise<void> {
+    this.#options.signal?.throwIfAborted()
+    if (entry.path.length > MAX_PATH_SEGMENTS) throw new HoldfastError('LIMIT', `${quoted(entry)} is nested deeper than ${MAX_PATH_SEGMENTS} directories`)
+    for (const name of entry.path) requireDiskName(name)
+    if (entry.kind === 'file') requireLength(entry)
+    this.#charge(entry)
+    if (entry.path.length > 0) await this.#requireParent(entry)
+    switch (entry.kind) {
+      case 'file': return await this.#writeFile(entry)
+      case 'directory': return await this.#writeDirectory(entry)
+      case 'symlink': return this.#keepSymlink(entry)
+    }
+  }
+
+  /** Writes the symlinks. Nothing may be written afterwards. */
+  async writeSymlinks (): Promise<void> {
+    for (const entry of this.#symlinks) {
+      this.#options.signal?.throwIfAborted()
+      await createNew(entry, symlink(entry.target, this.#pathOf(entry)))
+      if (entry.mtime !== undefined) await setTime(entry.mtime, async (time) => await onDisk(`set the time of ${quoted(entry)}`, lutimes(this.#pathOf(entry), new Date(), time)))
+    }
+  }
+
+  /** Applies the modes and times of directories, deepest first, to the tree that was moved to `root`. */
+  async applyAttributes (root: string): Promise<void> {
+    if (process.platform === 'win32') return // Directories have no mode there, and cannot be opened.
+    for (const entry of this.#directories.toReversed()) {
+      const flags = constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW
+      await using directory = await onDisk(`open the directory ${quoted(entry)}`, open(join(root, ...entry.path), flags))
+      await setAttributes(directory, entry)
+    }
+  }
+
+  async #writeFile (entry: FileEntry): Promise<void> {
+    // Not on Windows, which has no such flag; there `wx` alone does not follow a symlink either.
+    const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | (constants.O_NOFOLLOW ?? 0)
+    await using file = await createNew(entry, open(this.#pathOf(entry), flags))
+    let written = 0
+    for await (const piece of entry.content) {
+      this.#options.signal?.throwIfAborted()
+      written += piece.byteLength
+      if (written > entry.byteLength) throw wrongLength(entry, `at least ${written}`)
+      await onDisk(`write ${quoted(entry)}`, file.writeFile(piece))
+      this.#byteLength += piece.byteLength
+      this.#options.onProgress(this.counts)
+    }
+    if (written < entry.byteLength) throw wrongLength(entry, `${written}`)
+    await setAttributes(file, entry)
+    this.#fileCount++
+    this.#options.onProgress(this.counts)
+  }
+
+  async #writeDirectory (entry: TreeEntry): Promise<void> {
+    await createNew(entry, mkdir(this.#pathOf(entry)))
+    if (entry.mode === undefined && entry.mtime === undefined) return
+    this.#defer(entry, 0)
+    this.#directories.push(entry)
+  }
+
+  #keepSymlink (entry: SymlinkEntry): void {
+    if (entry.target === '' || entry.target.includes('\0') || !entry.target.isWellFormed()) throw new HoldfastError('INVALID', `Symlink ${quoted(entry)} has a target that cannot be`)
+    if (!this.#options.allowOutsideSymlinks && leavesTree(entry.path, entry.target)) {
+      throw new HoldfastError('INVALID', `Symlink ${quoted(entry)} points out of the tree, to ${JSON.stringify(entry.target)}; pass --allow-outside-symlinks to write it all the same`, { path: entry.path, target: entry.target })
+    }
+    this.#defer(entry, entry.target.length)
+    this.#symlinks.push(entry)
+  }
+
+  #charge (entry: TreeEntry): void {
+    const { maxBytes } = this.#options
+    this.#chargedBytes += Math.max(entry.kind === 'file' ? entry.byteLength : 0, ENTRY_BYTES)
+    if (this.#chargedBytes > maxBytes) {
+      throw new HoldfastError('LIMIT', `The tree is longer than the ${maxBytes} bytes allowed, at ${quoted(entry)}; pass --max-size to allow more`, { maxBytes, path: entry.path })
+    }
+  }
+
+  #defer ({ path }: TreeEntry, extraLength: number): void {
+    this.#deferredBytes += path.reduce((sum, name) => sum + name.length + NAME_OVERHEAD_BYTES, extraLength) + DEFERRED_OVERHEAD_BYTES
+    if (this.#deferredBytes > MAX_DEFERRED_BYTES) throw new HoldfastError('LIMIT', `The tree has more symlinks or directory attributes than fit in ${MAX_DEFERRED_BYTES} bytes`)
+  }
+
+  /** Looks at every directory above an entry, without following anything. */
+  async #requireParent (entry: TreeEntry): Promise<void> {
+    const parent = join(this.#root, ...entry.path.slice(0, -1))
+    if (parent === this.#checkedParent) return
+    let path = this.#root
+    for (const name of ['', ...entry.path.slice(0, -1)]) {
+      path = join(path, name)
+      const found = await unless('ENOENT', unless('ENOTDIR', lstat(path)))
+      if (found?.isDirectory() !== true) throw new HoldfastError('INVALID', `${quoted(entry)} lies below something that is not a directory`, { path: entry.path })
+    }
+    this.#checkedParent = parent
+  }
+
+  #pathOf ({ path }: TreeEntry): string {
+    return join(this.#root, ...path)
+  }
+}
+
+/** Awaits a call that creates a file, directory or symlink and fails when there is one. */
+async function createNew<T> (entry: TreeEntry, creation: Promise<T>): Promise<T> {
+  try {
+    return await creation
+  } catch (cause) {
+    if (errnoOf(cause) !== 'EEXIST') return await onDisk(`create ${quoted(entry)}`, Promise.reject(cause))
+    throw new HoldfastError('INVALID', `${quoted(entry)} is in the tree twice, or this file system takes it for another name that differs in case or Unicode form only`, { cause, path: entry.path })
+  }
+}
+
+/** Only the nine permission bits: never setuid, setgid or sticky. */
+async function setAttributes (handle: FileHandle, entry: TreeEntry): Promise<void> {
+  if (entry.mode !== undefined) await onDisk(`set the mode of ${quoted(entry)}`, handle.chmod(entry.mode & 0o777))
+  if (entry.mtime !== undefined) await setTime(entry.mtime, async (time) => await onDisk(`set the time of ${quoted(entry)}`, handle.utimes(new Date(), time)))
+}
+
+/** Seconds since 1970 that a `Date` can hold, either way: 275,000 years. Other times are left out. */
+const MAX_SECONDS = 8_640_000_000_000n
+
+async function setTime ({ seconds, nanoseconds }: UnixFsTime, set: (time: number) => Promise<void>): Promise<void> {
+  if (seconds <= MAX_SECONDS && seconds >= -MAX_SECONDS) await set(Number(seconds) + nanoseconds / 1e9)
+}
+
+/** A length that is no number would make every comparison with the quota false. */
+function requireLength (entry: FileEntry): void {
+  if (!Number.isSafeInteger(entry.byteLength) || entry.byteLength < 0) throw new HoldfastError('INVALID', `${quoted(entry)} is declared as ${entry.byteLength} bytes`, { path: entry.path })
+}
+
+function wrongLength (entry: FileEntry, found: string): HoldfastError {
+  return new HoldfastError('CORRUPT', `${quoted(entry)} is declared as ${entry.byteLength} bytes, but has ${found}`, { path: entry.path, byteLength: entry.byteLength })
+}
+
+function quoted ({ path }: TreeEntry): string {
+  return path.length === 0 ? 'the root of the tree' : JSON.stringify(path.join('/').slice(0, 1024))
+}
