@@ -1,5 +1,5 @@
-import { installed, run, runTests } from './run.ts'
+import { checkTypes, installed, run, runTests } from './run.ts'
 
-run('types', installed('tsc'), ['-p', 'tsconfig.json'])
+checkTypes()
 run('lint', installed('oxlint'), ['--deny-warnings'])
 runTests(['packages/*/src/**/*.test.ts', 'apps/*/src/**/*.test.ts', 'test/*.test.ts', 'scripts/*.test.ts'])

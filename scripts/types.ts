@@ -1,3 +1,3 @@
-import { installed, run } from './run.ts'
+import { checkTypes } from './run.ts'
 
-run('types', installed('tsc'), ['-p', 'tsconfig.json'])
+checkTypes()

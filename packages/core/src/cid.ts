@@ -10,7 +10,7 @@ import { HoldfastError } from './errors.ts'
  * Longest text that can be a CID: 168 bytes (four varints of 10 and a 128-byte digest, as
  * boxo caps it) in the widest base, base16, and its prefix.
  */
-export const MAX_CID_CHARACTERS = 2 * 168 + 1
+export const MAX_CID_CHARACTERS: number = 2 * 168 + 1
 
 const DECODER = base16.decoder.or(base16upper.decoder).or(base32.decoder).or(base32upper.decoder)
   .or(base36.decoder).or(base36upper.decoder).or(base58btc.decoder)
