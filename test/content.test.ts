@@ -244,7 +244,7 @@ test('a torn last record of the journal is cut off at start, and a damaged older
   const second = await node.ok(['add', '-Q'], { stdin: 'second' })
   await node.end()
   const journal = join(node.repository, 'journal')
-  const [segment = ''] = (await readdir(journal)).filter((name) => name.endsWith('.log'))
+  const segment = (await readdir(journal)).find((name) => name.endsWith('.log')) ?? ''
   const bytes = await readFile(join(journal, segment))
   await writeFile(join(journal, segment), bytes.subarray(0, bytes.byteLength - 3))
 
