@@ -1,1 +1,1 @@
-export {}
+export { type Identity, type IdentityOptions, openIdentity, PrivateKey } from './identity.ts'
