@@ -68,6 +68,11 @@ test('a symlink with a target that no file system takes is refused', async () =>
   await assert.rejects(openEntry(store, latin1), (err) => isErrorCode(err, 'INVALID'))
 })
 
+test('a HAMT that cannot be read is refused at its root', async () => {
+  await assert.rejects(openEntry(store, await putShard(store, [], { fanout: 2 ** 40 })), (err) => isErrorCode(err, 'INVALID'))
+  await assert.rejects(openEntry(store, await putShard(store, [], { hashType: 0x23 })), (err) => isErrorCode(err, 'UNSUPPORTED'))
+})
+
 test('an aborted signal is seen', async () => {
   const reason = new Error('changed my mind')
   await assert.rejects(openEntry(store, await putBytes(store, Buffer.from('a')), { signal: AbortSignal.abort(reason) }), (err) => err === reason)

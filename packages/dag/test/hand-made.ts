@@ -2,7 +2,6 @@
 import { MemoryBlockstore } from '@holdfast/blockstore'
 import { Block, CODECS, type DagPbLink, encodeDagPb, type Ipld } from '@holdfast/core'
 import * as dagCbor from '@ipld/dag-cbor'
-import * as dagJson from '@ipld/dag-json'
 import type { MemoryBlockstore as OracleBlockstore } from 'blockstore-core/memory'
 import type { CID } from 'multiformats/cid'
 import { encodeUnixFs, type UnixFsData } from '../src/unixfs.ts'
@@ -42,12 +41,15 @@ export async function putShard (store: MemoryBlockstore, links: ReadonlyArray<re
   return await putUnixFs(store, { type: 'hamt-sharded-directory', hashType: 0x22, fanout: 256, data: Uint8Array.of(1), ...overrides }, links.map(([name, cid]) => linkTo(cid, name)))
 }
 
+/** Stores a dag-cbor block. */
 export async function putDagCbor (store: MemoryBlockstore, value: Ipld): Promise<CID> {
   return await putBytes(store, dagCbor.encode(value), CODECS.dagCbor)
 }
 
+/** Stores a dag-json block; a CID writes itself as `{"/": …}`. */
 export async function putDagJson (store: MemoryBlockstore, value: Ipld): Promise<CID> {
-  return await putBytes(store, dagJson.encode(value), CODECS.dagJson)
+  const json = JSON.stringify(value, (_key, part: unknown) => part instanceof Uint8Array ? { '/': { bytes: Buffer.from(part).toString('base64').replace(/=+$/, '') } } : part)
+  return await putBytes(store, Buffer.from(json), CODECS.dagJson)
 }
 
 export function linkTo (cid: CID, name: string | Uint8Array = '', tsize: number = 0): DagPbLink {
