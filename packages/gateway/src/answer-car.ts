@@ -76,7 +76,8 @@ async function * carBlocks (plan: ContentPlan, blocks: BlockReader, { car, resol
       break
     }
     case 'all':
-      yield * walkDag(blocks, [terminus.cid], { dedupe: !car.duplicates, signal })
+      // The number of blocks is bounded below, so a chain of any depth may be walked.
+      yield * walkDag(blocks, [terminus.cid], { dedupe: !car.duplicates, maxDepth: Number.POSITIVE_INFINITY, signal })
   }
 }
 
