@@ -242,7 +242,7 @@ test('a torn last record of the journal is cut off at start, and a damaged older
   const node = await startNode(context)
   const first = await node.ok(['add', '-Q'], { stdin: 'first' })
   const second = await node.ok(['add', '-Q'], { stdin: 'second' })
-  await node.end()
+  await node.end('SIGKILL')
   const journal = join(node.repository, 'journal')
   const segment = (await readdir(journal)).find((name) => name.endsWith('.log')) ?? ''
   const bytes = await readFile(join(journal, segment))

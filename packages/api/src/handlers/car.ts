@@ -6,11 +6,17 @@ import { createReadStream } from 'node:fs'
 import { isAbsolute } from 'node:path'
 import type { ApiNode } from '../api-node.ts'
 import { type Exchange, progressReporter } from '../exchange.ts'
-import type { ArgsOf, EventOf } from '../operations.ts'
+import type { ArgsOf, EventOf, ImportedCarEvent } from '../operations.ts'
 import { locate } from './read.ts'
 
 /** Bytes that one read of a CAR file asks for. */
 const READ_BYTES: number = 1024 * 1024
+
+interface Archive {
+  /** Where it comes from, for whoever asked. */
+  readonly source: string
+  readonly bytes: AsyncIterable<Uint8Array>
+}
 
 /**
  * Imports CAR archives: blocks durable first, roots pinned last.
@@ -18,32 +24,34 @@ const READ_BYTES: number = 1024 * 1024
  * A broken archive keeps its good blocks, without a pin, so that another try is short; its roots stay unpinned.
  */
 export async function dagImport (node: ApiNode, { paths, pinRoots, name }: ArgsOf<'dag-import'>, exchange: Exchange<EventOf<'dag-import'>>): Promise<void> {
-  const archives = paths.length === 0
+  const archives: Archive[] = paths.length === 0
     ? [{ source: 'standard input', bytes: exchange.body }]
     : paths.map((path) => ({ source: path, bytes: openArchive(path) }))
-  for (const { source, bytes } of archives) {
-    using lease = node.leases.open('dag import')
-    const sink = new BlockSink(leasedWriter(node.blocks, lease), exchange)
-    const report = progressReporter(exchange)
-    let byteLength = 0
-    try {
-      const { roots, blocks } = await readCar(bytes, exchange)
-      for await (const block of blocks) {
-        await sink.add(block)
-        byteLength += block.bytes.byteLength
-        report({ blockCount: sink.blockCount, byteLength })
-      }
-      await sink.flush()
-      const pinned: string[] = []
-      for (const cid of pinRoots === false ? [] : roots) {
-        await pinDag(node, { cid, kind: 'recursive', ...(name === undefined ? {} : { name }) }, { signal: exchange.signal, onProgress: report })
-        pinned.push(cid.toString())
-      }
-      await exchange.emit({ imported: { source, roots: roots.map(String), blockCount: sink.blockCount, byteLength, pinned } })
-    } finally {
-      await sink.settle()
+  for (const archive of archives) await exchange.emit({ imported: await importArchive(node, archive, { pinRoots, name }, exchange) })
+}
+
+async function importArchive (node: ApiNode, { source, bytes }: Archive, { pinRoots, name }: Pick<ArgsOf<'dag-import'>, 'pinRoots' | 'name'>, exchange: Exchange<EventOf<'dag-import'>>): Promise<ImportedCarEvent['imported']> {
+  using lease = node.leases.open('dag import')
+  const sink = new BlockSink(leasedWriter(node.blocks, lease), exchange)
+  const report = progressReporter(exchange)
+  const { roots, blocks } = await readCar(bytes, exchange)
+  let byteLength = 0
+  try {
+    for await (const block of blocks) {
+      await sink.add(block)
+      byteLength += block.bytes.byteLength
+      report({ blockCount: sink.blockCount, byteLength })
     }
+  } finally {
+    // Also of a broken archive: its good blocks make the next try short.
+    await sink.flush()
   }
+  const pinned: string[] = []
+  for (const cid of pinRoots === false ? [] : roots) {
+    await pinDag(node, { cid, kind: 'recursive', ...(name === undefined ? {} : { name }) }, { signal: exchange.signal, onProgress: report })
+    pinned.push(cid.toString())
+  }
+  return { source, roots: roots.map(String), blockCount: sink.blockCount, byteLength, pinned }
 }
 
 async function * openArchive (path: string): AsyncIterable<Uint8Array> {
