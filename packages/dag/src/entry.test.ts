@@ -68,6 +68,17 @@ test('a symlink with a target that no file system takes is refused', async () =>
   await assert.rejects(openEntry(store, latin1), (err) => isErrorCode(err, 'INVALID'))
 })
 
+test('a file whose lengths do not add up, or add up to no safe integer, is corrupt at its root', async () => {
+  const cid = await putBytes(store, Buffer.from('abc'))
+  const most = Number.MAX_SAFE_INTEGER
+  const files = [
+    await putUnixFs(store, { type: 'file', byteLength: 4, blockByteLengths: [3] }, [linkTo(cid)]),
+    await putUnixFs(store, { type: 'file', byteLength: 3 }, [linkTo(cid)]),
+    await putUnixFs(store, { type: 'file', blockByteLengths: [most, most] }, [linkTo(cid), linkTo(cid)])
+  ]
+  for (const file of files) await assert.rejects(openEntry(store, file), (err) => isErrorCode(err, 'CORRUPT') && err.message.includes(file.toString()))
+})
+
 test('a HAMT that cannot be read is refused at its root', async () => {
   await assert.rejects(openEntry(store, await putShard(store, [], { fanout: 2 ** 40 })), (err) => isErrorCode(err, 'INVALID'))
   await assert.rejects(openEntry(store, await putShard(store, [], { hashType: 0x23 })), (err) => isErrorCode(err, 'UNSUPPORTED'))

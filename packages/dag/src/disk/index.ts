@@ -1,2 +1,3 @@
 export { type TreeEntry } from '../tree-entry.ts'
+export { ENTRY_BYTES } from './tree-writer.ts'
 export { FREE_RESERVE_BYTES, writeTree, type WriteTreeOptions, type WriteTreeResult } from './write-tree.ts'
