@@ -35,7 +35,7 @@ function installOnce (wanted) {
 
   process.stderr.write(`Installing the workspace (${wanted === 'run' ? 'what a node needs' : 'everything'}) …\n`)
   const scopeFlags = wanted === 'run' ? ['--prod', '--filter', 'holdfast-workspace', '--filter', '@holdfast/node...'] : []
-  const install = spawnSync(...pnpm(['install', '--frozen-lockfile', ...scopeFlags]), {
+  const install = spawnSync(...pnpm(['install', '--frozen-lockfile', '--loglevel=error', ...scopeFlags]), {
     cwd: root,
     // Standard output belongs to the task; `npm start --json` must stay one line of JSON.
     stdio: ['ignore', 2, 2],
