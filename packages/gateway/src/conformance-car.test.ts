@@ -6,7 +6,7 @@
 import { Block, CODECS, decodeDagPb, encodeDagPb, silentLogger } from '@holdfast/core'
 import { encodeUnixFs } from '@holdfast/dag'
 import { fixturePath } from '@holdfast/testkit'
-import { CID } from 'multiformats/cid'
+import type { CID } from 'multiformats/cid'
 import assert from 'node:assert/strict'
 import { readFile } from 'node:fs/promises'
 import { test } from 'node:test'

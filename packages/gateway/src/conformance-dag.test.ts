@@ -78,7 +78,7 @@ testRows('TestPathing', gateway, {
   'links of dag-json are followed': { target: `/ipfs/${DAG_JSON}/foo/link/bar?format=dag-json`, body: '{"hello":"this is not a link"}', expect: { 'X-Ipfs-Roots': /^[a-z0-9]+,[a-z0-9]+,[a-z0-9]+$/ } },
   'a name that dag-json does not have is 404': { target: `/ipfs/${DAG_JSON}/foo/i-do-not-exist`, status: 404 },
   'a value inside of dag-cbor is 501': { target: `/ipfs/${DAG_CBOR}/foo?format=dag-cbor`, status: 501 },
-  'links of dag-cbor are followed': { target: `/ipfs/${DAG_CBOR}/foo/link/bar?format=dag-cbor`, body: Buffer.from('a16568656c6c6f727468697320' + '6973206e6f742061206c696e6b', 'hex') },
+  'links of dag-cbor are followed': { target: `/ipfs/${DAG_CBOR}/foo/link/bar?format=dag-cbor`, body: Buffer.from('a16568656c6c6f7274686973206973206e6f742061206c696e6b', 'hex') },
   'a name that dag-cbor does not have is 404': { target: `/ipfs/${DAG_CBOR}/foo/i-do-not-exist`, status: 404 },
   'names of Object.prototype are not there either': { target: `/ipfs/${DAG_CBOR}/constructor`, status: 404 }
 })
