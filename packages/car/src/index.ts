@@ -1,2 +1,3 @@
-export { type CarReader, MAX_CAR_HEADER_BYTES, MAX_CAR_ROOTS, MAX_CAR_SECTION_BYTES, readCar } from './car-reader.ts'
-export { encodeCarHeader, encodeCarSection, writeCar } from './car-writer.ts'
+export { encodeCarHeader, MAX_CAR_HEADER_BYTES, MAX_CAR_ROOTS } from './car-header.ts'
+export { type CarReader, MAX_CAR_SECTION_BYTES, readCar } from './read-car.ts'
+export { encodeCarSection, writeCar } from './write-car.ts'

@@ -36,6 +36,8 @@ export interface DurableFolderOptions {
 
 /** Where go-ds-flatfs, too, keeps files that are not finished; walks of either tool pass over it. */
 const TEMP_FOLDER = '.temp'
+const TEMP_FILE = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\.tmp$/
+
 /**
  * Most files that are written or synced at once: the file system commits what waits together, so that 16 are
  * three times as fast as one at a time (measured on ext4 with 256 KiB), and a node starts as many threads.
@@ -44,8 +46,6 @@ export const MAX_WRITES_IN_FLIGHT = 16
 
 /** Windows only syncs what is open for writing; elsewhere reading is enough, and works on files of other users. */
 const TO_SYNC = platform === 'win32' ? 'r+' : 'r'
-
-const TEMP_FILE = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\.tmp$/
 
 /** The writing half of a store of files: a root, folders in it, files in those. */
 export class DurableFolder {
