@@ -4,7 +4,7 @@ import { randomBytes } from 'node:crypto'
 import { mkdir, readdir, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { newFolder, startNode } from './harness.ts'
+import { atEnd, newFolder, startNode } from './harness.ts'
 
 const canMount = process.platform === 'linux' && process.getuid?.() === 0
 
@@ -13,7 +13,7 @@ test('a full disk refuses the write, keeps serving, and needs no restart once th
   await mkdir(disk)
   const mounted = spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=24m', 'tmpfs', disk])
   if (mounted.status !== 0) return context.skip(`mount is not allowed here: ${String(mounted.stderr)}`)
-  context.after(() => { spawnSync('umount', ['-l', disk]) })
+  atEnd(context, async () => { spawnSync('umount', ['-l', disk]) })
 
   const node = await startNode(context, { repository: join(disk, 'repository') })
   const kept = await node.ok(['add', '-Q'], { stdin: 'kept' })

@@ -24,10 +24,21 @@ export interface RunOptions {
   readonly env?: Readonly<Record<string, string>> | undefined
 }
 
+const ENDINGS = new WeakMap<TestContext, Array<() => Promise<void>>>()
+
+/** Has `end` called when the test ends, before whatever was registered earlier: daemons stop before their folders go. */
+export function atEnd (context: TestContext, end: () => Promise<void>): void {
+  const endings = ENDINGS.get(context) ?? []
+  endings.push(end)
+  if (ENDINGS.has(context)) return
+  ENDINGS.set(context, endings)
+  context.after(async () => { for (const ending of endings.toReversed()) await ending() })
+}
+
 /** Makes an empty folder that goes when the test ends. */
 export async function newFolder (context: TestContext): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), 'holdfast-'))
-  context.after(async () => { await rm(folder, { recursive: true, force: true }) })
+  atEnd(context, async () => { await rm(folder, { recursive: true, force: true }) })
   return folder
 }
 
@@ -88,7 +99,7 @@ export async function startNode (context: TestContext, { repository, flags = [],
     child.kill(signal)
     return (await exited)[0]
   }
-  context.after(async () => { await end() })
+  atEnd(context, async () => { await end() })
 
   const ready = await Promise.race([firstLine(child), exited.then(([status]) => { throw new Error(`The daemon ended with status ${status}: ${log}`) })])
   const run: TestNode['run'] = async (args, options) => await holdfast(['--path', folder, ...args], options)

@@ -1,6 +1,7 @@
 import { HoldfastError, isHoldfastError } from '@holdfast/core'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { ApiNode } from './api-node.ts'
+import { drained } from './drained.ts'
 import type { Exchange } from './exchange.ts'
 import { encodeBytes, encodeEnd, encodeError, encodeEvent } from './frames.ts'
 import { HANDLERS } from './handlers/table.ts'
@@ -102,11 +103,6 @@ async function writeAll (response: ServerResponse, frames: readonly Uint8Array[]
   for (const frame of frames) hasRoom = response.write(frame)
   response.uncork()
   if (hasRoom) return
-  const { promise, resolve } = Promise.withResolvers<void>()
-  response.once('drain', resolve)
-  response.once('close', resolve)
-  await promise
-  response.off('drain', resolve)
-  response.off('close', resolve)
+  await drained(response)
   signal.throwIfAborted()
 }

@@ -14,7 +14,7 @@ export const get = command({
   flags: {
     output: { type: 'string', short: 'o', value: 'PATH', help: 'Where to write' },
     overwrite: { type: 'boolean', short: 'f', help: 'Replace files that are there' },
-    'outside-symlinks': { type: 'boolean', help: 'Also write symlinks that point outside of the tree' },
+    'allow-outside-symlinks': { type: 'boolean', help: 'Also write symlinks that point outside of the tree' },
     'max-size': { type: 'string', value: 'BYTES', help: 'Stop when more than this was written' }
   },
 
@@ -28,7 +28,7 @@ export const get = command({
     const { fileCount, byteLength } = await writeTree(entriesOf(answers, line), target, {
       signal: context.signal,
       overwrite: flags.overwrite,
-      allowOutsideSymlinks: flags['outside-symlinks'],
+      allowOutsideSymlinks: flags['allow-outside-symlinks'],
       ...(maxBytes === undefined ? {} : { maxBytes })
     })
     if (context.isJson) context.print(JSON.stringify({ target, fileCount, byteLength }))

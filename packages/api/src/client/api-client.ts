@@ -1,6 +1,7 @@
 import type { AbortOptions } from '@holdfast/core'
 import { HoldfastError } from '@holdfast/core/errors'
 import { type ClientRequest, type IncomingMessage, request } from 'node:http'
+import { drained } from '../drained.ts'
 import { decodeFrames, type Frame } from '../frames.ts'
 import type { ArgsOf, EventOf, OperationName } from '../operations.ts'
 
@@ -81,10 +82,7 @@ async function send (sent: ClientRequest, args: unknown, body: AsyncIterable<Uin
 async function write (sent: ClientRequest, bytes: Uint8Array): Promise<void> {
   if (sent.destroyed) return
   if (sent.write(bytes)) return
-  const { promise, resolve } = Promise.withResolvers<void>()
-  sent.once('drain', resolve)
-  sent.once('close', resolve)
-  await promise
+  await drained(sent)
 }
 
 function isBrokenPipe (err: unknown): boolean {
