@@ -26,14 +26,18 @@ export interface Identity {
 }
 
 /** A private key that does not show itself: printing or serializing it gives a placeholder. */
-export class PrivateKey {
+export interface PrivateKey {
+  /** The libp2p PrivateKey message, as `privateKeyFromProtobuf` reads it. A secret. */
+  toProtobuf(): Uint8Array
+}
+
+class HiddenPrivateKey implements PrivateKey {
   readonly #protobuf: Uint8Array
 
   constructor (protobuf: Uint8Array) {
     this.#protobuf = protobuf
   }
 
-  /** The libp2p PrivateKey message, as `privateKeyFromProtobuf` reads it. A secret. */
   toProtobuf (): Uint8Array {
     return this.#protobuf.slice()
   }
@@ -90,7 +94,7 @@ function parseIdentity (protobuf: Uint8Array, path: string): Identity {
   if (!isWhole || !startsWith(protobuf, PRIVATE_KEY_PREFIX) || Buffer.compare(publicKeyOf(seed), publicKey) !== 0) {
     throw new HoldfastError('CORRUPT', `${path} is not the identity of a node. Restore it from a backup; without one, move it away and the node gets a new identity`, { path })
   }
-  return { peerId: peerIdOf(publicKey), privateKey: new PrivateKey(new Uint8Array(protobuf)) }
+  return { peerId: peerIdOf(publicKey), privateKey: new HiddenPrivateKey(new Uint8Array(protobuf)) }
 }
 
 function peerIdOf (publicKey: Uint8Array): string {

@@ -1,1 +1,1 @@
-export { type Identity, type IdentityOptions, openIdentity, PrivateKey } from './identity.ts'
+export { type Identity, type IdentityOptions, openIdentity, type PrivateKey } from './identity.ts'
