@@ -1,3 +1,6 @@
+import { encodeCarHeader, encodeCarSection } from '@holdfast/car'
+import { Block, CODECS, encodeDagPb } from '@holdfast/core'
+import { encodeUnixFs } from '@holdfast/dag'
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
@@ -314,4 +317,38 @@ test('unknown codecs are opaque bytes and unknown hashes a clear error', async (
   const { status, stderr } = await node.run(['cat', unknownHash])
   assert.equal(status, 7)
   assert.match(stderr, /Hash function 0x30 is not supported/)
+})
+
+test('names and symlinks that would leave the target are refused by get, and nothing outside is written', async (context) => {
+  const node = await startNode(context)
+  const folder = await newFolder(context)
+  const leaf = await Block.of(Buffer.from('outside'))
+  for (const name of ['../x', '..', 'a/b', '/etc/x', 'nul\0']) {
+    const data = encodeUnixFs({ type: 'directory' })
+    const directory = await Block.of(encodeDagPb({ links: [{ cid: leaf.cid, name: Buffer.from(name), tsize: 7 }], data }), { codec: CODECS.dagPb })
+    const car = Buffer.concat([encodeCarHeader([directory.cid]), ...encodeCarSection(directory), ...encodeCarSection(leaf)])
+    await node.ok(['dag', 'import', '-'], { stdin: car })
+    const { status, stderr } = await node.run(['get', directory.cid.toString(), '-o', join(folder, 'target')])
+    assert.equal(status, 2, `${name}: ${stderr}`)
+    assert.deepEqual(await readdir(folder), [], name)
+  }
+
+  const tree = join(folder, 'tree')
+  await mkdir(tree)
+  await symlink('/etc/passwd', join(tree, 'link'))
+  const root = await node.ok(['add', '-rQ', tree])
+  const refused = await node.run(['get', root, '-o', join(folder, 'target')])
+  assert.equal(refused.status, 2, refused.stderr)
+  assert.match(refused.stderr, /--allow-outside-symlinks/)
+  await node.ok(['get', root, '-o', join(folder, 'target'), '--allow-outside-symlinks'])
+  assert.equal(await readlink(join(folder, 'target', 'link')), '/etc/passwd')
+})
+
+test('get stops at --max-size and leaves nothing under the name that was asked for', async (context) => {
+  const node = await startNode(context)
+  const folder = await newFolder(context)
+  const cid = await node.ok(['add', '-Q'], { stdin: randomBytes(100_000) })
+  const { status, stderr } = await node.run(['get', cid, '-o', join(folder, 'file'), '--max-size', '50000'])
+  assert.equal(status, 5, stderr)
+  assert.ok(!(await readdir(folder)).includes('file'))
 })

@@ -125,7 +125,8 @@ async function firstLine (child: ChildProcess): Promise<string> {
   let line = ''
   for await (const piece of child.stdout ?? []) {
     line += String(piece)
-    if (line.includes('\n')) break
+    if (line.includes('\n')) return line
   }
-  return line
+  // It ended without a word on standard output: its exit status tells more.
+  return await new Promise(() => {})
 }

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { spawnSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { mkdir, readFile, stat, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
@@ -149,7 +150,21 @@ test('help is printed for the program and for each command, also where no daemon
   for (const [index, help] of helps.entries()) assert.match(help.stdout, new RegExp(`Usage: holdfast ${names[index]}`))
 })
 
-test('completion scripts are made for three shells, and bash completes with its own', async () => {
+test('completion scripts are made for three shells and no other', async () => {
   for (const shell of ['bash', 'zsh', 'fish']) assert.match((await holdfast(['completion', shell])).stdout, /holdfast/)
   assert.equal((await holdfast(['completion', 'tcsh'])).status, 2)
+})
+
+test('bash completes commands, second words and flags', { skip: spawnSync('bash', ['--version']).status !== 0 && 'needs bash' }, async (context) => {
+  const script = join(await newFolder(context), 'completion.bash')
+  await writeFile(script, (await holdfast(['completion', 'bash'])).stdout)
+  const complete = (...words: string[]): string[] => {
+    const { stdout } = spawnSync('bash', ['-c', 'source "$0"; COMP_WORDS=(holdfast "$@"); COMP_CWORD=$#; _holdfast; printf "%s\\n" "${COMPREPLY[@]}"', script, ...words], { encoding: 'utf8' })
+    return stdout.split('\n').filter((line) => line !== '')
+  }
+  assert.deepEqual(complete('ver'), ['version'])
+  assert.deepEqual(complete('pin', '').toSorted(), ['add', 'ls', 'rm'])
+  assert.deepEqual(complete('add', '--only'), ['--only-hash'])
+  assert.deepEqual(complete('pin', 'ls', '--ty'), ['--type'])
+  assert.deepEqual(complete('config', 's').toSorted(), ['set', 'show'])
 })

@@ -1,0 +1,53 @@
+import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { readdir } from 'node:fs/promises'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { HOLDFAST, newFolder, startNode } from '../harness.ts'
+import { differences } from './check.ts'
+import { clientOf, workUntilCrash } from './crash.ts'
+import { Ledger } from './ledger.ts'
+import { SEED, SeededRandom } from './seeded-random.ts'
+
+/** Crashes; more for a longer run. */
+const ROUNDS = Number(process.env.ROUNDS ?? 12)
+
+/** How long a start after a crash may take until the node is ready, in milliseconds; the two cores are shared with others. */
+const MAX_RESTART_MS = 5000
+
+/** How long all of a round may take, in milliseconds. */
+const ROUND_MS = 30_000
+
+test('what was acknowledged survives kill -9 at any moment, and what was unpinned stays so', { timeout: ROUNDS * ROUND_MS }, async (context) => {
+  context.diagnostic(`SEED=${SEED} ROUNDS=${ROUNDS}`)
+  const [repository, scratch] = [join(await newFolder(context), 'repository'), await newFolder(context)]
+  const ledger = new Ledger()
+  const restartsMs: number[] = []
+  let node = await startNode(context, { repository })
+  for (let round = 1; round <= ROUNDS; round++) {
+    const random = new SeededRandom(round, 'kill')
+    await workUntilCrash(node, { ledger, scratch, round, afterMs: random.integer(20, 2500), crash: async () => { await node.end('SIGKILL') } })
+    if (random.once(3)) await killWhileStarting(repository, random.integer(10, 600))
+
+    const startedMs = performance.now()
+    node = await startNode(context, { repository })
+    restartsMs.push(performance.now() - startedMs)
+    assert.ok((restartsMs.at(-1) ?? 0) < MAX_RESTART_MS, `restart ${round} took ${restartsMs.at(-1)} ms`)
+    assert.deepEqual(await differences(node, clientOf(node), ledger), [], `round ${round} of SEED=${SEED}\n${node.log()}`)
+    assert.deepEqual((await readdir(join(repository, 'blocks'), { recursive: true })).filter((name) => name.endsWith('.tmp')), [], 'temporary files are swept')
+  }
+  const { pins, unpins } = ledger.counts
+  assert.ok(pins >= 5 * ROUNDS && unpins >= ROUNDS, `only ${pins} pins and ${unpins} unpins were acknowledged`)
+  context.diagnostic(`${ROUNDS} kills, ${pins} pins and ${unpins} unpins acknowledged, 0 lost; slowest restart ${Math.round(Math.max(...restartsMs))} ms`)
+})
+
+/** Recovery is interrupted too. */
+async function killWhileStarting (repository: string, afterMs: number): Promise<void> {
+  const child = spawn(process.execPath, [HOLDFAST, 'start', '--path', repository, '--gateway-port', '0', '--network', 'off'], { stdio: 'ignore' })
+  const exited = once(child, 'exit')
+  await sleep(afterMs)
+  child.kill('SIGKILL')
+  await exited
+}

@@ -1,0 +1,75 @@
+import { spawnSync } from 'node:child_process'
+import { mkdir, mkdtemp, rm, truncate, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { findProgram, runProgram } from '../programs.ts'
+
+/** File systems whose power can be cut here. */
+export type FileSystem = 'ext4' | 'xfs'
+
+/** Bytes of an image; mkfs.xfs wants at least 300 MiB. */
+const IMAGE_BYTES = 400 * 1024 * 1024
+
+/** A file system of its own on a file, that can lose its power. */
+export interface LoopDisk extends AsyncDisposable {
+  /** Where it is mounted. */
+  readonly folder: string
+  /** Stops the file system as a power cut does: what was not synced is gone, whoever writes on meets EIO. */
+  cut(): Promise<void>
+  /** Mounts again what the cut left. Nobody may have files open. */
+  remount(): Promise<void>
+}
+
+/** Says why power cuts cannot be played here, or `undefined` when they can. */
+export function whyNoLoopDisks (): string | undefined {
+  if (process.platform !== 'linux' || process.getuid?.() !== 0) return 'Power cuts are played on loop devices, which takes root on Linux'
+  const missing = [['xfs_io', 'xfsprogs'], ['mkfs.xfs', 'xfsprogs'], ['mkfs.ext4', 'e2fsprogs'], ['mount', 'mount']].filter(([name = '', debianPackage = '']) => findProgram(name, debianPackage) === undefined)
+  return missing.length === 0 ? undefined : `There is no ${missing.map(([name]) => name).join(', ')}, and it could not be installed`
+}
+
+/**
+ * Makes and mounts an empty file system.
+ *
+ * It is unmounted, and its loop device let go, when it is disposed and also when this process is ended before that.
+ */
+export async function makeLoopDisk (fileSystem: FileSystem): Promise<LoopDisk> {
+  await using making = new AsyncDisposableStack()
+  const place = await mkdtemp(join(tmpdir(), 'holdfast-disk-'))
+  making.defer(async () => { await rm(place, { recursive: true, force: true }) })
+  const [image, folder] = [join(place, 'image'), join(place, 'mounted')]
+  await mkdir(folder)
+  await writeFile(image, '')
+  await truncate(image, IMAGE_BYTES)
+  await runProgram(`mkfs.${fileSystem}`, ['-q', image])
+
+  // The loop device of `-o loop` goes with the mount; a lazy one goes as soon as nobody has files open.
+  const mount = async (): Promise<void> => { await runProgram('mount', ['-t', fileSystem, '-o', 'loop', image, folder]) }
+  const unmountAtLast = (): void => { spawnSync('umount', ['--lazy', folder], { stdio: 'ignore' }) }
+  making.use(onEveryEnd(unmountAtLast))
+  await mount()
+  const made = making.move()
+  return {
+    folder,
+    cut: async () => { await runProgram('xfs_io', ['-x', '-c', 'shutdown', folder]) },
+    async remount () {
+      await runProgram('umount', [folder])
+      await mount()
+    },
+    [Symbol.asyncDispose]: async () => { await made.disposeAsync() }
+  }
+}
+
+/** Runs `release` once: when disposed, when this process exits, or when a signal ends it. */
+function onEveryEnd (release: () => void): Disposable {
+  const exit = (): void => { process.exit(1) }
+  const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
+  process.once('exit', release)
+  for (const signal of signals) process.once(signal, exit)
+  return {
+    [Symbol.dispose] () {
+      process.off('exit', release)
+      for (const signal of signals) process.off(signal, exit)
+      release()
+    }
+  }
+}

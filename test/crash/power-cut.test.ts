@@ -1,0 +1,124 @@
+import { openFsBlockstore } from '@holdfast/blockstore/fs'
+import { isErrorCode } from '@holdfast/core'
+import { CID } from 'multiformats/cid'
+import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { join } from 'node:path'
+import { text } from 'node:stream/consumers'
+import { test, type TestContext } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { newFolder, startNode, type TestNode } from '../harness.ts'
+import { skipLoudly } from '../programs.ts'
+import { differences } from './check.ts'
+import { clientOf, workUntilCrash } from './crash.ts'
+import { Ledger } from './ledger.ts'
+import { type FileSystem, type LoopDisk, makeLoopDisk, whyNoLoopDisks } from './loop-disk.ts'
+import { SEED, SeededRandom } from './seeded-random.ts'
+
+/** Power cuts on each file system; more for a longer run. */
+const CUTS = Number(process.env.CUTS ?? 5)
+
+/** How long all of a round may take, in milliseconds. */
+const ROUND_MS = 30_000
+
+/** How long a daemon whose disk is gone may take to end, in milliseconds. */
+const MAX_ENDING_MS = 10_000
+
+/** Times that a cut may find everything written back by chance before we believe that it loses nothing. */
+const TRIES_TO_LOSE = 5
+
+const reason = whyNoLoopDisks()
+const skip = reason === undefined ? false : skipLoudly('power cuts', reason)
+
+/** Longer than the address of a socket: the daemon then puts it elsewhere, where clients still reach it after the cut. */
+const DEEP = join('r'.repeat(100), 'repository')
+
+for (const fileSystem of ['ext4', 'xfs'] as const) {
+  test(`what was acknowledged survives power cuts on ${fileSystem}, and the daemon ends by itself`, { skip, timeout: CUTS * ROUND_MS }, async (context) => {
+    context.diagnostic(`SEED=${SEED} CUTS=${CUTS}`)
+    const ledger = new Ledger()
+    const scratch = await newFolder(context)
+    await using disk = await makeLoopDisk(fileSystem)
+    for (let round = 1; round <= CUTS; round++) {
+      await using running = await nodeOn(disk, context)
+      await workUntilCrash(running.node, {
+        ledger,
+        scratch,
+        round,
+        afterMs: new SeededRandom(fileSystem, round).integer(1000, 3000),
+        crash: async () => { await cutPower(disk, running.node) }
+      })
+      await disk.remount()
+      await using again = await nodeOn(disk, context)
+      assert.deepEqual(await differences(again.node, clientOf(again.node), ledger), [], `cut ${round} of SEED=${SEED}\n${running.node.log()}`)
+    }
+    const { pins, unpins } = ledger.counts
+    assert.ok(pins >= 5 * CUTS, `only ${pins} pins were acknowledged`)
+    context.diagnostic(`${CUTS} power cuts on ${fileSystem}: ${pins} pins and ${unpins} unpins acknowledged, 0 lost`)
+  })
+}
+
+/** A node whose repository is on the disk; ended before the disk is let go. */
+async function nodeOn (disk: LoopDisk, context: TestContext): Promise<{ readonly node: TestNode } & AsyncDisposable> {
+  const node = await startNode(context, { repository: join(disk.folder, DEEP) })
+  return { node, [Symbol.asyncDispose]: async () => { await node.end() } }
+}
+
+async function cutPower (disk: LoopDisk, node: TestNode): Promise<void> {
+  await disk.cut()
+  const ended = await Promise.race([once(node.process, 'exit') as Promise<[number | null]>, sleep(MAX_ENDING_MS, undefined, { ref: false })])
+  assert.ok(ended !== undefined, `the daemon goes on without a disk: ${node.log()}`)
+  assert.ok(ended[0] !== null && ended[0] !== 0, `the daemon ended with status ${ended[0]}`)
+}
+
+const STORES = [
+  { fileSystem: 'ext4', durability: 'disk', loses: false },
+  { fileSystem: 'xfs', durability: 'disk', loses: false },
+  // The same cut, and only the syncs are left out: this is what the tests above would find without them.
+  { fileSystem: 'ext4', durability: 'os', loses: true }
+] as const
+
+for (const { fileSystem, durability, loses } of STORES) {
+  test(`a power cut on ${fileSystem} ${loses ? 'loses acknowledged blocks of' : 'loses nothing of'} a store with durability ${durability}`, { skip, timeout: TRIES_TO_LOSE * ROUND_MS }, async (context) => {
+    let lost = await blocksLost(context, fileSystem, durability)
+    for (let tries = 1; loses && lost === 0 && tries < TRIES_TO_LOSE; tries++) lost = await blocksLost(context, fileSystem, durability)
+    assert.equal(lost > 0, loses, `${lost} blocks were lost`)
+  })
+}
+
+/** Cuts the power under a store that is written to, and counts the acknowledged blocks that it lost. */
+async function blocksLost (context: TestContext, fileSystem: FileSystem, durability: 'disk' | 'os'): Promise<number> {
+  await using disk = await makeLoopDisk(fileSystem)
+  const folder = join(disk.folder, 'blocks')
+  const writer = spawn(process.execPath, [join(import.meta.dirname, 'put-forever.ts'), folder, durability], { stdio: ['ignore', 'pipe', 'ignore'] })
+  const exited = once(writer, 'exit')
+  const printed = text(writer.stdout)
+  try {
+    await sleep(new SeededRandom(fileSystem, durability).integer(1500, 2500))
+    await disk.cut()
+    await Promise.race([exited, sleep(MAX_ENDING_MS, undefined, { ref: false })])
+  } finally {
+    writer.kill('SIGKILL')
+    await exited
+  }
+  const acknowledged = (await printed).split('\n').filter((line) => line !== '')
+  assert.ok(acknowledged.length > 0, 'the writer got to work')
+  await disk.remount()
+  const lost = await missingOf(acknowledged, folder)
+  context.diagnostic(`${fileSystem}, durability ${durability}: ${acknowledged.length} blocks acknowledged, ${lost} lost`)
+  return lost
+}
+
+async function missingOf (cids: readonly string[], folder: string): Promise<number> {
+  await using store = await openFsBlockstore(folder)
+  let missing = 0
+  for (const cid of cids) {
+    const found = await store.get(CID.parse(cid)).catch((err: unknown) => {
+      if (isErrorCode(err, 'CORRUPT')) return undefined
+      throw err
+    })
+    if (found === undefined) missing++
+  }
+  return missing
+}
