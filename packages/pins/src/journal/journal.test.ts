@@ -92,14 +92,18 @@ test('a journal that is appended to, closed, opened and compacted holds what a l
   }), { numRuns: 40 })
 })
 
-interface Counts { write: number, datasync: number }
+interface Counts { write: number, datasync: number, sync: number }
 
 /** The disk, counting what is asked of logs once `counts` is handed out. */
 function countingFs (counts: Counts): Partial<JournalFs> {
   return {
     open: async (path, flags, mode) => {
       const file: JournalFile = await open(path, flags, mode)
-      const { write, datasync } = file
+      const { write, datasync, sync } = file
+      file.sync = async () => {
+        counts.sync++
+        await sync.apply(file)
+      }
       file.write = async (...args) => {
         counts.write++
         return await write.apply(file, args)
@@ -114,31 +118,31 @@ function countingFs (counts: Counts): Partial<JournalFs> {
 }
 
 test('appends that wait at the same time share one write and one sync', async () => {
-  const counts = { write: 0, datasync: 0 }
+  const counts = { write: 0, datasync: 0, sync: 0 }
   await using journal = await openJournal(newFolder(), { fs: countingFs(counts) })
-  counts.write = counts.datasync = 0
+  counts.write = counts.datasync = counts.sync = 0
   await Promise.all(Array.from({ length: 100 }, async (_, index) => { await journal.append([pin(index)]) }))
-  assert.deepEqual(counts, { write: 1, datasync: 1 })
+  assert.deepEqual(counts, { write: 1, datasync: 1, sync: 0 })
   assert.deepEqual((await replayed(journal)).map(({ value }) => value), Array.from({ length: 100 }, (_, index) => index))
 })
 
 test('appends that come while the disk works share the next sync', async () => {
-  const counts = { write: 0, datasync: 0 }
+  const counts = { write: 0, datasync: 0, sync: 0 }
   await using journal = await openJournal(newFolder(), { fs: countingFs(counts) })
-  counts.write = counts.datasync = 0
+  counts.write = counts.datasync = counts.sync = 0
   const first = journal.append([pin(0)])
   await Promise.resolve()
   await Promise.resolve()
   await Promise.all([first, ...Array.from({ length: 50 }, async () => { await journal.append([pin(1)]) })])
-  assert.deepEqual(counts, { write: 2, datasync: 2 })
+  assert.deepEqual(counts, { write: 2, datasync: 2, sync: 0 })
 })
 
 test('an append of nothing asks nothing of the disk', async () => {
-  const counts = { write: 0, datasync: 0 }
+  const counts = { write: 0, datasync: 0, sync: 0 }
   await using journal = await openJournal(newFolder(), { fs: countingFs(counts) })
-  counts.write = counts.datasync = 0
+  counts.write = counts.datasync = counts.sync = 0
   await journal.append([])
-  assert.deepEqual(counts, { write: 0, datasync: 0 })
+  assert.deepEqual(counts, { write: 0, datasync: 0, sync: 0 })
 })
 
 test('opening and closing an idle journal again and again does not make it grow', async () => {
@@ -150,6 +154,18 @@ test('opening and closing an idle journal again and again does not make it grow'
     else byteLengths.add(journal.byteLength)
   }
   assert.equal(byteLengths.size, 1)
+})
+
+test('opening syncs what a kill may have left unsynced: the last log, and the folder', async () => {
+  const folder = newFolder()
+  {
+    await using journal = await openJournal(folder)
+    await journal.append([pin(1)])
+  }
+  const counts = { write: 0, datasync: 0, sync: 0 }
+  await using journal = await openJournal(folder, { fs: countingFs(counts) })
+  assert.deepEqual(counts, { write: 0, datasync: 0, sync: 2 })
+  assert.equal((await replayed(journal)).length, 1)
 })
 
 /** Records that cannot be written, and why. */
