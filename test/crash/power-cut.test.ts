@@ -39,7 +39,7 @@ for (const fileSystem of ['ext4', 'xfs'] as const) {
     context.diagnostic(`SEED=${SEED} CUTS=${CUTS}`)
     const ledger = new Ledger()
     const scratch = await newFolder(context)
-    await using disk = await makeLoopDisk(fileSystem)
+    using disk = await makeLoopDisk(fileSystem)
     for (let round = 1; round <= CUTS; round++) {
       await using running = await nodeOn(disk, context)
       await workUntilCrash(running.node, {
@@ -89,7 +89,7 @@ for (const { fileSystem, durability, loses } of STORES) {
 
 /** Cuts the power under a store that is written to, and counts the acknowledged blocks that it lost. */
 async function blocksLost (context: TestContext, fileSystem: FileSystem, durability: 'disk' | 'os'): Promise<number> {
-  await using disk = await makeLoopDisk(fileSystem)
+  using disk = await makeLoopDisk(fileSystem)
   const folder = join(disk.folder, 'blocks')
   const writer = spawn(process.execPath, [join(import.meta.dirname, 'put-forever.ts'), folder, durability], { stdio: ['ignore', 'pipe', 'ignore'] })
   const exited = once(writer, 'exit')
