@@ -34,7 +34,7 @@ export interface GatewayLimits {
   maxCarBlockCount: number
   /** Most entries in one TAR, for the same reason. @default 1_048_576 */
   maxTarEntryCount: number
-  /** Entries of the metadata cache, about 1 KiB each. @default 8_192 */
+  /** Entries of each table that remembers what paths and CIDs are, about 1 KiB each. @default 8_192 */
   metadataCacheEntries: number
 }
 

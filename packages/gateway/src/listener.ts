@@ -93,7 +93,11 @@ class HttpExchange implements Watched {
     }
     const answer = errorResponse(this.#request, isInvalidHeader(err) ? unprintableHeader(err) : err)
     if (answer.status === 500) requestFailed(this.#log, { target: this.#request.target, status: 500, err })
-    this.#write(answer)
+    try {
+      this.#write(answer)
+    } catch {
+      this.#reset() // Not even the failure can be said: nothing thrown here may end the process.
+    }
   }
 
   /** Ends all work: the response is closed, by either side. */
@@ -103,14 +107,20 @@ class HttpExchange implements Watched {
   }
 
   expire (expiry: Expiry): void {
+    if (this.#ended.signal.aborted) return
     // Behind a pipelined request the response has no socket yet, and its client cannot take anything.
     if (expiry === 'write-stall' && this.#response.socket === null) return this.#progress()
     const err = refusal('UNAVAILABLE', 504, EXPIRIES[expiry], { tip: 'Try again later, or ask a gateway that has the content.' })
     this.#ended.abort(err)
-    if (expiry !== 'write-stall' && !this.#response.headersSent) return this.fail(err)
-    if (expiry === 'write-stall') clientStalled(this.#log, { target: this.#request.target })
-    else responseBrokeOff(this.#log, { target: this.#request.target, err })
-    this.#reset()
+    if (expiry === 'write-stall') {
+      clientStalled(this.#log, { target: this.#request.target })
+      this.#reset()
+    } else if (this.#response.headersSent) {
+      responseBrokeOff(this.#log, { target: this.#request.target, err })
+      this.#reset()
+    } else {
+      this.fail(err)
+    }
   }
 
   #progress (): void {
