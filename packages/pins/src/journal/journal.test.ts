@@ -168,12 +168,17 @@ test('opening syncs what a kill may have left unsynced: the last log, and the fo
   assert.equal((await replayed(journal)).length, 1)
 })
 
+function nested (levels: number): JournalRecord['value'] {
+  return levels === 0 ? null : [nested(levels - 1)]
+}
+
 /** Records that cannot be written, and why. */
 const REFUSED: Record<string, [records: JournalRecord[], code: 'INVALID' | 'LIMIT']> = {
   'a kind with a capital letter': [[{ kind: 'Pin', value: 1 }], 'INVALID'],
   'an empty kind': [[{ kind: '', value: 1 }], 'INVALID'],
   'a kind of 65 characters': [[{ kind: 'x'.repeat(65), value: 1 }], 'INVALID'],
   'a number that is none': [[pin(NaN)], 'INVALID'],
+  'a value nested deeper than 128 levels': [[pin(nested(129))], 'INVALID'],
   'a value that is too long': [[pin(new Uint8Array(MAX_RECORD_BYTES))], 'LIMIT'],
   'more records than a batch takes': [Array.from({ length: MAX_BATCH_RECORDS + 1 }, () => pin(1)), 'LIMIT'],
   'more bytes than a batch takes': [Array.from({ length: 17 }, () => pin(new Uint8Array(MAX_RECORD_BYTES - 100))), 'LIMIT']
@@ -188,18 +193,19 @@ for (const [what, [records, code]] of Object.entries(REFUSED)) {
   })
 }
 
-test('the largest batch and the longest record are kept', async () => {
+test('the largest batch, the longest record and the deepest value are kept', async () => {
   const folder = newFolder()
   const longest = pin(new Uint8Array(MAX_RECORD_BYTES - 30).fill(3))
   {
     await using journal = await openJournal(folder)
     await journal.append(Array.from({ length: MAX_BATCH_RECORDS }, () => pin(1)))
     await journal.append(Array.from({ length: 15 }, () => longest))
+    await journal.append([pin(nested(128))])
   }
   await using journal = await openJournal(folder)
   const records = await replayed(journal)
-  assert.equal(records.length, MAX_BATCH_RECORDS + 15)
-  assert.deepEqual(records.at(-1), longest)
+  assert.equal(records.length, MAX_BATCH_RECORDS + 16)
+  assert.deepEqual(records.slice(-2), [longest, pin(nested(128))])
 })
 
 test('a disk that does not answer fills no memory: appends beyond the queue are refused', async () => {
