@@ -55,7 +55,7 @@ export async function openNode (config: Config, log: Logger, { repository, socke
 
   const blocks = opening.use(await openFsBlockstore(file('blocks'), { log: part('blockstore'), onFatal: onStop }))
   const journal = opening.use(await openJournal(file('journal'), { log: part('journal'), onFatal: onStop }))
-  const pins = opening.use(await openPinSet(journal))
+  const pins = opening.use(await openPinSet(journal, { log: part('pins') }))
   const leases = new LeaseBook()
 
   const gateway = createGateway({ blocks, log: part('gateway') })
