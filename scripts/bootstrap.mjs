@@ -7,7 +7,9 @@ import { delimiter, dirname, join } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)))
-const [task, ...args] = process.argv.slice(2)
+const [task, ...given] = process.argv.slice(2)
+// npm takes the dashes before the flags away, pnpm passes them on.
+const args = given[0] === '--' ? given.slice(1) : given
 
 /** What `start` needs is a small part of what the tests need, so it installs only that. */
 const scope = task === 'start' ? 'run' : 'all'
