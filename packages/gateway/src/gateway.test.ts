@@ -55,6 +55,21 @@ test('a range reads the blocks it needs and no others', async () => {
   assert.ok(counts.get <= 4, `${counts.get} blocks`)
 })
 
+test('the type of a file is told from its first block alone, and remembered only when it could be told', async () => {
+  const store = new MemoryBlockstore()
+  const first = await Block.of(Buffer.alloc(1000, 'some text '))
+  const second = await Block.of(Buffer.alloc(1000, 'more text '))
+  const file = await putFile(store, [first.cid, second.cid], [1000, 1000])
+  const gateway = createGateway({ blocks: store, log: silentLogger })
+  const typeOf = async (): Promise<string | undefined> => (await ask(gateway, `/ipfs/${file}`, { method: 'HEAD' })).headers['content-type']
+
+  await store.put(second)
+  assert.equal(await typeOf(), 'application/octet-stream')
+  await store.put(first)
+  await store.delete(second.cid)
+  assert.equal(await typeOf(), 'text/plain; charset=utf-8')
+})
+
 test('content that was removed is 404, though its path is remembered', async () => {
   const store = new MemoryBlockstore()
   const file = await put(store, Buffer.from('here'))
