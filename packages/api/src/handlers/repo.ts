@@ -38,10 +38,10 @@ export async function repoVerify (node: ApiNode, _args: object, exchange: Exchan
   let blockCount = 0
   let damagedCount = 0
   let byteLength = 0
-  for await (const cid of node.blocks.list({ signal })) {
+  for await (const cid of node.storedBlocks.list({ signal })) {
     try {
       // A block that went while we walked is no damage.
-      byteLength += (await node.blocks.get(cid, { signal }))?.bytes.byteLength ?? 0
+      byteLength += (await node.storedBlocks.get(cid, { signal }))?.bytes.byteLength ?? 0
     } catch (err) {
       if (!isErrorCode(err, 'CORRUPT') && !isErrorCode(err, 'UNAVAILABLE') && !isErrorCode(err, 'LIMIT')) throw err
       damagedCount++
