@@ -4,6 +4,7 @@ import fc from 'fast-check'
 import { CID } from 'multiformats/cid'
 import { create as createDigest } from 'multiformats/hashes/digest'
 import assert from 'node:assert/strict'
+import { threadCpuUsage } from 'node:process'
 import { test } from 'node:test'
 import { Block } from './block.ts'
 import { CODECS } from './codecs.ts'
@@ -116,7 +117,7 @@ test('nesting is read down to its limit, and one level more is LIMIT', async () 
   }
 })
 
-test('two megabytes of tiny values are LIMIT within a tenth of a second', async () => {
+test('two megabytes of tiny values are LIMIT within a tenth of a second of work', async () => {
   const list = Uint8Array.of(0x9a, 0x00, 0x1f, 0xff, 0xf0)
   const floods: Array<[number, Uint8Array]> = [
     [CODECS.dagCbor, Buffer.concat([list, new Uint8Array(0x1ffff0).fill(0xa0)])],
@@ -126,9 +127,14 @@ test('two megabytes of tiny values are LIMIT within a tenth of a second', async 
   ]
   for (const [codec, bytes] of floods) {
     const block = await Block.of(bytes, { codec })
-    const startMs = performance.now()
-    assert.throws(() => linksOf(block), (err) => isErrorCode(err, 'LIMIT'))
-    assert.ok(performance.now() - startMs < 100)
+    // Time on the processor, and the best of three: neighbours on the machine are not what is tested.
+    const costsMs = [1, 2, 3].map(() => {
+      const start = threadCpuUsage()
+      assert.throws(() => linksOf(block), (err) => isErrorCode(err, 'LIMIT'))
+      const { user, system } = threadCpuUsage(start)
+      return (user + system) / 1000
+    })
+    assert.ok(Math.min(...costsMs) < 100, costsMs.join(', '))
   }
 })
 
