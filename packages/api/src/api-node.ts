@@ -1,6 +1,8 @@
 import type { Blockstore } from '@holdfast/blockstore'
 import type { Logger } from '@holdfast/core'
+import type { Host } from '@holdfast/network'
 import type { Journal, LeaseBook, PinSet } from '@holdfast/pins'
+import type { Announcer, ContentRouting } from '@holdfast/providers'
 import type { NodeIdentity, SettingEvent } from './operations.ts'
 
 /** The parts of a running node that the door gives access to. */
@@ -11,6 +13,9 @@ export interface ApiNode {
   readonly pins: PinSet
   readonly leases: LeaseBook
   readonly journal: Journal
+  readonly host: Host
+  readonly routing: ContentRouting
+  readonly announcer: Announcer
   readonly repository: { readonly folder: string, readonly version: number, readonly engine: string }
   readonly log: Logger
   describe(): NodeIdentity
