@@ -12,11 +12,12 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   blockstore: ['core', 'car'],
   network: ['core'],
   dag: ['core', 'blockstore'],
+  providers: ['core', 'network'],
   pins: ['core', 'blockstore', 'dag'],
   gateway: ['core', 'car', 'blockstore', 'dag'],
-  api: ['core', 'car', 'blockstore', 'network', 'dag', 'pins', 'gateway'],
+  api: ['core', 'car', 'blockstore', 'network', 'dag', 'providers', 'pins', 'gateway'],
   testkit: ['core'],
-  node: ['core', 'car', 'blockstore', 'network', 'dag', 'pins', 'gateway', 'api']
+  node: ['core', 'car', 'blockstore', 'network', 'dag', 'providers', 'pins', 'gateway', 'api']
 }
 
 /** The one package that may load libp2p at run time. */

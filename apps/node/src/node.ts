@@ -2,9 +2,12 @@ import { createApiListener, type NodeIdentity } from '@holdfast/api'
 import { type Blockstore, cachedBlockstore } from '@holdfast/blockstore'
 import { openFsBlockstore } from '@holdfast/blockstore/fs'
 import { HoldfastError, type Logger } from '@holdfast/core'
+import { walkDag } from '@holdfast/dag'
 import { createGateway, gatewayListener, MAX_REQUEST_HEADER_BYTES } from '@holdfast/gateway'
-import { openIdentity } from '@holdfast/network'
+import { type Host, openHost, openIdentity } from '@holdfast/network'
 import { LeaseBook, openJournal, openPinSet, type PinSet } from '@holdfast/pins'
+import { createContentRouting, type ProvideStrategy, startAnnouncer } from '@holdfast/providers'
+import type { CID } from 'multiformats/cid'
 import { chmod, lstat, mkdir, rm } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { userInfo } from 'node:os'
@@ -12,6 +15,7 @@ import type { Config, EffectiveSetting } from './config.ts'
 import { withHomePage } from './daemon/home-page.ts'
 import { listen } from './daemon/listen.ts'
 import { lockRepository } from './daemon/lock.ts'
+import { openProvideSchedule } from './daemon/provide-schedule.ts'
 import { initRepository, REPOSITORY_VERSION } from './repository.ts'
 import { REPOSITORY_FILES } from './repository-path.ts'
 import { AGENT } from './version.ts'
@@ -20,6 +24,7 @@ import { AGENT } from './version.ts'
 export interface StorageNode extends AsyncDisposable {
   readonly blocks: Blockstore
   readonly pins: PinSet
+  readonly host: Host
   /** Where the node can be reached. */
   describe(): NodeIdentity
 }
@@ -59,6 +64,15 @@ export async function openNode (config: Config, log: Logger, { repository, socke
   const pins = opening.use(await openPinSet(journal, { log: part('pins') }))
   const leases = new LeaseBook()
 
+  const host = opening.use(await openHost({ identity, log: part('network') }, { mode: config.network, listen: listenAddresses(config) }))
+  const routing = createContentRouting([{ name: 'dht', ...dhtSource(host.routing) }])
+  const announcer = opening.use(startAnnouncer({
+    routing,
+    keys: (strategy, options) => announcedKeys(strategy, { blocks, pins, ...options }),
+    schedule: await openProvideSchedule(journal),
+    log: part('providers')
+  }, { strategy: config.network === 'off' ? 'off' : config.provideStrategy }))
+
   const gateway = createGateway({ blocks, log: part('gateway') })
   const gatewayServer = opening.use(await listen({
     name: 'gateway',
@@ -73,7 +87,7 @@ export async function openNode (config: Config, log: Logger, { repository, socke
     name: 'command line\'s door',
     at: { path: socketPath },
     listener: createApiListener({
-      blocks, storedBlocks, pins, leases, journal, describe,
+      blocks, storedBlocks, pins, leases, journal, host, routing, announcer, describe,
       repository: { folder: repository, version: REPOSITORY_VERSION, engine: 'fs' },
       settings: () => settings,
       stop: () => { onStop() },
@@ -85,14 +99,35 @@ export async function openNode (config: Config, log: Logger, { repository, socke
   if (process.platform !== 'win32') await chmod(socketPath, 0o600)
 
   function describe (): NodeIdentity {
-    const host = config.gatewayHost.includes(':') ? `[${config.gatewayHost}]` : config.gatewayHost
-    return { peerId: identity.peerId, agent: AGENT, swarm: [], gateway: `http://${host}:${gatewayServer.port}`, rpc: '', repository }
+    const gatewayHost = config.gatewayHost.includes(':') ? `[${config.gatewayHost}]` : config.gatewayHost
+    return { peerId: identity.peerId, agent: AGENT, swarm: host.addresses(), gateway: `http://${gatewayHost}:${gatewayServer.port}`, rpc: '', repository }
   }
 
   const { gateway: gatewayUrl } = describe()
   log.debug('Node started', { peer: identity.peerId, gateway: gatewayUrl })
   const open = opening.move()
-  return { blocks, pins, describe, [Symbol.asyncDispose]: () => open.disposeAsync() }
+  return { blocks, pins, host, describe, [Symbol.asyncDispose]: () => open.disposeAsync() }
+}
+
+/** Every interface for the world and the LAN; nothing where nobody may come in. */
+function listenAddresses ({ network, swarmPort }: Config): string[] {
+  return network === 'off' ? [] : [`/ip4/0.0.0.0/tcp/${swarmPort}`, `/ip6/::/tcp/${swarmPort}`]
+}
+
+function dhtSource (routing: Awaited<ReturnType<typeof openHost>>['routing']): Pick<Parameters<typeof createContentRouting>[0][number], 'findProviders' | 'provide'> {
+  return {
+    findProviders: (multihash, options) => routing.findProviders(multihash, options),
+    provide: async (multihash, options) => await routing.provide(multihash, options)
+  }
+}
+
+/** What a strategy announces. A DAG that is damaged ends its own walk, not the round. */
+async function * announcedKeys (strategy: Exclude<ProvideStrategy, 'off'>, { blocks, pins, signal }: { blocks: Blockstore, pins: PinSet, signal?: AbortSignal | undefined }): AsyncIterable<CID> {
+  if (strategy === 'all') return yield * blocks.list({ signal })
+  for (const { cid, kind } of pins.list()) {
+    if (strategy === 'roots' || kind === 'direct') yield cid
+    else for await (const block of walkDag(blocks, [cid], { signal })) yield block.cid
+  }
 }
 
 /** Clears the place for the socket: we hold the repository's lock, so a socket that is there is left over. */

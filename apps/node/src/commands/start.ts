@@ -61,14 +61,14 @@ function flagLayer (flags: Readonly<Record<string, string | undefined>>): Config
   return { values: given, sourceOf: (key) => `--${names[key] ?? key}` }
 }
 
-function welcome ({ agent, peerId, gateway, rpc, repository }: NodeIdentity, { cwd }: CommandContext): string[] {
+function welcome ({ agent, peerId, gateway, rpc, swarm, repository }: NodeIdentity, { cwd }: CommandContext): string[] {
   const bold = (text: string): string => styled('bold', text, process.stdout)
   return [
     `${bold(agent)} is running`,
     `  Peer        ${peerId}`,
     `  Gateway     ${bold(gateway)}`,
     `  RPC         ${rpc === '' ? 'not yet' : rpc}`,
-    `  Peers       not yet: this node keeps and serves content on this machine`,
+    `  Addresses   ${swarm.length === 0 ? 'none: the network is off' : swarm.join('\n              ')}`,
     `  Repository  ${repository}`,
     '',
     'Try in another terminal:',

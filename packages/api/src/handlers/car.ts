@@ -50,6 +50,7 @@ async function importArchive (node: ApiNode, { source, bytes, totalByteLength }:
   const pinned: string[] = []
   for (const cid of pinRoots === false ? [] : roots) {
     await pinDag(node, { cid, kind: 'recursive', ...(name === undefined ? {} : { name }) }, { signal: exchange.signal, onProgress: (progress) => { report({ ...progress, phase: 'pinning' }) } })
+    node.announcer.announce(cid)
     pinned.push(cid.toString())
   }
   return { source, roots: roots.map(String), blockCount: sink.blockCount, byteLength, pinned }

@@ -10,6 +10,7 @@ export async function pinAdd (node: ApiNode, { path, kind, name }: ArgsOf<'pin-a
   const { signal } = exchange
   const cid = await resolveToCid(node, path, signal)
   const pin = await pinDag(node, { cid, kind, ...(name === undefined ? {} : { name }) }, { signal, onProgress: progressReporter(exchange) })
+  node.announcer.announce(cid)
   await exchange.emit({ pin: toEvent(pin) })
 }
 
