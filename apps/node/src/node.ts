@@ -1,8 +1,9 @@
-import { createApiListener, type NodeIdentity } from '@holdfast/api'
+import { type ApiNode, createApiListener, type NodeIdentity } from '@holdfast/api'
 import { type Blockstore, cachedBlockstore } from '@holdfast/blockstore'
 import { openFsBlockstore } from '@holdfast/blockstore/fs'
 import { HoldfastError, type Logger } from '@holdfast/core'
 import { walkDag } from '@holdfast/dag'
+import { openExchange } from '@holdfast/exchange'
 import { createGateway, gatewayListener, MAX_REQUEST_HEADER_BYTES } from '@holdfast/gateway'
 import { type Host, openHost, openIdentity } from '@holdfast/network'
 import { LeaseBook, openJournal, openPinSet, type PinSet } from '@holdfast/pins'
@@ -66,6 +67,8 @@ export async function openNode (config: Config, log: Logger, { repository, socke
 
   const host = opening.use(await openHost({ identity, log: part('network') }, { mode: config.network, listen: listenAddresses(config) }))
   const routing = createContentRouting([{ name: 'dht', ...dhtSource(host.routing) }])
+  const exchange = opening.use(await openExchange({ host, routing, blocks, log: part('exchange') }))
+  const openReader: ApiNode['openReader'] = (root, options) => config.network === 'off' ? { get: (cid, opts) => blocks.get(cid, opts), has: (cid, opts) => blocks.has(cid, opts), [Symbol.dispose] () {} } : exchange.openSession(root, options)
   const announcer = opening.use(startAnnouncer({
     routing,
     keys: (strategy, options) => announcedKeys(strategy, { blocks, pins, ...options }),
@@ -73,7 +76,7 @@ export async function openNode (config: Config, log: Logger, { repository, socke
     log: part('providers')
   }, { strategy: config.network === 'off' ? 'off' : config.provideStrategy }))
 
-  const gateway = createGateway({ blocks, log: part('gateway') })
+  const gateway = createGateway({ blocks, openReader: (root, signal) => openReader(root, { signal }), log: part('gateway') })
   const gatewayServer = opening.use(await listen({
     name: 'gateway',
     setting: 'gateway-port',
@@ -87,7 +90,7 @@ export async function openNode (config: Config, log: Logger, { repository, socke
     name: 'command line\'s door',
     at: { path: socketPath },
     listener: createApiListener({
-      blocks, storedBlocks, pins, leases, journal, host, routing, announcer, describe,
+      blocks, storedBlocks, pins, leases, journal, host, routing, announcer, openReader, describe,
       repository: { folder: repository, version: REPOSITORY_VERSION, engine: 'fs' },
       settings: () => settings,
       stop: () => { onStop() },

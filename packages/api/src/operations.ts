@@ -131,10 +131,10 @@ export interface Operations {
   readonly add: Operation<AddArgs, ProgressEvent | { readonly entry: EntryEvent, readonly isRoot: boolean } | { readonly pinned: readonly string[] }>
   readonly cat: Operation<{ readonly path: string, readonly offset?: number | undefined, readonly length?: number | undefined }, ProgressEvent>
   readonly get: Operation<{ readonly path: string }, { readonly entry: EntryEvent } | ProgressEvent>
-  readonly ls: Operation<{ readonly path: string, readonly size?: boolean | undefined }, EntryEvent>
+  readonly ls: Operation<{ readonly path: string, readonly size?: boolean | undefined }, EntryEvent | ProgressEvent>
   readonly stat: Operation<{ readonly path: string, readonly dag?: boolean | undefined }, StatEvent | ProgressEvent>
   readonly 'dag-import': Operation<{ readonly paths: readonly string[], readonly pinRoots?: boolean | undefined, readonly name?: string | undefined }, ProgressEvent | ImportedCarEvent>
-  readonly 'dag-export': Operation<{ readonly path: string }, never>
+  readonly 'dag-export': Operation<{ readonly path: string }, ProgressEvent>
   readonly 'pin-add': Operation<{ readonly path: string, readonly kind: 'recursive' | 'direct', readonly name?: string | undefined }, ProgressEvent | { readonly pin: PinEvent }>
   readonly 'pin-rm': Operation<{ readonly path: string, readonly kind?: 'recursive' | 'direct' | undefined, readonly name?: string | undefined }, { readonly pin: PinEvent }>
   readonly 'pin-ls': Operation<{ readonly path?: string | undefined, readonly kind?: 'recursive' | 'direct' | 'indirect' | 'all' | undefined, readonly name?: string | undefined }, PinEvent>
