@@ -40,6 +40,12 @@ export interface NodeOptions {
   onStop(reason?: unknown): void
 }
 
+/**
+ * How long the gateway waits for content, in milliseconds: longer than a fetch goes on without progress (30 s), so that
+ * the answer says what was tried.
+ */
+const RETRIEVAL_TIMEOUT_MS: number = 35 * 1000
+
 /** Bytes that wait in a response before the reader of the blocks does (measured: 64 KiB costs a third of the speed). */
 const RESPONSE_BUFFER_BYTES: number = 256 * 1024
 
@@ -65,7 +71,7 @@ export async function openNode (config: Config, log: Logger, { repository, socke
   const pins = opening.use(await openPinSet(journal, { log: part('pins') }))
   const leases = new LeaseBook()
 
-  const host = opening.use(await openHost({ identity, log: part('network') }, { mode: config.network, listen: listenAddresses(config) }))
+  const host = opening.use(await openHost({ identity, log: part('network') }, { mode: config.network, listen: listenAddresses(config), dht: config.dht }))
   const routing = createContentRouting([{ name: 'dht', ...dhtSource(host.routing) }])
   const exchange = opening.use(await openExchange({ host, routing, blocks, log: part('exchange') }))
   const openReader: ApiNode['openReader'] = (root, options) => config.network === 'off' ? { get: (cid, opts) => blocks.get(cid, opts), has: (cid, opts) => blocks.has(cid, opts), [Symbol.dispose] () {} } : exchange.openSession(root, options)
@@ -81,7 +87,7 @@ export async function openNode (config: Config, log: Logger, { repository, socke
     name: 'gateway',
     setting: 'gateway-port',
     at: { host: config.gatewayHost, port: config.gatewayPort },
-    listener: withHomePage(gatewayListener(gateway, { log: part('gateway') }), describe),
+    listener: withHomePage(gatewayListener(gateway, { log: part('gateway'), limits: { retrievalTimeoutMs: RETRIEVAL_TIMEOUT_MS } }), describe),
     server: { highWaterMark: RESPONSE_BUFFER_BYTES, maxHeaderSize: MAX_REQUEST_HEADER_BYTES, headersTimeout: 20_000, requestTimeout: 30_000, keepAliveTimeout: 65_000 }
   }))
 

@@ -102,7 +102,7 @@ class ContentGateway implements Gateway {
   #answerFailure (plan: ContentPlan, err: unknown): GatewayResponse {
     const { request, headers, onlyIfCached } = plan
     request.signal.throwIfAborted()
-    const failure = onlyIfCached && isErrorCode(err, 'NOT_FOUND') && err.details.reason === 'no-block' ? notCached(plan, err) : err
+    const failure = onlyIfCached && isErrorCode(err, 'NOT_FOUND') && err.details.reason === 'no-block' ? notCached(plan, err) : isNotFetched(err) ? notFetched(err) : err
     const status = statusOf(failure)
     if (status === 500 || status === 503) requestFailed(this.#log, { target: request.target, status, err })
     return errorResponse(request, failure, headers)
@@ -167,6 +167,15 @@ async function primed (response: GatewayResponse): Promise<GatewayResponse> {
   const body = await primeBody(response.body)
   const lengthIsNews = body.byteLength !== undefined && response.body.byteLength === undefined
   return { ...response, headers: lengthIsNews ? [...response.headers, ['Content-Length', String(body.byteLength)]] : response.headers, body }
+}
+
+/** A reader that fetches says in `details.report` what it tried. */
+function isNotFetched (err: unknown): err is HoldfastError {
+  return isErrorCode(err, 'UNAVAILABLE') && 'report' in err.details
+}
+
+function notFetched (err: HoldfastError): HoldfastError {
+  return refusal('UNAVAILABLE', 504, err.message, { cause: err, tip: 'Whoever has it may be offline, or may not announce it. Try again later.' })
 }
 
 async function * readAndClose (pieces: AsyncIterable<Uint8Array>, open: Disposable): AsyncIterable<Uint8Array> {

@@ -13,6 +13,8 @@ export const start = command({
   details: 'Makes the repository when there is none. Ctrl-C stops the node. With --json one line is printed when it is ready.',
   flags: {
     network: { type: 'string', value: 'NAME', help: 'Network to join: public, lan or off [default: public]' },
+    dht: { type: 'string', value: 'PART', help: 'Part in the DHT: auto, client, server or off [default: auto]' },
+    'provide-strategy': { type: 'string', value: 'NAME', help: 'What is announced: roots, pinned, all or off [default: roots]' },
     'gateway-port': { type: 'string', value: 'N', help: 'Port of the gateway, 0 for any free one [default: 8080]' },
     'gateway-host': { type: 'string', value: 'IP', help: 'Address of the gateway [default: 127.0.0.1, this machine only]' },
     'swarm-port': { type: 'string', value: 'N', help: 'Port for peers, 0 for any free one [default: 4001]' },
@@ -52,7 +54,7 @@ export const start = command({
 
 function flagLayer (flags: Readonly<Record<string, string | undefined>>): ConfigLayer {
   const numbers = { swarmPort: 'swarm-port', gatewayPort: 'gateway-port', rpcPort: 'rpc-port' } as const
-  const words = { network: 'network', gatewayHost: 'gateway-host', logLevel: 'log-level' } as const
+  const words = { network: 'network', dht: 'dht', provideStrategy: 'provide-strategy', gatewayHost: 'gateway-host', logLevel: 'log-level' } as const
   const names: Readonly<Record<string, string>> = { ...numbers, ...words }
   const values: Record<string, unknown> = {}
   for (const [key, flag] of Object.entries(numbers)) values[key] = wholeNumber(flag, flags[flag])
