@@ -34,7 +34,7 @@ export function parseMultiaddr (text: string): Multiaddr {
 /** The multiaddr, or `undefined` for what nobody can read. */
 export function readMultiaddr (address: string | Uint8Array): Multiaddr | undefined {
   // A text is at most some three times as long as its bytes; a parser is not asked about more.
-  if (address.length > 4 * MAX_ADDRESS_BYTES) return undefined
+  if (address.length === 0 || address.length > 4 * MAX_ADDRESS_BYTES) return undefined
   try {
     const parsed = multiaddr(address)
     return parsed.bytes.byteLength <= MAX_ADDRESS_BYTES ? parsed : undefined

@@ -42,7 +42,8 @@ function wideYamux (): StreamMuxerFactory {
   return factory
 }
 
-function standardYamux (): StreamMuxerFactory {
+/** Yamux under its own name, as everybody speaks it. */
+export function standardYamux (): StreamMuxerFactory {
   return yamux({
     maxInboundStreams: MAX_INBOUND_STREAMS,
     streamOptions: {

@@ -66,16 +66,16 @@ export function decodeDhtMessage (bytes: Uint8Array): DhtMessage {
   const message: { type: number, key?: Uint8Array, record?: Uint8Array } = { type: DHT_MESSAGE.putValue }
   const closer: DhtPeer[] = []
   const providers: DhtPeer[] = []
-  let entryCount = 0
+  const entries = { count: 0 }
 
   while (!reader.done) {
-    if (++entryCount > MAX_DHT_ENTRIES) throw new HoldfastError('LIMIT', `DHT message of more than ${MAX_DHT_ENTRIES} entries`)
+    countEntry(entries)
     const tag = reader.varint()
     if (tag === TYPE_TAG) message.type = reader.varint()
     else if (tag === KEY_TAG) message.key = bounded(reader.bytes(), MAX_DHT_KEY_BYTES, 'key')
     else if (tag === RECORD_TAG) message.record = bounded(reader.bytes(), MAX_DHT_RECORD_BYTES, 'record')
-    else if (tag === CLOSER_TAG) takePeer(reader.bytes(), closer)
-    else if (tag === PROVIDERS_TAG) takePeer(reader.bytes(), providers)
+    else if (tag === CLOSER_TAG) takePeer(reader.bytes(), closer, entries)
+    else if (tag === PROVIDERS_TAG) takePeer(reader.bytes(), providers, entries)
     else skip(reader, tag)
   }
   return { ...message, closer, providers }
@@ -112,17 +112,27 @@ const PROVIDERS_TAG = (9 << 3) | LENGTH_DELIMITED
 const ID_TAG = (1 << 3) | LENGTH_DELIMITED
 const ADDRESSES_TAG = (2 << 3) | LENGTH_DELIMITED
 
-function takePeer (bytes: Uint8Array, peers: DhtPeer[]): void {
+/** Entries of a message so far, those inside of peers with them. */
+interface EntryCount {
+  count: number
+}
+
+function countEntry (entries: EntryCount): void {
+  if (++entries.count > MAX_DHT_ENTRIES) throw new HoldfastError('LIMIT', `DHT message of more than ${MAX_DHT_ENTRIES} entries`)
+}
+
+function takePeer (bytes: Uint8Array, peers: DhtPeer[], entries: EntryCount): void {
   if (peers.length === MAX_DHT_PEERS) return
-  const peer = decodePeer(bytes)
+  const peer = decodePeer(bytes, entries)
   if (peer !== undefined) peers.push(peer)
 }
 
-function decodePeer (bytes: Uint8Array): DhtPeer | undefined {
+function decodePeer (bytes: Uint8Array, entries: EntryCount): DhtPeer | undefined {
   const reader = new ProtobufReader(bytes)
   const addresses: Uint8Array[] = []
   let id: Uint8Array | undefined
   while (!reader.done) {
+    countEntry(entries)
     const tag = reader.varint()
     if (tag === ID_TAG) {
       id = reader.bytes()
