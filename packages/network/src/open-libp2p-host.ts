@@ -7,7 +7,7 @@ import { createLibp2p, type ServiceFactoryMap } from 'libp2p'
 import { AddressBookStore } from './address-book-store.ts'
 import { parseMultiaddr } from './addresses.ts'
 import { createDhtRouting } from './dht/dht-routing.ts'
-import { filterKadStreams, type KadNetwork, kadNetworks } from './dht/kad-networks.ts'
+import { type KadNetwork, kadNetworks } from './dht/kad-networks.ts'
 import { Libp2pHost } from './libp2p-host.ts'
 import { DIAL_TIMEOUT_MS, HANDSHAKE_TIMEOUT_MS, MAX_CONNECTIONS, MAX_PING_STREAMS, MONITOR_INTERVAL_MS } from './limits.ts'
 import { muxers } from './muxers.ts'
@@ -17,11 +17,14 @@ import { encrypters } from './security.ts'
 import { TrafficBook } from './traffic.ts'
 import { tcpTransport } from './transport.ts'
 
+/** The library ends a connection at the first failed ping, also one that failed because another was on its way. */
+export const connectionMonitor = { pingInterval: MONITOR_INTERVAL_MS, abortConnectionOnPingFailure: false } as const
+
 /** Builds libp2p and starts it. Loaded by `openHost` only, so that who needs no network does not load it. */
 export async function openLibp2pHost ({ identity, log }: NetworkDeps, { mode, listen = DEFAULT_LISTEN, dht = 'auto' }: NetworkOptions & { mode: 'public' | 'lan' }): Promise<NetworkHost> {
   const addresses = listen.map((address) => parseMultiaddr(address).toString())
-  const networks = kadNetworks({ mode, dht, hasSwarmKey: false })
   const traffic = new TrafficBook()
+  const networks = kadNetworks(traffic, { mode, dht, hasSwarmKey: false })
 
   const node: Libp2p = await createLibp2p({
     start: false,
@@ -40,15 +43,13 @@ export async function openLibp2pHost ({ identity, log }: NetworkDeps, { mode, li
       inboundConnectionThreshold: 100,
       maxIncomingPendingConnections: 100
     },
-    connectionMonitor: { pingInterval: MONITOR_INTERVAL_MS, abortConnectionOnPingFailure: false },
+    connectionMonitor,
     services: services(networks)
   })
-  filterKadStreams(node, networks, traffic)
 
   const host = new Libp2pHost({ node, log, traffic, reachability: () => ({ state: 'unknown', how: 'Nobody was asked yet' }) })
   await start(node, addresses)
-  const hasServer = (protocol: string): boolean => host.peers().some(({ protocols }) => protocols.includes(protocol))
-  return Object.assign(host, { routing: createDhtRouting({ node, networks, log, hasServer }) })
+  return Object.assign(host, { routing: createDhtRouting({ node, networks, traffic, log }) })
 }
 
 function services (networks: readonly KadNetwork[]): ServiceFactoryMap {

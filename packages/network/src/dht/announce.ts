@@ -3,6 +3,7 @@ import type { Libp2p, PeerId as LibraryPeerId } from '@libp2p/interface'
 import { deadline } from '../deadline.ts'
 import { MAX_DHT_OUTBOUND_STREAMS } from '../limits.ts'
 import { createPeerStream } from '../peer-stream.ts'
+import type { ProtocolCounter } from '../traffic.ts'
 import { DHT_MESSAGE, decodeDhtMessage, encodeDhtMessage, frame, MAX_DHT_REQUEST_BYTES } from './dht-message.ts'
 import { MessageFrames } from './message-frames.ts'
 
@@ -12,6 +13,7 @@ export const ANNOUNCE_TIMEOUT_MS = 15_000
 export interface Announcement {
   readonly node: Libp2p
   readonly protocol: string
+  readonly counter: ProtocolCounter
   readonly peer: LibraryPeerId
   /** The bytes of a multihash. */
   readonly key: Uint8Array
@@ -37,11 +39,10 @@ export async function announceTo (announcement: Announcement, signal: AbortSigna
   }
 }
 
-async function exchange ({ node, protocol, peer, key, addresses }: Announcement, signal: AbortSignal): Promise<void> {
+async function exchange ({ node, protocol, counter, peer, key, addresses }: Announcement, signal: AbortSignal): Promise<void> {
   const connection = await node.dial(peer, { signal })
   const inner = await connection.newStream([protocol], { signal, maxOutboundStreams: MAX_DHT_OUTBOUND_STREAMS })
-  // The filter below it counts for the protocol already.
-  await using stream = createPeerStream(inner, connection, { sentBytes: 0, receivedBytes: 0 })
+  await using stream = createPeerStream(inner, connection, counter)
   const abort = (): void => { stream.abort(signal.reason instanceof Error ? signal.reason : new Error('Aborted')) }
   signal.addEventListener('abort', abort, { once: true })
   try {

@@ -6,8 +6,9 @@ import * as raw from 'multiformats/codecs/raw'
 import * as Digest from 'multiformats/hashes/digest'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { parsePeerId, readMultiaddr } from '../addresses.ts'
-import { type Deadline, deadline } from '../deadline.ts'
+import { deadline } from '../deadline.ts'
 import type { PeerId } from '../host.ts'
+import type { TrafficBook } from '../traffic.ts'
 import { announceTo } from './announce.ts'
 import type { DhtPeer } from './dht-message.ts'
 import type { KadNetwork } from './kad-networks.ts'
@@ -42,14 +43,14 @@ export interface DhtRouting {
 
   findPeer(peer: PeerId, options?: AbortOptions): Promise<FoundProvider | undefined>
 
-  /** Whether a DHT server is connected. Without one a search waits `READY_WAIT_MS` for the first. */
+  /** Whether there is anybody to ask. In the first `READY_WAIT_MS` of a node a search waits for that, later it ends at once. */
   readonly isReady: boolean
 }
 
 /** How long one search or walk may take, in ms. Walks on the public DHT end within 60 s or not at all. */
 export const WALK_TIMEOUT_MS = 60_000
 
-/** How long a search waits for the first DHT server, in ms: a node that has just started needs one or two seconds. */
+/** How long after its start a node's searches wait for the first DHT server, in ms: it needs one or two seconds. */
 export const READY_WAIT_MS = 5_000
 
 /** Walks that run at once. Each asks a peer over one stream at a time, and others allow 32: with more, records get lost. */
@@ -64,9 +65,8 @@ const READY_POLL_MS = 50
 export interface DhtRoutingDeps {
   readonly node: Libp2p
   readonly networks: readonly KadNetwork[]
+  readonly traffic: TrafficBook
   readonly log: Logger
-  /** Whether a connected peer answers questions of this protocol. */
-  readonly hasServer: (protocol: string) => boolean
 }
 
 export function createDhtRouting (deps: DhtRoutingDeps): DhtRouting {
@@ -76,34 +76,34 @@ export function createDhtRouting (deps: DhtRoutingDeps): DhtRouting {
 class KadRouting implements DhtRouting {
   readonly #node: Libp2p
   readonly #networks: readonly KadNetwork[]
+  readonly #traffic: TrafficBook
   readonly #log: Logger
-  readonly #hasServer: (protocol: string) => boolean
+  readonly #openedMs = performance.now()
   readonly #walks = new Turns(MAX_PARALLEL_WALKS)
 
-  constructor ({ node, networks, log, hasServer }: DhtRoutingDeps) {
+  constructor ({ node, networks, traffic, log }: DhtRoutingDeps) {
     this.#node = node
     this.#networks = networks
+    this.#traffic = traffic
     this.#log = log
-    this.#hasServer = hasServer
   }
 
   get isReady (): boolean {
-    return this.#networks.some(({ protocol }) => this.#hasServer(protocol))
+    return this.#networks.some(({ serverCount }) => serverCount() > 0)
   }
 
   async * findProviders (key: Uint8Array, { signal }: AbortOptions = {}): AsyncIterable<FoundProvider> {
     signal?.throwIfAborted()
     const cid = cidOf(key)
+    const seen = new Set<PeerId>([this.#node.peerId.toString()])
+    const isNew = ({ peer }: FoundProvider): boolean => !seen.has(peer) && seen.add(peer).has(peer)
+    yield * this.#networks.flatMap((network) => network.book.find(key).map((provider) => found(network, peerInfoOf(provider)))).filter(isNew)
+
     using walk = deadline(WALK_TIMEOUT_MS, signal)
     await this.#untilReady(walk.signal)
     using _turn = await this.#walks.take(walk.signal)
-    const seen = new Set<PeerId>([this.#node.peerId.toString()])
     try {
-      for await (const provider of merge(this.#networks.map((network) => this.#search(network, cid, key, walk)))) {
-        if (seen.has(provider.peer)) continue
-        seen.add(provider.peer)
-        yield provider
-      }
+      for await (const provider of merge(this.#networks.map((network) => this.#search(network, cid, walk.signal)))) if (isNew(provider)) yield provider
     } finally {
       walk.abort(new Error('The search is over'))
     }
@@ -138,10 +138,9 @@ class KadRouting implements DhtRouting {
     return undefined
   }
 
-  async * #search (network: KadNetwork, cid: CID, key: Uint8Array, walk: Deadline): AsyncGenerator<FoundProvider> {
-    for (const provider of network.book.find(key)) yield found(network, peerInfoOf(provider))
+  async * #search (network: KadNetwork, cid: CID, signal: AbortSignal): AsyncGenerator<FoundProvider> {
     try {
-      for await (const event of network.dht().findProviders(cid, { signal: walk.signal })) {
+      for await (const event of network.dht().findProviders(cid, { signal })) {
         if (event.name === 'PROVIDER') for (const provider of event.providers) yield found(network, provider)
       }
     } catch (err) {
@@ -170,7 +169,7 @@ class KadRouting implements DhtRouting {
     let acceptedCount = 0
     const announceNext = async (): Promise<void> => {
       for (let peer = nearest.shift(); peer !== undefined; peer = nearest.shift()) {
-        const failure = await announceTo({ node: this.#node, protocol: network.protocol, peer, key, addresses }, signal)
+        const failure = await announceTo({ node: this.#node, protocol: network.protocol, counter: this.#traffic.counterOf(network.protocol), peer, key, addresses }, signal)
         if (failure === undefined) acceptedCount++
         else failures.push(`${peer.toString()}: ${failure}`)
       }
@@ -198,8 +197,7 @@ class KadRouting implements DhtRouting {
 
   async #untilReady (signal: AbortSignal): Promise<void> {
     if (this.#networks.length === 0) return
-    const endMs = performance.now() + READY_WAIT_MS
-    while (!this.isReady && performance.now() < endMs) {
+    while (!this.isReady && performance.now() < this.#openedMs + READY_WAIT_MS) {
       signal.throwIfAborted()
       await sleep(READY_POLL_MS)
     }
