@@ -29,9 +29,12 @@ export type Config = { readonly [Key in keyof typeof SETTINGS]: v.InferOutput<ty
 /** Name of a setting. */
 export type ConfigKey = keyof Config
 
-/** The settings of a node that nobody configured. Ports are Kubo's, so that its tools find us. */
+/**
+ * The settings of a node that nobody configured. Ports are Kubo's, so that its tools find us. The network is off until
+ * the host bounds connections by address and bytes by peer (docs/security.md).
+ */
 export const DEFAULT_CONFIG: Config = {
-  network: 'public',
+  network: 'off',
   dht: 'auto',
   provideStrategy: 'roots',
   swarmPort: 4001,

@@ -12,7 +12,7 @@ export const start = command({
   summary: 'Run a node in the foreground',
   details: 'Makes the repository when there is none. Ctrl-C stops the node. With --json one line is printed when it is ready.',
   flags: {
-    network: { type: 'string', value: 'NAME', help: 'Network to join: public, lan or off [default: public]' },
+    network: { type: 'string', value: 'NAME', help: 'Network to join: public, lan or off [default: off]' },
     dht: { type: 'string', value: 'PART', help: 'Part in the DHT: auto, client, server or off [default: auto]' },
     'provide-strategy': { type: 'string', value: 'NAME', help: 'What is announced: roots, pinned, all or off [default: roots]' },
     'gateway-port': { type: 'string', value: 'N', help: 'Port of the gateway, 0 for any free one [default: 8080]' },
@@ -70,7 +70,7 @@ function welcome ({ agent, peerId, gateway, rpc, swarm, repository }: NodeIdenti
     `  Peer        ${peerId}`,
     `  Gateway     ${bold(gateway)}`,
     `  RPC         ${rpc === '' ? 'not yet' : rpc}`,
-    `  Addresses   ${swarm.length === 0 ? 'none: the network is off' : swarm.join('\n              ')}`,
+    `  Addresses   ${swarm.length === 0 ? 'none: the network is off (--network lan joins this LAN)' : swarm.join('\n              ')}`,
     `  Repository  ${repository}`,
     '',
     'Try in another terminal:',
