@@ -1,0 +1,208 @@
+import type { CID } from 'multiformats/cid'
+import type { PeerId } from '../host.ts'
+import type { CidPrefix } from './cid-prefix.ts'
+import { MAX_LIVE_WANTS } from './limits.ts'
+import type { Outbox } from './outbox.ts'
+import { PeerMeter } from './peer-meter.ts'
+import type { Want } from './want.ts'
+
+/** Wants that ended at a peer and are still remembered, to tell a late block from a wrong one. */
+const MAX_RECENT_ASKS: number = 2 * MAX_LIVE_WANTS
+
+/** A peer is not given up while bytes of a message come in, for at most this long per want, in milliseconds. */
+const MAX_EXTENSION_MS = 15_000
+const EXTENSION_MS = 1_000
+
+interface Ask {
+  readonly want: Want
+  readonly isBlock: boolean
+  readonly expectedBytes: number
+  readonly askedAtMs: number
+  /** Nothing else was owed when it was asked: the answer shows the round-trip time. */
+  readonly foundIdle: boolean
+  expiresAtMs: number
+  extendedMs: number
+}
+
+/** A peer as a source of blocks: what was asked of it, how fast it answers, whether it lied. */
+export class AskedPeer {
+  readonly id: PeerId
+  readonly meter: PeerMeter = new PeerMeter()
+  readonly #outbox: Outbox
+  /** In the order of asking, so the first to expire come first. */
+  readonly #asks = new Map<string, Ask>()
+  /** Ended asks; `true` where a block that comes late is still welcome. */
+  readonly #recent = new Map<string, { hashName: string, isWelcome: boolean }>()
+  /** Hash functions and digest lengths of the blocks that may come, with how many. */
+  readonly #expectedHashes = new Map<string, number>()
+  #outstandingBytes = 0
+  #lastHeardMs = 0
+  receivedBlockCount = 0
+  /** Blocks with wrong bytes that it sent. */
+  strikeCount = 0
+
+  constructor (id: PeerId, outbox: Outbox) {
+    this.id = id
+    this.#outbox = outbox
+  }
+
+  /** Bytes that were asked for and did not come yet. */
+  get outstandingBytes (): number {
+    return this.#outstandingBytes
+  }
+
+  get askCount (): number {
+    return this.#asks.size
+  }
+
+  /** Reports whether `byteLength` more may be asked for. A peer that owes nothing may always be asked. */
+  hasRoom (byteLength: number): boolean {
+    if (this.#asks.size >= MAX_LIVE_WANTS) return false
+    return this.#outstandingBytes === 0 || this.#outstandingBytes + byteLength <= this.meter.windowBytes
+  }
+
+  /** Bytes came in, though maybe not a whole message. */
+  heard (): void {
+    this.#lastHeardMs = performance.now()
+  }
+
+  askForBlock (want: Want): void {
+    this.#ask(want, true, want.expectedBytes)
+    this.#outbox.want({ cid: want.cid, priority: 1, isCancel: false, type: 'block', sendDontHave: true })
+  }
+
+  askForHave (want: Want): void {
+    if (this.#asks.size >= MAX_LIVE_WANTS) return
+    this.#ask(want, false, 0)
+    this.#outbox.want({ cid: want.cid, priority: 1, isCancel: false, type: 'have', sendDontHave: true })
+  }
+
+  /** The peer said HAVE or DONT_HAVE. Answers whether it was asked. */
+  answered (want: Want): boolean {
+    const ask = this.#asks.get(want.key)
+    if (ask === undefined) return this.#recent.has(want.key)
+    this.#measure(ask)
+    return true
+  }
+
+  /** HAVE was all that was asked: the peer thinks no more of it. */
+  fulfilled (want: Want): void {
+    want.knownBy.delete(this)
+    this.#remove(want, true)
+  }
+
+  /** Ends an ask that was answered with DONT_HAVE, or that expired; a block that comes late is still welcome. */
+  end (want: Want): void {
+    this.#remove(want, true)
+  }
+
+  /** Takes back whatever was asked. */
+  cancel (want: Want): void {
+    this.#remove(want, false)
+    if (want.knownBy.delete(this)) this.#outbox.cancel(want.cid)
+  }
+
+  /** The block came. */
+  delivered (want: Want, byteLength: number): void {
+    const ask = this.#asks.get(want.key)
+    if (ask !== undefined) this.#measure(ask)
+    want.knownBy.delete(this)
+    this.#remove(want, false)
+    this.receivedBlockCount++
+    this.meter.addBytes(byteLength, performance.now())
+  }
+
+  /** Reports whether the block was asked of this peer, now or a while ago: then it is no lie, at worst late. */
+  wasAsked (key: string): boolean {
+    return this.#asks.has(key) || this.#recent.has(key)
+  }
+
+  /**
+   * Reports whether a block of such a CID is awaited at all; if not, it is not worth a hash.
+   *
+   * Version and codec do not count: 1.0 does not say them, and the same bytes answer every CID of the multihash.
+   */
+  expects ({ hash, digestByteLength }: CidPrefix): boolean {
+    return this.#expectedHashes.has(`${hash}:${digestByteLength}`)
+  }
+
+  /** Blocks that are overdue. While bytes of a message come in, a peer is late and not lost. */
+  takeExpired (nowMs: number): Want[] {
+    const expired: Want[] = []
+    for (const ask of this.#asks.values()) {
+      if (!ask.isBlock) continue
+      if (ask.expiresAtMs > nowMs) break
+      if (nowMs - this.#lastHeardMs < EXTENSION_MS && ask.extendedMs < MAX_EXTENSION_MS) {
+        ask.expiresAtMs = nowMs + EXTENSION_MS
+        ask.extendedMs += EXTENSION_MS
+        continue
+      }
+      expired.push(ask.want)
+    }
+    if (expired.length > 0) this.meter.addTimeout()
+    return expired
+  }
+
+  /** Wants whose block this peer owes, the last asked first. */
+  owedWants (): Want[] {
+    return this.#asks.values().filter(({ isBlock }) => isBlock).map(({ want }) => want).toArray().reverse()
+  }
+
+  /** Ends every ask without telling the peer; answers those for blocks. */
+  endAll (): Want[] {
+    const owed = this.owedWants().reverse()
+    for (const { want } of Array.from(this.#asks.values())) this.#remove(want, true)
+    return owed
+  }
+
+  #ask (want: Want, isBlock: boolean, expectedBytes: number): void {
+    this.#remove(want, false)
+    this.#forget(want.key)
+    const askedAtMs = performance.now()
+    const foundIdle = this.#outstandingBytes === 0
+    if (foundIdle) this.meter.busyFrom(askedAtMs)
+    const expiresAtMs = askedAtMs + this.meter.timeoutMs(this.#outstandingBytes + expectedBytes)
+    this.#asks.set(want.key, { want, isBlock, expectedBytes, askedAtMs, foundIdle, expiresAtMs, extendedMs: 0 })
+    this.#outstandingBytes += expectedBytes
+    want.knownBy.add(this)
+    if (isBlock) want.askedForBlock.add(this)
+    else want.askedForHave.add(this)
+    this.#expect(hashNameOf(want.cid), 1)
+  }
+
+  #measure ({ foundIdle, askedAtMs }: Ask): void {
+    if (foundIdle) this.meter.addRoundTrip(performance.now() - askedAtMs)
+  }
+
+  #remove (want: Want, isWelcome: boolean): void {
+    const ask = this.#asks.get(want.key)
+    if (ask === undefined) return
+    this.#asks.delete(want.key)
+    this.#outstandingBytes -= ask.expectedBytes
+    want.askedForBlock.delete(this)
+    want.askedForHave.delete(this)
+    const hashName = hashNameOf(want.cid)
+    if (!isWelcome) this.#expect(hashName, -1)
+    this.#recent.set(want.key, { hashName, isWelcome })
+    for (const key of this.#recent.keys()) {
+      if (this.#recent.size <= MAX_RECENT_ASKS) break
+      this.#forget(key)
+    }
+  }
+
+  #forget (key: string): void {
+    const recent = this.#recent.get(key)
+    this.#recent.delete(key)
+    if (recent?.isWelcome === true) this.#expect(recent.hashName, -1)
+  }
+
+  #expect (hashName: string, change: 1 | -1): void {
+    const count = (this.#expectedHashes.get(hashName) ?? 0) + change
+    if (count > 0) this.#expectedHashes.set(hashName, count)
+    else this.#expectedHashes.delete(hashName)
+  }
+}
+
+function hashNameOf ({ multihash }: CID): string {
+  return `${multihash.code}:${multihash.size}`
+}

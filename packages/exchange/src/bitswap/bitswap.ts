@@ -1,0 +1,158 @@
+import { HoldfastError, type Logger } from '@holdfast/core'
+import type { CID } from 'multiformats/cid'
+import type { Exchange, ExchangeDeps, ExchangeSession, SessionOptions } from '../exchange.ts'
+import type { PeerId, PeerStream } from '../host.ts'
+import { ByteAccount } from './byte-account.ts'
+import { BitswapClient, type ClientStats } from './client.ts'
+import { FetchSession } from './fetch-session.ts'
+import { readFrames } from './frames.ts'
+import { decodeMessage } from './message.ts'
+import { Outbox } from './outbox.ts'
+import { BITSWAP_PROTOCOLS } from './protocols.ts'
+import { BitswapServer, type ServerStats, type Serving } from './server.ts'
+import { Watchdog } from './watchdog.ts'
+
+/** Streams that a peer may have open to us; Kubo opens one per message, and eight at a time. */
+export const MAX_STREAMS_PER_PEER = 16
+
+/** Bytes of unfinished messages of one peer: two of the longest. */
+export const MAX_UNFINISHED_BYTES_PER_PEER: number = 8 * 1024 * 1024
+
+/** Bytes of unfinished messages of all peers. */
+export const MAX_UNFINISHED_BYTES: number = 256 * 1024 * 1024
+
+/** How long a message may stand still once it began, in milliseconds. */
+export const MESSAGE_STALL_MS = 30_000
+
+/** When a connected peer that could not be sent to is tried again, in milliseconds. */
+const REACH_AGAIN_MS = 60_000
+
+/** What went in and out since the exchange was opened, and what is under way. */
+export interface BitswapStats extends ClientStats, ServerStats {
+  readonly peerCount: number
+}
+
+interface Partner {
+  readonly outbox: Outbox
+  readonly serving: Serving
+  readonly unfinished: ByteAccount
+}
+
+/** Bitswap with every connected peer: reads their messages and hands them to the server and the client. */
+export class Bitswap implements Exchange {
+  readonly #deps: ExchangeDeps
+  readonly #log: Logger
+  readonly #server: BitswapServer
+  readonly #client: BitswapClient
+  readonly #partners = new Map<PeerId, Partner>()
+  readonly #unfinished = new ByteAccount('Unfinished messages of all peers', MAX_UNFINISHED_BYTES)
+  readonly #opened = new AsyncDisposableStack()
+
+  private constructor (deps: ExchangeDeps) {
+    this.#deps = deps
+    this.#log = deps.log
+    this.#server = new BitswapServer(deps)
+    this.#client = new BitswapClient({ blocks: deps.blocks, log: deps.log, onStored: (cids) => { this.#server.announce(cids) } })
+  }
+
+  static async open (deps: ExchangeDeps): Promise<Bitswap> {
+    const bitswap = new Bitswap(deps)
+    await bitswap.#start()
+    return bitswap
+  }
+
+  openSession (root: CID, options: SessionOptions = {}): ExchangeSession {
+    const { host, routing, blocks } = this.#deps
+    return new FetchSession({ host, routing, blocks, client: this.#client, log: this.#log.child({ root: root.toString() }) }, root, options)
+  }
+
+  announce (cids: readonly CID[]): void {
+    this.#server.announce(cids)
+    this.#client.stored(cids)
+  }
+
+  stats (): BitswapStats {
+    return { peerCount: this.#partners.size, ...this.#client.stats, ...this.#server.stats }
+  }
+
+  async [Symbol.asyncDispose] (): Promise<void> {
+    await this.#opened.disposeAsync()
+  }
+
+  async #start (): Promise<void> {
+    const { host } = this.#deps
+    this.#opened.defer(() => { this.#end() })
+    this.#opened.use(await host.handle(BITSWAP_PROTOCOLS, async (stream) => { await this.#read(stream) }, { maxInboundStreams: MAX_STREAMS_PER_PEER, maxOutboundStreams: MAX_STREAMS_PER_PEER }))
+    this.#opened.use(host.watchPeers({
+      connected: (peer) => { if (this.#deps.host.isConnected(peer)) this.#partner(peer) },
+      disconnected: (peer) => { this.#forget(peer) }
+    }))
+  }
+
+  #end (): void {
+    this.#client[Symbol.dispose]()
+    for (const peer of Array.from(this.#partners.keys())) this.#forget(peer)
+  }
+
+  #partner (peer: PeerId): Partner {
+    const known = this.#partners.get(peer)
+    if (known !== undefined) return known
+    if (!this.#deps.host.isConnected(peer)) throw new HoldfastError('UNAVAILABLE', `Peer ${peer} is not connected`, { peer })
+    const outbox = new Outbox(this.#deps.host, peer, {
+      onStream: async (stream) => { await this.#read(stream) },
+      onFailure: (err) => { this.#unreachable(peer, err) }
+    })
+    const unfinished = new ByteAccount(`Unfinished messages of peer ${peer}`, MAX_UNFINISHED_BYTES_PER_PEER, this.#unfinished)
+    const partner = { outbox, serving: this.#server.serve(outbox), unfinished }
+    this.#partners.set(peer, partner)
+    this.#client.connected(peer, outbox)
+    return partner
+  }
+
+  /** Nothing of a peer outlives its connection. */
+  #forget (peer: PeerId): void {
+    const partner = this.#partners.get(peer)
+    if (partner === undefined) return
+    this.#partners.delete(peer)
+    this.#client.disconnected(peer)
+    partner.serving[Symbol.dispose]()
+    partner.outbox[Symbol.dispose]()
+  }
+
+  /** Connected, but no message reaches it: it does not speak Bitswap, or does not read. It may come back with a message of its own. */
+  #unreachable (peer: PeerId, err: unknown): void {
+    this.#log.debug('Peer cannot be sent to', { peer, err })
+    this.#forget(peer)
+    setTimeout(() => {
+      if (!this.#opened.disposed && this.#deps.host.isConnected(peer)) this.#partner(peer)
+    }, REACH_AGAIN_MS).unref()
+  }
+
+  /** Reads the messages of a stream until it ends, or until one of them breaks the rules. */
+  async #read (stream: PeerStream): Promise<void> {
+    const { peer } = stream
+    using watchdog = new Watchdog(MESSAGE_STALL_MS, () => { stream.abort(new HoldfastError('UNAVAILABLE', `Message of ${peer} stood still for ${MESSAGE_STALL_MS} ms`)) })
+    try {
+      const { unfinished } = this.#partner(peer)
+      const onChunk = (isInsideMessage: boolean): void => {
+        this.#client.heard(peer)
+        if (isInsideMessage) watchdog.arm()
+      }
+      for await (const bytes of readFrames(stream.read(), { account: unfinished, onChunk })) {
+        watchdog.disarm()
+        await this.#receive(peer, bytes)
+      }
+    } catch (err) {
+      this.#log.debug('Stream of a peer was given up', { peer, err })
+      stream.abort(err instanceof Error ? err : new HoldfastError('INVALID', String(err)))
+    }
+  }
+
+  async #receive (peer: PeerId, bytes: Uint8Array): Promise<void> {
+    const message = decodeMessage(bytes)
+    // A peer that was forgotten because it could not be sent to speaks again.
+    const { serving } = this.#partner(peer)
+    await this.#client.receive(peer, message)
+    await serving.receive(message)
+  }
+}

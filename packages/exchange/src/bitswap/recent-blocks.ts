@@ -1,0 +1,31 @@
+import { type Block, multihashKey } from '@holdfast/core'
+import type { CID } from 'multiformats/cid'
+
+/** Bytes of blocks that were fetched ahead and wait for their reader; older ones are read from the store again. */
+export const MAX_RECENT_BYTES: number = 64 * 1024 * 1024
+
+/** Blocks that were fetched ahead, so that their reader need not read and hash them once more. The oldest go first. */
+export class RecentBlocks {
+  readonly #blocks = new Map<string, Block>()
+  #byteLength = 0
+
+  add (block: Block): void {
+    this.take(block.cid)
+    this.#blocks.set(multihashKey(block.cid), block)
+    this.#byteLength += block.bytes.byteLength
+    for (const oldest of this.#blocks.values()) {
+      if (this.#byteLength <= MAX_RECENT_BYTES) break
+      this.take(oldest.cid)
+    }
+  }
+
+  /** Hands a block out, once. */
+  take (cid: CID): Block | undefined {
+    const key = multihashKey(cid)
+    const block = this.#blocks.get(key)
+    if (block === undefined) return undefined
+    this.#blocks.delete(key)
+    this.#byteLength -= block.bytes.byteLength
+    return block
+  }
+}

@@ -1,0 +1,87 @@
+import type { FetchReport, PeerAnswer } from '../fetch-report.ts'
+import type { PeerId } from '../host.ts'
+import type { AskedPeer } from './asked-peer.ts'
+import type { Want } from './want.ts'
+
+/** DONT_HAVE answers in a row after which a peer is no longer believed to hold the DAG (boxo: peerDontHaves). */
+export const MAX_DONT_HAVES = 16
+
+/** Peers whose answers are kept for the report. */
+const MAX_REPORTED_PEERS = 256
+
+/** What a missed block, or wrong bytes, count in the choice of a peer: as if it were this much slower, in milliseconds. */
+const MISS_PENALTY_MS = 5_000
+const STRIKE_PENALTY_MS = 20_000
+
+const ANSWER_RANK: readonly PeerAnswer[] = ['silent', 'dont-have', 'have', 'wrong bytes', 'block']
+
+export type Choice = AskedPeer | 'full' | 'nobody'
+
+/** What one session believes of the peers: who holds the DAG, and who answered what. */
+export class SessionPeers {
+  readonly #holders = new Map<AskedPeer, { dontHaveRun: number }>()
+  readonly #answers = new Map<PeerId, PeerAnswer>()
+
+  get holderCount (): number {
+    return this.#holders.size
+  }
+
+  get holders (): Iterable<AskedPeer> {
+    return this.#holders.keys()
+  }
+
+  get report (): FetchReport['peersAsked'] {
+    return this.#answers.entries().map(([peer, answer]) => ({ peer, answer })).toArray()
+  }
+
+  isHolder (peer: AskedPeer): boolean {
+    return this.#holders.has(peer)
+  }
+
+  /** The peer is believed to hold the DAG. */
+  addHolder (peer: AskedPeer): void {
+    const known = this.#holders.get(peer)
+    if (known === undefined) this.#holders.set(peer, { dontHaveRun: 0 })
+    else known.dontHaveRun = 0
+  }
+
+  lacks (peer: AskedPeer): void {
+    const holder = this.#holders.get(peer)
+    if (holder !== undefined && ++holder.dontHaveRun >= MAX_DONT_HAVES) this.#holders.delete(peer)
+  }
+
+  remove (peer: AskedPeer): void {
+    this.#holders.delete(peer)
+  }
+
+  /** Keeps the best answer of a peer: a block says more than a HAVE. */
+  note (peer: PeerId, answer: PeerAnswer): void {
+    const known = this.#answers.get(peer)
+    if (known === undefined && this.#answers.size >= MAX_REPORTED_PEERS) return
+    if (known === undefined || ANSWER_RANK.indexOf(answer) > ANSWER_RANK.indexOf(known)) this.#answers.set(peer, answer)
+  }
+
+  /** Chooses the holder from whom the block is expected first; `'full'` when holders have no room left, `'nobody'` when none has it. */
+  choose (want: Want): Choice {
+    const byteLength = want.expectedBytes
+    let best: AskedPeer | undefined
+    let bestMs = Infinity
+    let isFull = false
+    for (const peer of this.#holders.keys()) {
+      if (want.lackedBy.has(peer.id)) continue
+      if (!peer.hasRoom(byteLength)) {
+        isFull = true
+        continue
+      }
+      const ms = peer.meter.expectedMs(peer.outstandingBytes, byteLength) + penaltyMs(want, peer)
+      if (ms >= bestMs) continue
+      best = peer
+      bestMs = ms
+    }
+    return best ?? (isFull ? 'full' : 'nobody')
+  }
+}
+
+function penaltyMs (want: Want, peer: AskedPeer): number {
+  return (want.missedBy.has(peer.id) ? MISS_PENALTY_MS : 0) + peer.strikeCount * STRIKE_PENALTY_MS
+}

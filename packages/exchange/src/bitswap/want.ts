@@ -1,0 +1,50 @@
+import { type Block, multihashKey } from '@holdfast/core'
+import type { CID } from 'multiformats/cid'
+import type { PeerId } from '../host.ts'
+import type { AskedPeer } from './asked-peer.ts'
+
+/** Why an ask ended without a block. */
+export type AskEnd = 'dont-have' | 'timeout' | 'gone' | 'wrong' | 'stolen'
+
+/** Who is told what becomes of a want. */
+export interface WantObserver {
+  /** A peer says that it holds the block. */
+  onHave(want: Want, peer: AskedPeer): void
+  /** A peer was asked for the block and will not send it. */
+  onAskEnded(want: Want, peer: AskedPeer, why: AskEnd): void
+  /** A peer that was only asked whether it holds the block does not. */
+  onLack(want: Want, peer: AskedPeer): void
+  /** The block came and is verified, but not stored yet. */
+  onArrived(want: Want, block: Block, peer: AskedPeer): void
+  /** The block is stored. The want is over. */
+  onStored(want: Want, block: Block): void
+  /** The block came and could not be stored. The want is over. */
+  onFailed(want: Want, reason: unknown): void
+}
+
+/** One block that is wanted, by however many sessions. */
+export class Want {
+  readonly key: string
+  readonly cid: CID
+  readonly observers = new Set<WantObserver>()
+  /** Peers that were asked for the block and have not answered. */
+  readonly askedForBlock = new Set<AskedPeer>()
+  /** Peers that were asked whether they hold it and have not answered. */
+  readonly askedForHave = new Set<AskedPeer>()
+  /** Peers that still know of the want, whatever they answered: a cancel has to reach them. */
+  readonly knownBy = new Set<AskedPeer>()
+  /** Peers that said they lack it. */
+  readonly lackedBy = new Set<PeerId>()
+  /** Peers that were asked for the block and did not send it in time. */
+  readonly missedBy = new Set<PeerId>()
+  /** Bytes that the block has, by what its parent says. */
+  readonly expectedBytes: number
+  /** The block is here and on its way into the store. */
+  hasArrived = false
+
+  constructor (cid: CID, expectedBytes: number) {
+    this.cid = cid
+    this.expectedBytes = expectedBytes
+    this.key = multihashKey(cid)
+  }
+}

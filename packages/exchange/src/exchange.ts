@@ -1,0 +1,65 @@
+import type { BlockReader, Blockstore } from '@holdfast/blockstore'
+import type { Logger } from '@holdfast/core'
+import type { CID } from 'multiformats/cid'
+import { Bitswap, type BitswapStats } from './bitswap/bitswap.ts'
+import type { ContentRouting } from './content-routing.ts'
+import type { FetchReport } from './fetch-report.ts'
+import type { Host } from './host.ts'
+
+/** How far a session is. */
+export interface FetchProgress {
+  /** Blocks that came from peers. */
+  readonly blockCount: number
+  /** Bytes of those blocks. */
+  readonly byteLength: number
+  /** Peers that are believed to hold the DAG. */
+  readonly peerCount: number
+}
+
+export interface SessionOptions {
+  /** Ends the session: everything that waits rejects with its reason. */
+  signal?: AbortSignal | undefined
+  /** How long to wait for the next block before giving up, in milliseconds. @default DEFAULT_STALL_MS */
+  stallMs?: number | undefined
+  /** The whole DAG will be read, so fetch ahead from the beginning; otherwise as much as was read so far. @default false */
+  walk?: boolean | undefined
+  /** Called for each block that was fetched and stored. */
+  onProgress?: ((progress: FetchProgress) => void) | undefined
+}
+
+/**
+ * Reads one DAG: from the local store, and what is absent there from peers.
+ *
+ * A block that was fetched is verified and stored before it is given. `get` never answers `undefined`: it throws
+ * `UNAVAILABLE` with a `FetchReport` in `details.report` when nothing came for `stallMs`, and what the local store throws
+ * when it cannot store a block. `has` answers for the local store alone. Disposing a session takes its wants back.
+ */
+export interface ExchangeSession extends BlockReader, Disposable {
+  /** Says which blocks will be read next. */
+  prefetch(cids: readonly CID[]): void
+  /** What was tried so far. */
+  readonly report: FetchReport
+}
+
+/** Blocks from peers, and for them. */
+export interface Exchange extends AsyncDisposable {
+  /** Opens a session for the DAG below `root`, which content routing is asked about first. */
+  openSession(root: CID, options?: SessionOptions): ExchangeSession
+  /** Says that these blocks are stored now: peers that wait for them get them. */
+  announce(cids: readonly CID[]): void
+  stats(): BitswapStats
+}
+
+export interface ExchangeDeps {
+  readonly host: Host
+  readonly routing: ContentRouting
+  readonly blocks: Blockstore
+  readonly log: Logger
+  /** Answers the length of a stored block without reading it; with it, small blocks are sent where HAVE was asked. */
+  readonly byteLengthOf?: ((cid: CID) => Promise<number | undefined>) | undefined
+}
+
+/** Begins to serve the blocks of a store over Bitswap, and to fetch what it lacks. */
+export async function openExchange (deps: ExchangeDeps): Promise<Exchange> {
+  return await Bitswap.open(deps)
+}
