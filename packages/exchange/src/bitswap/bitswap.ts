@@ -123,6 +123,7 @@ export class Bitswap implements Exchange {
   #unreachable (peer: PeerId, err: unknown): void {
     this.#log.debug('Peer cannot be sent to', { peer, err })
     this.#forget(peer)
+    if (!this.#deps.host.isConnected(peer)) return
     setTimeout(() => {
       if (!this.#opened.disposed && this.#deps.host.isConnected(peer)) this.#partner(peer)
     }, REACH_AGAIN_MS).unref()

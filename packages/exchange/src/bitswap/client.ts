@@ -172,8 +172,9 @@ export class BitswapClient implements Disposable {
   }
 
   #takePresence (peer: AskedPeer, { cid, type }: BlockPresence): void {
-    const want = this.find(cid)
-    if (want === undefined || want.hasArrived || !peer.answered(want)) return
+    // A want that is over still tells who holds the DAG.
+    const want = peer.answered(multihashKey(cid))
+    if (want === undefined) return
     const owed = want.askedForBlock.has(peer)
     if (type === 'have') {
       want.lackedBy.delete(peer.id)
@@ -183,7 +184,8 @@ export class BitswapClient implements Disposable {
       return
     }
     want.lackedBy.add(peer.id)
-    peer.end(want)
+    if (want.hasArrived) peer.cancel(want)
+    else peer.end(want)
     for (const observer of Array.from(want.observers)) {
       if (owed) observer.onAskEnded(want, peer, 'dont-have')
       else observer.onLack(want, peer)
@@ -216,7 +218,7 @@ export class BitswapClient implements Disposable {
     this.#counts.receivedBlockCount++
     this.#counts.receivedByteLength += block.bytes.byteLength
     want.hasArrived = true
-    this.#cancelAll(want)
+    this.#cancelAnswered(want)
     for (const observer of Array.from(want.observers)) observer.onArrived(want, block, peer)
     void this.#store(want, block)
   }
@@ -252,6 +254,13 @@ export class BitswapClient implements Disposable {
 
   #cancelAll (want: Want): void {
     for (const peer of Array.from(want.knownBy)) peer.cancel(want)
+  }
+
+  /** Whoever was asked for HAVE answers at once, so a cancel saves nothing; and the answer is worth knowing. */
+  #cancelAnswered (want: Want): void {
+    for (const peer of Array.from(want.knownBy)) {
+      if (!want.askedForHave.has(peer)) peer.cancel(want)
+    }
   }
 
   /** Wrong bytes: whatever else the peer owes is asked elsewhere, and at last it is not asked again. */

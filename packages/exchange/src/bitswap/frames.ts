@@ -34,7 +34,9 @@ export async function * readFrames (chunks: AsyncIterable<Uint8Array>, { account
   const frame = new FrameBuffer(account)
   let messageCount = 0
   try {
-    for await (const chunk of chunks) {
+    for await (const received of chunks) {
+      // Never a Buffer: its slice() shares memory where that of a Uint8Array copies.
+      const chunk = new Uint8Array(received.buffer, received.byteOffset, received.byteLength)
       for (let at = 0; at < chunk.byteLength;) {
         at = frame.take(chunk, at)
         const message = frame.takeMessage()

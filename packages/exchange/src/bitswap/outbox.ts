@@ -6,6 +6,7 @@ import type { BlockPayload, BlockPresence, PresenceType, WantEntry } from './mes
 import { encodeMessage, type OutgoingMessage } from './message-writer.ts'
 import { BITSWAP_PROTOCOLS, bitswapProtocol } from './protocols.ts'
 import { STALLED, writeParts } from './stream-writer.ts'
+import { withTimeLimit } from './time-limit.ts'
 
 /** How long the opening of a stream may take, in milliseconds (libp2p: protocol negotiation). */
 const OPEN_TIMEOUT_MS = 10_000
@@ -147,7 +148,7 @@ export class Outbox implements Disposable {
 
   async #open (): Promise<PeerStream> {
     if (!this.#host.isConnected(this.#peer)) throw new HoldfastError('UNAVAILABLE', `Peer ${this.#peer} is not connected`, { peer: this.#peer })
-    const stream = await this.#host.openStream(this.#peer, BITSWAP_PROTOCOLS, { signal: AbortSignal.timeout(OPEN_TIMEOUT_MS) })
+    const stream = await withTimeLimit(OPEN_TIMEOUT_MS, `Opening a stream to ${this.#peer}`, async (signal) => await this.#host.openStream(this.#peer, BITSWAP_PROTOCOLS, { signal }))
     if (this.#isEnded) {
       stream.abort(new HoldfastError('UNAVAILABLE', `Exchange with ${this.#peer} ended`))
       throw new HoldfastError('UNAVAILABLE', `Exchange with ${this.#peer} ended`)

@@ -39,7 +39,7 @@ export class Want {
   readonly missedBy = new Set<PeerId>()
   /** Bytes that the block has, by what its parent says. */
   readonly expectedBytes: number
-  /** The block is here and on its way into the store. */
+  /** The block is here and on its way into the store, or was. */
   hasArrived = false
 
   constructor (cid: CID, expectedBytes: number) {
