@@ -7,7 +7,9 @@ import { delimiter, dirname, join } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)))
-const [task, ...args] = process.argv.slice(2)
+const [task, ...given] = process.argv.slice(2)
+// npm takes the dashes before the flags away, pnpm passes them on.
+const args = given[0] === '--' ? given.slice(1) : given
 
 /** What `start` needs is a small part of what the tests need, so it installs only that. */
 const scope = task === 'start' ? 'run' : 'all'
@@ -28,10 +30,13 @@ child.on('error', (err) => { fail(`Could not run ${node}: ${err.message}`) })
 child.on('exit', (status, signal) => { process.exit(signal === null ? status : 1) })
 
 function installOnce (wanted) {
+  const lockfile = readFileSync(join(root, 'pnpm-lock.yaml'))
+  // pnpm keeps the lockfile of what it installed: the same one, when that was everything.
+  const current = join(root, 'node_modules', '.pnpm', 'lock.yaml')
+  if (existsSync(current) && readFileSync(current).equals(lockfile)) return
   const stamp = join(root, 'node_modules', '.holdfast-installed')
-  const lock = createHash('sha256').update(readFileSync(join(root, 'pnpm-lock.yaml'))).digest('hex')
-  const done = existsSync(stamp) ? readFileSync(stamp, 'utf8').split(' ') : []
-  if (done[0] === lock && (done[1] === 'all' || done[1] === wanted)) return
+  const lock = createHash('sha256').update(lockfile).digest('hex')
+  if (wanted === 'run' && existsSync(stamp) && readFileSync(stamp, 'utf8') === lock) return
 
   process.stderr.write(`Installing the workspace (${wanted === 'run' ? 'what a node needs' : 'everything'}) …\n`)
   const scopeFlags = wanted === 'run' ? ['--prod', '--filter', 'holdfast-workspace', '--filter', '@holdfast/node...'] : []
@@ -45,7 +50,7 @@ function installOnce (wanted) {
   })
   if (install.status !== 0) fail('Installing failed: the lines above say why. A registry that npm can reach is needed once.')
   mkdirSync(dirname(stamp), { recursive: true })
-  writeFileSync(stamp, `${lock} ${wanted}`)
+  writeFileSync(stamp, lock)
 }
 
 /** The pinned pnpm: the one that runs us when there is one, else through npx. */

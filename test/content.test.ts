@@ -208,7 +208,7 @@ test('a DAG that is not whole here cannot be pinned, and the missing block is na
 test('interrupting an add leaves no pin and a store that is whole; adding again works', async (context) => {
   const node = await startNode(context)
   const path = join(await newFolder(context), 'large')
-  await writeFile(path, randomBytes(200 * 1024 * 1024))
+  await writeFile(path, randomBytes(100 * 1024 * 1024))
   const child = spawn(process.execPath, [HOLDFAST, '--path', node.repository, 'add', path], { stdio: ['ignore', 'pipe', 'pipe'] })
   while (((await node.json<{ blockCount: number }>(['repo', 'stat']))[0]?.blockCount ?? 0) < 8);
   child.kill('SIGINT')
@@ -220,7 +220,7 @@ test('interrupting an add leaves no pin and a store that is whole; adding again 
   const cid = await node.ok(['add', '-Q', path])
   assert.match(await node.ok(['pin', 'ls']), new RegExp(cid))
   const [stat] = await node.json<{ byteLength: number }>(['stat', cid])
-  assert.equal(stat?.byteLength, 200 * 1024 * 1024)
+  assert.equal(stat?.byteLength, 100 * 1024 * 1024)
 })
 
 test('pins and blocks that were acknowledged survive kill -9', async (context) => {

@@ -28,6 +28,7 @@ export class Ledger {
   #pinCount = 0
   #unpinCount = 0
   #openAddCount = 0
+  #answersCount = true
 
   /** Acknowledged pins and unpins in all. */
   get counts (): { readonly pins: number, readonly unpins: number } {
@@ -56,6 +57,7 @@ export class Ledger {
   async add (owner: string, files: Files, request: () => Promise<string>): Promise<void> {
     this.#openAddCount++
     const cid = await request()
+    if (!this.#answersCount) return
     this.#openAddCount--
     this.#entries.set(cid, { cid, files, owner, state: 'pinned' })
     this.#pinCount++
@@ -63,13 +65,12 @@ export class Ledger {
 
   /** Runs a request that pins a root, and notes its answer. */
   async pin (entry: Entry, request: () => Promise<unknown>): Promise<void> {
-    await this.#request(entry, 'pinned', request)
-    this.#pinCount++
+    if (await this.#request(entry, 'pinned', request)) this.#pinCount++
   }
 
   /** Runs a request that unpins a root, and notes its answer. */
   async unpin (entry: Entry, request: () => Promise<unknown>): Promise<void> {
-    await this.#request(entry, 'unpinned', request)
+    if (!await this.#request(entry, 'unpinned', request)) return
     this.#unpinCount++
     // Back to the end: the order of the entries is that in which they were pinned or unpinned.
     this.#entries.delete(entry.cid)
@@ -77,17 +78,19 @@ export class Ledger {
     this.#forgetOldest(entry.owner)
   }
 
-  async #request (entry: Entry, wanted: Entry['state'], request: () => Promise<unknown>): Promise<void> {
+  /** Resolves with whether the request was acknowledged. */
+  async #request (entry: Entry, wanted: Entry['state'], request: () => Promise<unknown>): Promise<boolean> {
     const before = entry.state
     entry.state = 'unsure'
     try {
       await request()
-      entry.state = wanted
     } catch (err) {
       // The daemon lives and said that it did nothing.
-      if (isErrorCode(err, 'NOT_FOUND')) entry.state = before
+      if (isErrorCode(err, 'NOT_FOUND') && this.#answersCount) entry.state = before
       throw err
     }
+    if (this.#answersCount) entry.state = wanted
+    return this.#answersCount
   }
 
   #forgetOldest (owner: string): void {
@@ -98,9 +101,15 @@ export class Ledger {
     }
   }
 
+  /** Lets no answer count until somebody has looked what became of the requests. */
+  distrustAnswers (): void {
+    this.#answersCount = false
+  }
+
   /** Takes what is pinned for the outcome of every request whose answer never came. */
   settle (pinned: ReadonlySet<string>): void {
     this.#openAddCount = 0
+    this.#answersCount = true
     for (const entry of this.#entries.values()) {
       if (entry.state === 'unsure') entry.state = pinned.has(entry.cid) ? 'pinned' : 'unpinned'
     }

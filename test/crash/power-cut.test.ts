@@ -5,7 +5,6 @@ import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { join } from 'node:path'
-import { text } from 'node:stream/consumers'
 import { test, type TestContext } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { newFolder, startNode, type TestNode } from '../harness.ts'
@@ -39,7 +38,7 @@ for (const fileSystem of ['ext4', 'xfs'] as const) {
     context.diagnostic(`SEED=${SEED} CUTS=${CUTS}`)
     const ledger = new Ledger()
     const scratch = await newFolder(context)
-    await using disk = await makeLoopDisk(fileSystem)
+    using disk = await makeLoopDisk(fileSystem)
     for (let round = 1; round <= CUTS; round++) {
       await using running = await nodeOn(disk, context)
       await workUntilCrash(running.node, {
@@ -47,7 +46,10 @@ for (const fileSystem of ['ext4', 'xfs'] as const) {
         scratch,
         round,
         afterMs: new SeededRandom(fileSystem, round).integer(1000, 3000),
-        crash: async () => { await cutPower(disk, running.node) }
+        crash: async () => {
+          ledger.distrustAnswers()
+          await cutPower(disk, running.node)
+        }
       })
       await disk.remount()
       await using again = await nodeOn(disk, context)
@@ -89,20 +91,22 @@ for (const { fileSystem, durability, loses } of STORES) {
 
 /** Cuts the power under a store that is written to, and counts the acknowledged blocks that it lost. */
 async function blocksLost (context: TestContext, fileSystem: FileSystem, durability: 'disk' | 'os'): Promise<number> {
-  await using disk = await makeLoopDisk(fileSystem)
+  using disk = await makeLoopDisk(fileSystem)
   const folder = join(disk.folder, 'blocks')
   const writer = spawn(process.execPath, [join(import.meta.dirname, 'put-forever.ts'), folder, durability], { stdio: ['ignore', 'pipe', 'ignore'] })
   const exited = once(writer, 'exit')
-  const printed = text(writer.stdout)
+  let printed = ''
+  writer.stdout.setEncoding('latin1').on('data', (piece: string) => { printed += piece })
+  let acknowledged: readonly string[] = []
   try {
     await sleep(new SeededRandom(fileSystem, durability).integer(1500, 2500))
+    acknowledged = printed.split('\n').slice(0, -1)
     await disk.cut()
     await Promise.race([exited, sleep(MAX_ENDING_MS, undefined, { ref: false })])
   } finally {
     writer.kill('SIGKILL')
     await exited
   }
-  const acknowledged = (await printed).split('\n').filter((line) => line !== '')
   assert.ok(acknowledged.length > 0, 'the writer got to work')
   await disk.remount()
   const lost = await missingOf(acknowledged, folder)

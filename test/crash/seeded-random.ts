@@ -1,11 +1,11 @@
-import { type Cipher, createCipheriv, createHash, randomInt } from 'node:crypto'
+import { type Cipheriv, createCipheriv, createHash, randomInt } from 'node:crypto'
 
 /** The seed of this run: `$SEED` to run one again, else a new one. */
 export const SEED: string = process.env.SEED ?? String(randomInt(2 ** 32))
 
 /** Chance that a seed decides: the ChaCha20 key stream under the seed's SHA-256. */
 export class SeededRandom {
-  readonly #stream: Cipher
+  readonly #stream: Cipheriv
 
   /** @param parts What the seed is for; other parts give another stream. */
   constructor (...parts: ReadonlyArray<string | number>) {

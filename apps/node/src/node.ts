@@ -1,5 +1,5 @@
 import { createApiListener, type NodeIdentity } from '@holdfast/api'
-import type { Blockstore } from '@holdfast/blockstore'
+import { type Blockstore, cachedBlockstore } from '@holdfast/blockstore'
 import { openFsBlockstore } from '@holdfast/blockstore/fs'
 import { HoldfastError, type Logger } from '@holdfast/core'
 import { createGateway, gatewayListener, MAX_REQUEST_HEADER_BYTES } from '@holdfast/gateway'
@@ -53,9 +53,10 @@ export async function openNode (config: Config, log: Logger, { repository, socke
   opening.use(await lockRepository(file('lock')))
   const identity = await openIdentity(file('identity'), { log: part('network') })
 
-  const blocks = opening.use(await openFsBlockstore(file('blocks'), { log: part('blockstore'), onFatal: onStop }))
+  const storedBlocks = opening.use(await openFsBlockstore(file('blocks'), { log: part('blockstore'), onFatal: onStop }))
+  const blocks = cachedBlockstore(storedBlocks)
   const journal = opening.use(await openJournal(file('journal'), { log: part('journal'), onFatal: onStop }))
-  const pins = opening.use(await openPinSet(journal))
+  const pins = opening.use(await openPinSet(journal, { log: part('pins') }))
   const leases = new LeaseBook()
 
   const gateway = createGateway({ blocks, log: part('gateway') })
@@ -72,7 +73,7 @@ export async function openNode (config: Config, log: Logger, { repository, socke
     name: 'command line\'s door',
     at: { path: socketPath },
     listener: createApiListener({
-      blocks, pins, leases, journal, describe,
+      blocks, storedBlocks, pins, leases, journal, describe,
       repository: { folder: repository, version: REPOSITORY_VERSION, engine: 'fs' },
       settings: () => settings,
       stop: () => { onStop() },

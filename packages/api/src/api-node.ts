@@ -6,6 +6,8 @@ import type { NodeIdentity, SettingEvent } from './operations.ts'
 /** The parts of a running node that the door gives access to. */
 export interface ApiNode {
   readonly blocks: Blockstore
+  /** The same without a cache, for whoever looks for damage on the disk. */
+  readonly storedBlocks: Blockstore
   readonly pins: PinSet
   readonly leases: LeaseBook
   readonly journal: Journal

@@ -25,7 +25,7 @@ export class ByteSource {
     return this.#position
   }
 
-  /** Whether a promised end was not reached, or may not be: the stream is cut short if it gives no more. */
+  /** Whether the position given to `endAt` was not reached: a stream that ends here is cut short. */
   get isBeforeEnd (): boolean {
     return this.#end !== Infinity && this.#position < this.#end
   }

@@ -71,18 +71,11 @@ async function takeBlock (source: ByteSource, byteOffset: number): Promise<Block
 }
 
 function splitSection (section: Uint8Array, byteOffset: number): [CID, Uint8Array] {
-  let cid: CID
-  let bytes: Uint8Array
   try {
-    [cid, bytes] = CID.decodeFirst(section)
+    return CID.decodeFirst(section)
   } catch (cause) {
     throw new HoldfastError('INVALID', `Section at byte ${byteOffset} of the CAR does not begin with a CID`, { cause })
   }
-  // The decoder refuses padded varints itself; a version 0 it takes with a digest of any length.
-  if (cid.version === 0 && cid.multihash.size !== 32) {
-    throw new HoldfastError('INVALID', `Section at byte ${byteOffset} of the CAR begins with a CIDv0 that is none`)
-  }
-  return [cid, bytes]
 }
 
 function cutShort (byteOffset: number): HoldfastError {

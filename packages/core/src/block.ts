@@ -41,14 +41,18 @@ export class Block {
   /**
    * Hashes `bytes` and names them.
    *
-   * @throws `LIMIT` above `MAX_BLOCK_BYTES`, `UNSUPPORTED` for an unknown hash.
+   * @throws `LIMIT` above `MAX_BLOCK_BYTES`, `UNSUPPORTED` for an unknown hash, `INVALID` for a CIDv0 of
+   * another codec or hash, and for more identity bytes than `MAX_IDENTITY_BYTES`.
    */
   static async of (bytes: Uint8Array, { codec = CODECS.raw, hash = SHA2_256, version = 1 }: BlockOptions = {}): Promise<Block> {
     requireBlockLength(bytes)
     const hasher = hasherOf(hash)
     if (hash === IDENTITY) requireIdentityLength(bytes.byteLength)
+    if (version === 0 && (codec !== CODECS.dagPb || hash !== SHA2_256)) {
+      throw new HoldfastError('INVALID', 'CIDv0 exists with dag-pb and sha2-256 only', { codec, hash })
+    }
     const digest = createDigest(hash, await hasher.digest(bytes))
-    return new Block(version === 0 ? CID.createV0(digest as Parameters<typeof CID.createV0>[0]) : CID.createV1(codec, digest), bytes)
+    return new Block(CID.create(version, codec, digest), bytes)
   }
 
   /**
@@ -61,9 +65,10 @@ export class Block {
     requireBlockLength(bytes, cid)
     requireVerifiable(cid)
     const digest = await hasherOf(cid.multihash.code).digest(bytes)
-    // A digest may be cut short (multihash allows it down to MIN_DIGEST_BYTES), never longer.
+    // A digest may be cut short (multihash allows it down to MIN_DIGEST_BYTES), never longer; identity is no digest.
     const expected = cid.multihash.digest
-    if (expected.byteLength > digest.byteLength || Buffer.compare(expected, digest.subarray(0, expected.byteLength)) !== 0) {
+    const isWhole = cid.multihash.code !== IDENTITY || expected.byteLength === bytes.byteLength
+    if (!isWhole || expected.byteLength > digest.byteLength || Buffer.compare(expected, digest.subarray(0, expected.byteLength)) !== 0) {
       throw new HoldfastError('CORRUPT', `Bytes do not match ${cid}`, { cid: cid.toString(), byteLength: bytes.byteLength })
     }
     return new Block(cid, bytes)
@@ -91,11 +96,15 @@ export async function identityBlock (cid: CID): Promise<Block | undefined> {
 /**
  * Checks that blocks named by `cid` could be verified at all, before any of them is looked for.
  *
- * @throws `UNSUPPORTED` for an unknown hash, `INVALID` for a digest of unreasonable length.
+ * @throws `UNSUPPORTED` for an unknown hash, `INVALID` for a digest of unreasonable length and for a CIDv0 whose
+ * digest is not the 32 bytes of sha2-256.
  */
 export function requireVerifiable (cid: CID): void {
   const { code, digest } = cid.multihash
   hasherOf(code)
+  if (cid.version === 0 && (code !== SHA2_256 || digest.byteLength !== 32)) {
+    throw new HoldfastError('INVALID', `${cid} is no CIDv0: its digest is not one of sha2-256`, { cid: cid.toString() })
+  }
   if (code === IDENTITY) return requireIdentityLength(digest.byteLength)
   if (digest.byteLength < MIN_DIGEST_BYTES || digest.byteLength > MAX_DIGEST_BYTES) {
     throw new HoldfastError('INVALID', `Digest of ${cid} has ${digest.byteLength} bytes; ${MIN_DIGEST_BYTES} to ${MAX_DIGEST_BYTES} are accepted`, { cid: cid.toString() })

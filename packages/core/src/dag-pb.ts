@@ -175,7 +175,7 @@ export class ProtobufReader {
       value += (byte & 0x7f) * scale
       if (!Number.isSafeInteger(value)) throw new HoldfastError('INVALID', 'Not protobuf: a varint above 2^53 - 1')
       if (byte < 0x80) return value
-      if (scale > 2 ** 56) throw new HoldfastError('INVALID', 'Not protobuf: a varint of more than 9 bytes')
+      if (scale > 2 ** 56) throw new HoldfastError('INVALID', 'Not protobuf: a varint of more than 10 bytes')
     }
   }
 

@@ -23,7 +23,11 @@ export function linksOf (block: Block): CID[] {
   switch (block.cid.code) {
     case CODECS.dagPb: return decodeDagPb(block.bytes).links.map(({ cid }) => cid)
     case CODECS.dagCbor:
-    case CODECS.dagJson: return [...linksIn(decodeIpld(block))]
+      decodeIpld(block)
+      return cborLinks(block.bytes)
+    case CODECS.dagJson:
+      decodeIpld(block)
+      return jsonLinks(block.bytes)
     default: return []
   }
 }
@@ -54,13 +58,60 @@ export function decodeIpld ({ cid, bytes }: Block): Ipld {
   throw new HoldfastError('UNSUPPORTED', `Codec 0x${cid.code.toString(16)} of ${cid} is not traversed`, { cid: cid.toString() })
 }
 
-function * linksIn (value: Ipld): Generator<CID> {
-  const asCid = CID.asCID(value)
-  if (asCid !== null) {
-    yield asCid
-  } else if (value !== null && typeof value === 'object' && !(value instanceof Uint8Array)) {
-    for (const child of Object.values(value)) yield * linksIn(child)
+/**
+ * Finds the links of valid DAG-CBOR by their tag, in the order of the bytes.
+ *
+ * Not from the decoded value: a JavaScript object lists keys that look like numbers first.
+ */
+function cborLinks (bytes: Uint8Array): CID[] {
+  const links: CID[] = []
+  for (let at = 0; at < bytes.byteLength;) {
+    const { major, argument, end } = cborHead(bytes, at)
+    at = end
+    if (major === 6) {
+      const content = cborHead(bytes, end)
+      at = content.end + content.argument
+      links.push(CID.decode(bytes.subarray(content.end + 1, at))) // After the byte 0 that stands for "binary".
+    } else if (major === 2 || major === 3) {
+      at += argument
+    }
   }
+  return links
+}
+
+/**
+ * Finds the `{"/":"bafy…"}` of valid DAG-JSON, in the order of the bytes: maps of one string under the key `/`.
+ */
+function jsonLinks (bytes: Uint8Array): CID[] {
+  const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+  const links: CID[] = []
+  let tokenCount = 0 // Of `{ key : value }`, as far as the last tokens fit it.
+  let key = ''
+  let value = ''
+  for (let at = 0; at < bytes.byteLength; at++) {
+    const byte = bytes[at] ?? 0
+    if (byte <= 0x20) continue
+    if (byte === 0x22) {
+      const end = jsonStringEnd(bytes, at)
+      if (tokenCount === 1) key = text.toString('utf8', at, end)
+      else if (tokenCount === 3) value = text.toString('utf8', at, end)
+      tokenCount = tokenCount === 1 || tokenCount === 3 ? tokenCount + 1 : 0
+      at = end - 1
+    } else {
+      if (byte === 0x7d && tokenCount === 4 && JSON.parse(key) === '/') links.push(CID.parse(JSON.parse(value)))
+      tokenCount = byte === 0x7b ? 1 : byte === 0x3a && tokenCount === 2 ? 3 : 0
+    }
+  }
+  return links
+}
+
+/** Where the string that begins at `at` ends, after its closing quote. */
+function jsonStringEnd (bytes: Uint8Array, at: number): number {
+  for (at++; at < bytes.byteLength; at++) {
+    if (bytes[at] === 0x5c) at++ // A backslash hides the next byte.
+    else if (bytes[at] === 0x22) return at + 1
+  }
+  return at
 }
 
 /** Walks CBOR heads (RFC 8949 §3) without building values, to bound depth and count. */
@@ -101,21 +152,17 @@ function cborHead (bytes: Uint8Array, at: number): { major: number, argument: nu
 function scanJson (bytes: Uint8Array): void {
   let depth = 0
   let itemCount = 0
-  let inString = false
   for (let at = 0; at < bytes.byteLength; at++) {
     const byte = bytes[at]
-    if (inString) {
-      if (byte === 0x5c) at++ // A backslash hides the next byte.
-      else if (byte === 0x22) inString = false
-    } else if (byte === 0x22) {
-      inString = true
+    if (byte === 0x22) {
+      at = jsonStringEnd(bytes, at) - 1
     } else if (byte === 0x5b || byte === 0x7b) {
       if (++depth > MAX_NESTING_DEPTH) throw tooDeep()
       itemCount++
     } else if (byte === 0x5d || byte === 0x7d) {
       depth--
-    } else if (byte === 0x2c && ++itemCount > MAX_ITEM_COUNT) {
-      throw tooMuch()
+    } else if (byte === 0x2c) {
+      itemCount++
     }
     if (itemCount > MAX_ITEM_COUNT) throw tooMuch()
   }

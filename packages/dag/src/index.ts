@@ -7,6 +7,7 @@ export { BATCH_BLOCKS, BATCH_BYTES, BATCHES_IN_FLIGHT, BlockSink } from './impor
 export { type DiskSourceOptions, openDiskSource, READ_BYTES } from './import/disk-source.ts'
 export { MURMUR3_X64_64 } from './import/hamt-builder.ts'
 export { CONCURRENT_FILES, discardingWriter, importBytes, type ImportedEntry, type ImportOptions, type ImportProgress, importSources } from './import/import-tree.ts'
+export { measurePath, type MeasureOptions } from './import/measure-path.ts'
 export { type DirectorySource, type FileSource, type ImportSource, type SymlinkSource } from './import/source.ts'
 export { DEFAULT_PROFILE, type ImportRecipe, MAX_CHUNK_BYTES, PROFILES, type RecipeOptions, recipeOf } from './profile.ts'
 export { DEFAULT_CONCURRENCY } from './read-ahead-stack.ts'

@@ -6,7 +6,7 @@
 
 /** One member of the list. */
 export interface MediaRange {
-  /** In lower case: a media type, `type/*` or `*` for both. */
+  /** In lower case: a media type, all types of a group, or all types. */
   readonly type: string
   /** Parameters before `q`, names and values in lower case. */
   readonly parameters: Readonly<Record<string, string>>

@@ -1,40 +1,79 @@
 /**
  * Answers with content as it is: files, raw blocks, symlinks, and the codecs that are served as their bytes.
  */
-import { type Block, CODECS, codecName } from '@holdfast/core'
+import type { BlockReader } from '@holdfast/blockstore'
+import { type AbortOptions, type Block, CODECS, codecName } from '@holdfast/core'
 import { type DagEntry, readFile, requireBlock } from '@holdfast/dag'
+import type { CID } from 'multiformats/cid'
 import { answerBytes, readFrom, type Representation } from './byte-answer.ts'
+import type { ByteRange } from './byte-ranges.ts'
 import type { ContentMetadata, ResolvedPath } from './content-metadata.ts'
 import { contentTypeOfName } from './content-type.ts'
 import type { GatewayResponse, Header } from './exchange.ts'
 import { type Format, mediaTypeOf } from './format.ts'
 import { dispositionHeader, IMMUTABLE, NOSNIFF, rootsHeader } from './headers.ts'
 import { refusal } from './http-status.ts'
-import type { ContentPlan } from './plan.ts'
+import type { ContentPlan, ContentTarget } from './plan.ts'
 
 export type FileEntry = DagEntry & { readonly kind: 'file' }
 
-/** What names a file's bytes in the response. */
+/** All that an answer with a file says before its bytes. */
+export interface FileFacts {
+  readonly file: FileEntry
+  readonly facts: Omit<Representation, 'read'>
+}
+
+/** What is special about a file in one place. */
 export interface FileIdentity {
-  /** CID in the entity tag: the directory's own for its index page, which a cache knows under that name. */
-  readonly etag: string
-  readonly contentType: string
-  /** Name for saving it when the query has none. */
-  readonly fallbackName: string
+  /** `undefined` when it could not be told this time. */
+  readonly contentType: string | undefined
+  /** Opaque part of the entity tag. @default the CID of the file */
+  readonly etag?: string
+  /** Name for saving it when the query has none. @default the last part of the path, or the CID */
+  readonly fallbackName?: string
+}
+
+/** What is known of the files that targets lead to; it goes when the planner forgets the target. */
+const FILES = new WeakMap<ContentTarget, FileFacts>()
+
+/** Returns the facts of the file that the target of a request leads to, when it was answered before. */
+export function knownFile ({ target }: ContentPlan): FileFacts | undefined {
+  return FILES.get(target)
+}
+
+/** Gathers what an answer with a file says, and remembers it for the next request with this target. */
+export function fileFacts (plan: ContentPlan, resolved: ResolvedPath, file: FileEntry, identity: FileIdentity): FileFacts {
+  const { contentType, etag = file.cid.toString(), fallbackName = plan.path.segments.at(-1) ?? file.cid.toString() } = identity
+  const facts: FileFacts = {
+    file,
+    facts: {
+      byteLength: file.byteLength,
+      etag: `"${etag}"`,
+      modifiedMs: file.mtime === undefined ? undefined : toMs(file.mtime),
+      contentType: contentType ?? 'application/octet-stream',
+      cacheHeaders: cacheHeaders(resolved),
+      contentHeaders: dispositionHeader(plan.query, { fallbackName })
+    }
+  }
+  if (contentType !== undefined) FILES.set(plan.target, facts)
+  return facts
 }
 
 /** Answers with the bytes of a file. */
-export function answerFile (plan: ContentPlan, metadata: ContentMetadata, resolved: ResolvedPath, file: FileEntry, { etag, contentType, fallbackName }: FileIdentity): GatewayResponse {
+export function answerFile (plan: ContentPlan, blocks: BlockReader, { file, facts }: FileFacts): GatewayResponse {
   const { signal } = plan.request
   return answerBytes(plan, {
-    byteLength: file.byteLength,
-    etag: `"${etag}"`,
-    modifiedMs: file.mtime === undefined ? undefined : toMs(file.mtime),
-    contentType,
-    cacheHeaders: cacheHeaders(resolved),
-    contentHeaders: dispositionHeader(plan.query, { fallbackName }),
-    read: (range) => readFile(metadata.blocks, file.cid, { ...range, signal })
+    ...facts,
+    // A raw block is its own content: no window has to be set up for it.
+    read: (range) => file.cid.code === CODECS.raw
+      ? readBlock(blocks, file.cid, range, { signal })
+      : readFile(blocks, file.cid, { ...range, signal })
   })
+}
+
+async function * readBlock (blocks: BlockReader, cid: CID, { offset, byteLength }: ByteRange, options: AbortOptions): AsyncIterable<Uint8Array> {
+  const { bytes } = await requireBlock(blocks, cid, options)
+  yield bytes.subarray(offset, offset + byteLength)
 }
 
 /** Returns a date that HTTP can print, or `undefined` for one that no calendar has. */
@@ -47,8 +86,8 @@ function toMs ({ seconds, nanoseconds }: NonNullable<FileEntry['mtime']>): numbe
 const MIN_HTTP_DATE_MS = Date.UTC(1000, 0, 1)
 const MAX_HTTP_DATE_MS = Date.UTC(9999, 11, 31)
 
-/** Tells the media type of a file: by `?filename=`, by the last part of the path, else by its first bytes. */
-export async function contentTypeOf (plan: ContentPlan, metadata: ContentMetadata, file: FileEntry): Promise<string> {
+/** Tells the media type of a file: by `?filename=`, by the last part of the path, else by its first bytes if they can be read. */
+export async function contentTypeOf (plan: ContentPlan, metadata: ContentMetadata, file: FileEntry): Promise<string | undefined> {
   const name = plan.query.get('filename') || plan.path.segments.at(-1) || ''
   return contentTypeOfName(name) ?? await metadata.sniffedType(file, { signal: plan.request.signal })
 }

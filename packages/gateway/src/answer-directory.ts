@@ -4,7 +4,7 @@
 import { type DagEntry, type DirectoryEntry, listDirectory } from '@holdfast/dag'
 import { CID } from 'multiformats/cid'
 import { hash } from 'node:crypto'
-import { answerFile, cacheHeaders } from './answer-content.ts'
+import { answerFile, cacheHeaders, fileFacts } from './answer-content.ts'
 import { answerPreconditions } from './byte-answer.ts'
 import type { ContentMetadata, ResolvedPath } from './content-metadata.ts'
 import { pathToText } from './content-path.ts'
@@ -30,7 +30,7 @@ export async function answerDirectory (plan: ContentPlan, metadata: ContentMetad
   }
   const index = await metadata.indexPage(directory.cid, request)
   if (index !== undefined) {
-    return answerFile(plan, metadata, resolved, index, { etag: directory.cid.toString(), contentType: 'text/html', fallbackName: 'index.html' })
+    return answerFile(plan, metadata.blocks, fileFacts(plan, resolved, index, { etag: directory.cid.toString(), contentType: 'text/html', fallbackName: 'index.html' }))
   }
   return answerListing(plan, metadata, resolved, directory, {
     kind: `DirIndex-${templateHash()}`,

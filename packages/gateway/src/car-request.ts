@@ -3,7 +3,7 @@
  *
  * @see https://specs.ipfs.tech/http-gateways/trustless-gateway/ §"dag-scope", §"entity-bytes", §"CAR Responses"
  */
-import type { FormatChoice } from './format.ts'
+import { CAR_PARAMETERS, type FormatChoice } from './format.ts'
 import { refusal } from './http-status.ts'
 
 export type DagScope = 'block' | 'entity' | 'all'
@@ -30,9 +30,9 @@ export interface CarRequest {
  * @throws a 400 for a value that the specification does not have, and for another CAR version than 1.
  */
 export function parseCarRequest (query: URLSearchParams, { parameters }: FormatChoice): CarRequest {
-  oneOf('car-version', query.get('car-version') ?? parameters['version'] ?? '1', ['1'])
-  oneOf('car-order', query.get('car-order') ?? parameters['order'] ?? 'dfs', ['dfs', 'unk'])
-  const duplicates = oneOf('car-dups', query.get('car-dups') ?? parameters['dups'] ?? 'n', ['y', 'n'])
+  oneOf('car-version', query.get('car-version') ?? parameters['version'] ?? '1', CAR_PARAMETERS.version)
+  oneOf('car-order', query.get('car-order') ?? parameters['order'] ?? 'dfs', CAR_PARAMETERS.order)
+  const duplicates = oneOf('car-dups', query.get('car-dups') ?? parameters['dups'] ?? 'n', CAR_PARAMETERS.dups)
   const bytesText = query.get('entity-bytes')
   const entityBytes = bytesText === null ? undefined : parseEntityBytes(bytesText)
   const scope = oneOf('dag-scope', query.get('dag-scope') ?? 'all', ['block', 'entity', 'all'])

@@ -97,6 +97,8 @@ for (const [why, root] of Object.entries({
   'climbs from below': await directory(['a', await directory(['../../x', file])]),
   'goes through a symlink': await directory(['a', await symlink('/etc')], ['a/passwd', file]),
   'is that of a symlink before it': await directory(['a', await symlink('/etc/passwd')], ['a', file]),
+  'goes through a symlink on a file system without case': await directory(['Link', await symlink('/etc')], ['lINK/passwd', file]),
+  'goes through a symlink in another Unicode form': await directory(['\u00e9', await symlink('/etc')], ['e\u0301/passwd', file]),
   'is that of a symlink before it, as a directory': await directory(['a', await symlink('/etc')], ['a', folder]),
   'is that of a symlink from a subdirectory': await directory(['d', await directory(['../a', await symlink('/etc')])], ['a', folder])
 })) {
@@ -134,6 +136,7 @@ test('a tree that is too deep, or has too many entries, fails', async () => {
   let wide = file
   for (let level = 0; level < 12; level++) wide = await directory(['a', wide], ['b', wide])
   assert.equal((await tarOf(wide, { limits: { maxTarEntryCount: 50 } })).status, 413)
+  assert.equal((await tarOf(await directory(['n'.repeat(4097), file]))).status, 413)
 })
 
 test('a TAR that breaks off midway never ends as if it were complete', async () => {

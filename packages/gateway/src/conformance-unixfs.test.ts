@@ -97,7 +97,7 @@ testRows('TestUnixFSDirectoryListing', gatewayOver(conformance('dir_listing/fixt
     target: `/ipfs/${LISTING_ROOT}/api/file.txt/x`,
     status: 404
   },
-  'a page that does not exist is 400, one that is empty is a page': {
+  'a page that cannot exist is 400': {
     target: `/ipfs/${LISTING_ROOT}/?page=0`,
     status: 400
   },

@@ -78,16 +78,15 @@ export class ContentMetadata {
   }
 
   /**
-   * Tells the media type of a file from its first bytes.
-   *
-   * A file whose beginning cannot be read gets the type of opaque bytes: a range further in may still be served.
+   * Tells the media type of a file from its first bytes, or `undefined` when they cannot be read: a range further in
+   * may still be served.
    */
-  async sniffedType ({ cid, byteLength }: DagEntry & { kind: 'file' }, options: AbortOptions): Promise<string> {
+  async sniffedType ({ cid, byteLength }: DagEntry & { kind: 'file' }, options: AbortOptions): Promise<string | undefined> {
     const key = cid.toString()
     const known = this.#types.get(key)
     if (known !== undefined) return known
     const head = await this.#readHead(cid, options)
-    if (head === undefined) return 'application/octet-stream'
+    if (head === undefined) return undefined
     const type = await sniffContentType(head, head.byteLength === byteLength)
     this.#types.set(key, type)
     return type

@@ -53,8 +53,7 @@ export function listingHead (view: DirectoryView): string {
   const crumbs = breadcrumbs.map(({ name, href }) => `/<a href="${escapeHtml(href)}">${escapeHtml(name)}</a>`).join('')
   const parent = hasParent ? `<tr><td><a href="${escapeHtml(base)}..">..</a></td><td class="short"></td><td class="bytes"></td></tr>\n` : ''
   return `${pageHead(title)}<h1>Index of /${namespace}${crumbs}</h1>
-<p class="muted ipfs-hash" translate="no">${escapeHtml(cid)}</p>
-<p>Download all as <a href="?format=tar" rel="nofollow">TAR</a> or <a href="?format=car" rel="nofollow">CAR</a></p>
+${hasParent ? `<p class="muted ipfs-hash" translate="no">${escapeHtml(cid)}</p>\n` : ''}<p>Download all as <a href="?format=tar" rel="nofollow">TAR</a> or <a href="?format=car" rel="nofollow">CAR</a></p>
 <table>
 <thead><tr><th>Name</th><th class="short">CID</th><th class="bytes" title="Bytes of all blocks below, as the directory states them">Size</th></tr></thead>
 <tbody>

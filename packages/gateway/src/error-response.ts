@@ -79,7 +79,7 @@ function isHeader (value: unknown): value is Header {
 
 /** Advice for the failures of path resolution, which do not know that they are answered over HTTP. */
 function tipFor (reason: unknown): string | undefined {
-  if (reason === 'no-link') return 'Check the spelling: names tell upper from lower case. The path without its last part shows what is there.'
+  if (reason === 'no-link') return 'Check the spelling: names tell upper from lower case. The directory above it shows what is there.'
   if (reason === 'no-block') return 'This gateway serves what its node holds. Import or pin the content there, or ask a gateway that has it.'
   return undefined
 }

@@ -10,7 +10,12 @@ export function responseBrokeOff (log: Logger, facts: { target: string, err: unk
   log.warn('Gateway response broke off', facts)
 }
 
-/** A request was turned away because too many were running. */
-export function requestRefused (log: Logger, facts: { concurrentRequests: number }): void {
-  log.warn('Gateway request refused: too many at once', facts)
+/** A client took too long to take its response; the connection was reset. */
+export function clientStalled (log: Logger, facts: { target: string }): void {
+  log.debug('Gateway client stalled', facts)
+}
+
+/** Requests are being turned away because too many are running. Said once, until one is let in again. */
+export function requestsRefused (log: Logger, facts: { concurrentRequests: number }): void {
+  log.warn('Gateway refuses requests: too many at once', facts)
 }

@@ -49,6 +49,14 @@ test('parameters come with the type that was chosen', () => {
   assert.deepEqual({ ...negotiateFormat(RAW, new URLSearchParams('format=car')).parameters }, {})
 })
 
+test('a CAR with parameters that nobody has gives way to one that can be had', () => {
+  const accept = `${CAR};order=foo, ${CAR};order=dfs;dups=y;q=0.5`
+  assert.deepEqual({ ...negotiateFormat(accept, new URLSearchParams()).parameters }, { order: 'dfs', dups: 'y' })
+  assert.deepEqual({ ...negotiateFormat(accept, new URLSearchParams('format=car')).parameters }, { order: 'dfs', dups: 'y' })
+  assert.equal(negotiateFormat(`${CAR};order=foo, ${RAW};q=0.1`, new URLSearchParams()).format, 'raw')
+  assert.deepEqual({ ...negotiateFormat(`${CAR};order=foo`, new URLSearchParams()).parameters }, { order: 'foo' })
+})
+
 test('a client that also takes plain content says so, one that names only a format does not', () => {
   const choose = (accept: string, query = ''): boolean => negotiateFormat(accept, new URLSearchParams(query)).acceptsDefault
   assert.equal(choose('application/json, */*;q=0.1'), true)

@@ -34,6 +34,13 @@ function isFormat (text: string): text is Format {
   return Object.hasOwn(MEDIA_TYPES, text)
 }
 
+/** The values of the CAR parameters that are answered. */
+export const CAR_PARAMETERS = {
+  version: ['1'],
+  order: ['dfs', 'unk'],
+  dups: ['y', 'n']
+} as const
+
 /** The outcome of content negotiation. */
 export interface FormatChoice {
   readonly format: Format | undefined
@@ -57,7 +64,7 @@ export function negotiateFormat (accept: string, query: URLSearchParams): Format
   const acceptsHtml = ranges.some(({ type, quality }) => type === 'text/html' && quality > 0)
   const wanted = query.get('format') ?? ''
   if (isFormat(wanted)) {
-    const parameters = bestOf(ranges.filter(({ type }) => type === MEDIA_TYPES[wanted]))?.parameters ?? {}
+    const parameters = bestAnswerable(ranges.filter(({ type }) => type === MEDIA_TYPES[wanted]))?.parameters ?? {}
     return { format: wanted, fromQuery: true, parameters, acceptsHtml, acceptsDefault: false }
   }
   return { ...fromAccept(ranges), fromQuery: false, acceptsHtml }
@@ -65,7 +72,7 @@ export function negotiateFormat (accept: string, query: URLSearchParams): Format
 
 function fromAccept (ranges: readonly MediaRange[]): Pick<FormatChoice, 'format' | 'parameters' | 'acceptsDefault'> {
   const defaultQuality = Math.max(qualityOf(ranges, 'text/html'), qualityOf(ranges, 'application/octet-stream'))
-  const named = bestOf(ranges.filter(({ type }) => FORMATS.has(type) || type === 'text/html'))
+  const named = bestAnswerable(ranges.filter(({ type }) => FORMATS.has(type) || type === 'text/html'))
   const format = named === undefined ? undefined : FORMATS.get(named.type)
   // A client that likes anything else better than the type it names gets the plain content.
   if (named !== undefined && format !== undefined && named.quality >= defaultQuality) {
@@ -73,6 +80,19 @@ function fromAccept (ranges: readonly MediaRange[]): Pick<FormatChoice, 'format'
   }
   if (named === undefined && defaultQuality === 0) refuseUnknownTypes(ranges)
   return { format: undefined, parameters: {}, acceptsDefault: true }
+}
+
+/** The best that can be answered; when nothing can, the best, so that the answer says what is wrong with it. */
+function bestAnswerable (ranges: readonly MediaRange[]): MediaRange | undefined {
+  return bestOf(ranges.filter(isAnswerable)) ?? bestOf(ranges)
+}
+
+/** A CAR may be listed several times with other parameters, in the order of preference. */
+function isAnswerable ({ type, parameters }: MediaRange): boolean {
+  return type !== MEDIA_TYPES.car || Object.entries(CAR_PARAMETERS).every(([name, values]) => {
+    const value = parameters[name]
+    return value === undefined || values.some((allowed) => allowed === value)
+  })
 }
 
 /** The highest quality above 0, the first of equals. */

@@ -2,6 +2,7 @@ import { type Blockstore, MemoryBlockstore } from '@holdfast/blockstore'
 import { Block, CODECS, encodeDagPb, HoldfastError, type Logger, silentLogger } from '@holdfast/core'
 import { encodeUnixFs } from '@holdfast/dag'
 import { countingBlockstore, faultyBlockstore } from '@holdfast/testkit'
+import fc from 'fast-check'
 import type { CID } from 'multiformats/cid'
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
@@ -52,6 +53,21 @@ test('a range reads the blocks it needs and no others', async () => {
   const { body } = await ask(gateway, `/ipfs/${file}?filename=a.bin`, { headers: { Range: 'bytes=24990-25009' } })
   assert.equal(body.byteLength, 20)
   assert.ok(counts.get <= 4, `${counts.get} blocks`)
+})
+
+test('the type of a file is told from its first block alone, and remembered only when it could be told', async () => {
+  const store = new MemoryBlockstore()
+  const first = await Block.of(Buffer.alloc(1000, 'some text '))
+  const second = await Block.of(Buffer.alloc(1000, 'more text '))
+  const file = await putFile(store, [first.cid, second.cid], [1000, 1000])
+  const gateway = createGateway({ blocks: store, log: silentLogger })
+  const typeOf = async (): Promise<string | undefined> => (await ask(gateway, `/ipfs/${file}`, { method: 'HEAD' })).headers['content-type']
+
+  await store.put(second)
+  assert.equal(await typeOf(), 'application/octet-stream')
+  await store.put(first)
+  await store.delete(second.cid)
+  assert.equal(await typeOf(), 'text/plain; charset=utf-8')
 })
 
 test('content that was removed is 404, though its path is remembered', async () => {
@@ -122,6 +138,21 @@ test('an index.html that is not here is 404, not a listing', async () => {
   const store = new MemoryBlockstore()
   const root = await putDirectory(store, [['index.html', (await Block.of(Buffer.from('gone'))).cid]])
   assert.equal((await ask(createGateway({ blocks: store, log: silentLogger }), `/ipfs/${root}/`)).status, 404)
+})
+
+test('no request makes the gateway throw, answer 500, or send what HTTP cannot carry', async () => {
+  const store = new MemoryBlockstore()
+  const root = await putDirectory(store, [['a', await put(store, Buffer.from('x'))]])
+  const gateway = createGateway({ blocks: store, log: silentLogger, legacyXIpfsPath: true })
+  const path = fc.array(fc.constantFrom('/', '..', '.', '%2F', '%00', '%', 'a', 'ą', `${root}`, 'ipfs', 'ipns', '?', '&', '=', '#', 'format=', 'car', 'raw', 'tar', 'json', 'uri=ipfs://', 'entity-bytes=', '-1:*', 'filename=', '%0d%0a', 'page=', '9', '"', '\\', '\u{1f680}'), { maxLength: 16 })
+  const header = fc.constantFrom('accept', 'range', 'if-none-match', 'if-modified-since', 'if-range', 'cache-control', 'service-worker')
+  const value = fc.oneof(fc.string(), fc.constantFrom('bytes=0-', 'bytes=-1,0-0', 'text/html', 'application/vnd.ipld.car;dups=y', 'application/json', 'only-if-cached', '*', 'script', 'W/"', '"x"'))
+  await fc.assert(fc.asyncProperty(path, fc.dictionary(header, value, { maxKeys: 4 }), fc.constantFrom('GET', 'HEAD', 'OPTIONS', 'PUT'), async (parts, headers, method) => {
+    for (const prefix of ['', '/ipfs/', `/ipfs/${root}/`, `/ipfs/${root}?`]) {
+      const { status } = await ask(gateway, prefix + parts.join(''), { method, headers: { ...headers } })
+      assert.ok([200, 206, 301, 304, 400, 404, 405, 406, 412, 416, 501].includes(status), String(status))
+    }
+  }), { numRuns: 300 })
 })
 
 test('a failure of a disk is 503 with Retry-After, says nothing of the disk, and is logged', async () => {

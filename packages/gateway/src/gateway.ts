@@ -2,7 +2,7 @@ import type { BlockReader } from '@holdfast/blockstore'
 import { CODECS, type HoldfastError, isErrorCode, type Logger } from '@holdfast/core'
 import type { CID } from 'multiformats/cid'
 import { answerCar } from './answer-car.ts'
-import { answerCodec, answerFile, answerOpaque, answerRawBlock, answerSymlink, contentTypeOf, type FileEntry, type FileIdentity, formatFitsCodec, refuseFormat, refuseRemainder } from './answer-content.ts'
+import { answerCodec, answerFile, answerOpaque, answerRawBlock, answerSymlink, contentTypeOf, type FileEntry, fileFacts, formatFitsCodec, knownFile, refuseFormat, refuseRemainder } from './answer-content.ts'
 import { answerDagPage } from './answer-dag-page.ts'
 import { answerDirectory, answerDirectoryAsJson } from './answer-directory.ts'
 import { answerTar } from './answer-tar.ts'
@@ -14,7 +14,7 @@ import type { GatewayRequest, GatewayResponse } from './exchange.ts'
 import type { Format } from './format.ts'
 import { refusal } from './http-status.ts'
 import { DEFAULT_GATEWAY_LIMITS, type GatewayLimits } from './limits.ts'
-import { type ContentPlan, planRequest } from './plan.ts'
+import { type ContentPlan, RequestPlanner } from './plan.ts'
 import { primeBody } from './primed-body.ts'
 
 export interface GatewayOptions {
@@ -48,26 +48,26 @@ export function createGateway (options: GatewayOptions): Gateway {
 }
 
 class ContentGateway implements Gateway {
+  readonly #planner: RequestPlanner
   readonly #metadata: ContentMetadata
   /** The same over what is here, for requests that must not fetch. */
   readonly #localMetadata: ContentMetadata
   readonly #limits: GatewayLimits
   readonly #log: Logger
-  readonly #legacyXIpfsPath: boolean
   readonly #isLocal: (cid: CID) => Promise<boolean>
 
   constructor ({ blocks, log, limits, legacyXIpfsPath = false, isLocal = (cid) => blocks.has(cid) }: GatewayOptions) {
     this.#limits = { ...DEFAULT_GATEWAY_LIMITS, ...limits }
+    this.#planner = new RequestPlanner({ legacyXIpfsPath }, this.#limits.metadataCacheEntries)
     this.#metadata = new ContentMetadata(blocks, this.#limits.metadataCacheEntries)
     this.#localMetadata = new ContentMetadata(localReader(blocks, isLocal), this.#limits.metadataCacheEntries)
     this.#log = log
-    this.#legacyXIpfsPath = legacyXIpfsPath
     this.#isLocal = isLocal
   }
 
   async handle (request: GatewayRequest): Promise<GatewayResponse> {
     request.signal.throwIfAborted()
-    const plan = planRequest(request, { legacyXIpfsPath: this.#legacyXIpfsPath })
+    const plan = this.#planner.plan(request)
     if (plan.kind === 'respond') return plan.response
     try {
       if (plan.onlyIfCached) {
@@ -93,6 +93,8 @@ class ContentGateway implements Gateway {
   async #answer (plan: ContentPlan, metadata: ContentMetadata): Promise<GatewayResponse> {
     const { choice: { format }, root, path, request } = plan
     const { maxCarBlockCount, maxTarEntryCount } = this.#limits
+    const file = knownFile(plan)
+    if (file !== undefined) return answerFile(plan, metadata.blocks, file)
     if (format === 'car') return await answerCar(plan, metadata.blocks, { maxBlockCount: maxCarBlockCount })
     const resolved = await metadata.resolve(root, path.segments, request)
     if (resolved.remainder.length > 0) throw refuseRemainder(resolved)
@@ -109,7 +111,7 @@ class ContentGateway implements Gateway {
 async function answerAsItIs (plan: ContentPlan, metadata: ContentMetadata, resolved: ResolvedPath): Promise<GatewayResponse> {
   const entry = await metadata.entry(resolved.cid, plan.request)
   switch (entry.kind) {
-    case 'file': return answerFile(plan, metadata, resolved, entry, identityOf(plan, entry, await contentTypeOf(plan, metadata, entry)))
+    case 'file': return answerFile(plan, metadata.blocks, fileFacts(plan, resolved, entry, { contentType: await contentTypeOf(plan, metadata, entry) }))
     case 'directory': return await answerDirectory(plan, metadata, resolved, entry)
     case 'symlink': return answerSymlink(plan, resolved, entry)
     case 'opaque': return await answerOpaque(plan, metadata, resolved)
@@ -131,7 +133,7 @@ async function answerAsCodec (plan: ContentPlan, metadata: ContentMetadata, { re
   const entry = await metadata.entry(resolved.cid, plan.request)
   if (format === 'json' && entry.kind === 'directory') return answerDirectoryAsJson(plan, metadata, resolved, entry)
   if (format === 'json' && entry.kind === 'file' && await holdsJson(plan, metadata, entry)) {
-    return answerFile(plan, metadata, resolved, entry, identityOf(plan, entry, 'application/json', '.json'))
+    return answerFile(plan, metadata.blocks, fileFacts(plan, resolved, entry, { contentType: 'application/json', etag: `${entry.cid}.json` }))
   }
   if (plan.choice.acceptsDefault) return await answerAsItIs(plan, metadata, resolved)
   throw refuseFormat(resolved, format)
@@ -139,11 +141,7 @@ async function answerAsCodec (plan: ContentPlan, metadata: ContentMetadata, { re
 
 async function holdsJson (plan: ContentPlan, metadata: ContentMetadata, file: FileEntry): Promise<boolean> {
   const byName = await contentTypeOf(plan, metadata, file)
-  return /^application\/(?:.+\+)?json$/.test(byName) || await metadata.sniffedType(file, plan.request) === 'application/json'
-}
-
-function identityOf ({ path }: ContentPlan, { cid }: FileEntry, contentType: string, suffix = ''): FileIdentity {
-  return { etag: `${cid}${suffix}`, contentType, fallbackName: path.segments.at(-1) ?? cid.toString() }
+  return /^application\/(?:.+\+)?json$/.test(byName ?? '') || await metadata.sniffedType(file, plan.request) === 'application/json'
 }
 
 async function primed (response: GatewayResponse): Promise<GatewayResponse> {

@@ -43,7 +43,7 @@ main { max-width: 60rem; margin: 0 auto; padding: 1.5rem 1rem 4rem }
 h1 { font-size: 1.15rem; margin: 0 0 .5rem; overflow-wrap: anywhere }
 a { color: var(--link); text-decoration: none }
 a:hover, a:focus-visible { text-decoration: underline }
-p { margin: .5rem 0 }
+p { margin: .5rem 0; overflow-wrap: anywhere }
 code, pre, .ipfs-hash { font: .875rem/1.5 ui-monospace, monospace }
 pre { margin: 0; white-space: pre-wrap; overflow-wrap: anywhere }
 .muted { color: var(--muted) }

@@ -22,13 +22,19 @@ export const MAX_LISTING_PAGE = 10_000
 /** Deepest tree of a TAR, in levels: longest path that common extractors take at 32 bytes a name. */
 export const MAX_TAR_DEPTH = 128
 
+/** Longest path in a TAR, in bytes: PATH_MAX of Linux, more cannot be unpacked. */
+export const MAX_TAR_PATH_BYTES = 4_096
+
+/** Most symlinks in a TAR, whose paths are remembered at about 100 bytes each. */
+export const MAX_TAR_SYMLINKS = 131_072
+
 /** Bounds on what one gateway holds and gives out. */
 export interface GatewayLimits {
   /** Most blocks in one CAR. Links that repeat can make a small DAG arbitrarily large. @default 4_194_304 */
   maxCarBlockCount: number
   /** Most entries in one TAR, for the same reason. @default 1_048_576 */
   maxTarEntryCount: number
-  /** Entries of the metadata cache, about 1 KiB each. @default 8_192 */
+  /** Entries of each table that remembers what paths and CIDs are, about 1 KiB each. @default 8_192 */
   metadataCacheEntries: number
 }
 

@@ -114,7 +114,7 @@ test('a reader that stops for good is cut off, and reading ends', async () => {
   const { store, path } = await hugeFile()
   const counting = countingBlockstore(store)
   const lines: string[] = []
-  await using server = await serve(createGateway({ blocks: counting.store, log: silentLogger }), { limits: { writeStallTimeoutMs: 200 }, log: { ...silentLogger, warn: (message) => { lines.push(message) } } })
+  await using server = await serve(createGateway({ blocks: counting.store, log: silentLogger }), { limits: { writeStallTimeoutMs: 200 }, log: { ...silentLogger, debug: (message) => { lines.push(message) } } })
   const socket = await server.open(path)
   await setTimeout(1_000)
   const readBefore = counting.counts.get
@@ -126,7 +126,7 @@ test('a reader that stops for good is cut off, and reading ends', async () => {
   const err = await closed
   assert.ok(err !== undefined && 'code' in err && err.code === 'ECONNRESET', String(err))
   assert.equal(counting.counts.get, readBefore)
-  assert.deepEqual(lines, ['Gateway response broke off'])
+  assert.deepEqual(lines, ['Gateway client stalled'])
 })
 
 test('a reader that is slow but goes on is not cut off', async () => {
@@ -258,13 +258,16 @@ test('more requests than allowed are answered with 429, and room is given back',
       return { status: 200, headers: [], body: undefined }
     }
   }
-  await using server = await serve(gateway, { limits: { maxConcurrentRequests: 2 } })
+  const lines: string[] = []
+  await using server = await serve(gateway, { limits: { maxConcurrentRequests: 2 }, log: { ...silentLogger, warn: (message) => { lines.push(message) } } })
   const [first, second] = [server.get('/1'), server.get('/2')]
   await setTimeout(50)
   const third = await server.get('/3')
   assert.equal(third.status, 429)
   assert.equal(third.headers['retry-after'], '60')
   assert.equal(third.headers['cache-control'], 'no-store')
+  assert.equal((await server.get('/3')).status, 429)
+  assert.equal(lines.length, 1, 'said once')
   gate.resolve()
   assert.deepEqual([(await first).status, (await second).status], [200, 200])
   assert.equal((await server.get('/4')).status, 200)

@@ -5,7 +5,7 @@ import { HoldfastError, type Logger } from '@holdfast/core'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { BodyWriter } from './body-writer.ts'
 import { errorResponse } from './error-response.ts'
-import { requestFailed, requestRefused, responseBrokeOff } from './events.ts'
+import { clientStalled, requestFailed, requestsRefused, responseBrokeOff } from './events.ts'
 import type { Body, GatewayRequest, GatewayResponse, Header } from './exchange.ts'
 import type { Gateway } from './gateway.ts'
 import { refusal } from './http-status.ts'
@@ -39,13 +39,16 @@ export interface ListenerOptions {
 export function gatewayListener (gateway: Gateway, { log, limits }: ListenerOptions): (request: IncomingMessage, response: ServerResponse) => void {
   const bounds = { ...DEFAULT_LISTENER_LIMITS, ...limits }
   const watch = new StallWatch(bounds)
+  let isRefusing = false
   return (incoming, response) => {
     const exchange = new HttpExchange(incoming, response, log)
     if (watch.count >= bounds.maxConcurrentRequests) {
-      requestRefused(log, { concurrentRequests: watch.count })
+      if (!isRefusing) requestsRefused(log, { concurrentRequests: watch.count })
+      isRefusing = true
       exchange.fail(refusal('LIMIT', 429, 'The gateway has too many requests at once', { tip: 'Try again in a minute.' }))
       return
     }
+    isRefusing = false
     watch.add(exchange)
     response.once('close', () => {
       watch.delete(exchange)
@@ -90,7 +93,11 @@ class HttpExchange implements Watched {
     }
     const answer = errorResponse(this.#request, isInvalidHeader(err) ? unprintableHeader(err) : err)
     if (answer.status === 500) requestFailed(this.#log, { target: this.#request.target, status: 500, err })
-    this.#write(answer)
+    try {
+      this.#write(answer)
+    } catch {
+      this.#reset() // Not even the failure can be said: nothing thrown here may end the process.
+    }
   }
 
   /** Ends all work: the response is closed, by either side. */
@@ -100,13 +107,20 @@ class HttpExchange implements Watched {
   }
 
   expire (expiry: Expiry): void {
+    if (this.#ended.signal.aborted) return
     // Behind a pipelined request the response has no socket yet, and its client cannot take anything.
     if (expiry === 'write-stall' && this.#response.socket === null) return this.#progress()
     const err = refusal('UNAVAILABLE', 504, EXPIRIES[expiry], { tip: 'Try again later, or ask a gateway that has the content.' })
     this.#ended.abort(err)
-    if (expiry !== 'write-stall' && !this.#response.headersSent) return this.fail(err)
-    responseBrokeOff(this.#log, { target: this.#request.target, err })
-    this.#reset()
+    if (expiry === 'write-stall') {
+      clientStalled(this.#log, { target: this.#request.target })
+      this.#reset()
+    } else if (this.#response.headersSent) {
+      responseBrokeOff(this.#log, { target: this.#request.target, err })
+      this.#reset()
+    } else {
+      this.fail(err)
+    }
   }
 
   #progress (): void {

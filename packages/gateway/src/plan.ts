@@ -9,14 +9,11 @@ import { type GatewayRequest, type GatewayResponse, type Header, headerOf } from
 import { type FormatChoice, locationQuery, negotiateFormat } from './format.ts'
 import { ALLOWED_METHODS, CORS_HEADERS } from './headers.ts'
 import { refusal } from './http-status.ts'
+import { LruCache } from './lru-cache.ts'
 import { MAX_NEGOTIATION_HEADER_BYTES, MAX_PATH_HEADER_BYTES } from './limits.ts'
 
-/** A request for content whose path and format were understood. */
-export interface ContentPlan {
-  readonly kind: 'content'
-  readonly request: GatewayRequest
-  /** The answer has headers only, so content beyond metadata stays unread. */
-  readonly isHead: boolean
+/** What a request target and `Accept` mean: the same for every request that has them. */
+export interface ContentTarget {
   readonly path: ContentPath
   readonly root: CID
   readonly query: URLSearchParams
@@ -25,6 +22,15 @@ export interface ContentPlan {
   readonly choice: FormatChoice
   /** Headers of every response to this path: CORS, `Ipfs-Uri` and the like. */
   readonly headers: readonly Header[]
+}
+
+/** A request for content whose path and format were understood. */
+export interface ContentPlan extends ContentTarget {
+  readonly kind: 'content'
+  readonly request: GatewayRequest
+  readonly target: ContentTarget
+  /** The answer has headers only, so content beyond metadata stays unread. */
+  readonly isHead: boolean
   /** Nothing may be fetched for this request; what is not here is answered with 412. */
   readonly onlyIfCached: boolean
 }
@@ -37,6 +43,40 @@ export type Plan =
 export interface PlanOptions {
   /** Sends `X-Ipfs-Path`, which `Ipfs-Uri` replaced (IPIP-0548). */
   readonly legacyXIpfsPath: boolean
+}
+
+/** Longest target and longest `Accept` whose meaning is remembered, in characters. */
+const MAX_REMEMBERED_CHARACTERS = 512
+
+/** Plans requests, and remembers what targets mean: busy gateways are asked for the same ones again and again. */
+export class RequestPlanner {
+  readonly #options: PlanOptions
+  readonly #targets: LruCache<string, ContentTarget>
+
+  /** @param maxCount Targets that are remembered. */
+  constructor (options: PlanOptions, maxCount: number) {
+    this.#options = options
+    this.#targets = new LruCache(maxCount)
+  }
+
+  /** See `planRequest`. */
+  plan (request: GatewayRequest): Plan {
+    const key = keyOf(request)
+    const known = key === undefined ? undefined : this.#targets.get(key)
+    if (known !== undefined) return planContent(request, known)
+    const plan = planRequest(request, this.#options)
+    if (plan.kind === 'content' && key !== undefined) this.#targets.set(key, plan.target)
+    return plan
+  }
+}
+
+/** Everything that a `ContentTarget` depends on; `undefined` for requests that are planned anew each time. */
+function keyOf (request: GatewayRequest): string | undefined {
+  const { method, target, headers } = request
+  const accept = headerOf(request, 'accept') ?? ''
+  const usual = (method === 'GET' || method === 'HEAD') && headers['service-worker'] === undefined
+  if (!usual || target.length > MAX_REMEMBERED_CHARACTERS || accept.length > MAX_REMEMBERED_CHARACTERS) return undefined
+  return accept === '' ? target : `${target}\n${accept}`
 }
 
 /** Reads a request. Whatever is wrong with it becomes a response; nothing is thrown. */
@@ -84,7 +124,7 @@ function planPath (request: GatewayRequest, { path, query }: { path: ContentPath
   const root = parseRoot(path)
   const headers = [...CORS_HEADERS, ...pathHeaders(path, root, options)]
   try {
-    return planContent(request, { path, root, query, headers })
+    return planContent(request, targetOf(request, { path, root, rawQuery: query, headers }))
   } catch (err) {
     // Thrown once the path is known: the answer says which content it is about.
     return { kind: 'respond', response: errorResponse(request, err, headers) }
@@ -134,15 +174,25 @@ function pathHeaders (path: ContentPath, root: CID, { legacyXIpfsPath }: PlanOpt
   return headers
 }
 
-function planContent (request: GatewayRequest, { path, root, query: rawQuery, headers }: { path: ContentPath, root: CID, query: string, headers: Header[] }): ContentPlan {
+function targetOf (request: GatewayRequest, { path, root, rawQuery, headers }: Pick<ContentTarget, 'path' | 'root' | 'rawQuery' | 'headers'>): ContentTarget {
   const query = new URLSearchParams(rawQuery)
-  requireShort(request, 'if-none-match')
   const choice = negotiate(request, query)
   if (choice.format === 'ipns-record') throw refusal('INVALID', 400, 'Only names have IPNS records', { tip: 'Ask for /ipns/<name>.' })
-  if (!choice.fromQuery || choice.format === 'car') headers.push(['Vary', 'Accept'])
   const location = locationQuery(query, choice, headerOf(request, 'accept') ?? '')
-  if (location !== undefined) headers.push(['Content-Location', `${pathToUrl(path)}?${location}`])
-  return { kind: 'content', request, isHead: request.method === 'HEAD', path, root, query, rawQuery, choice, headers, onlyIfCached: isOnlyIfCached(request) }
+  const negotiated: Header[] = [
+    ...(choice.fromQuery && choice.format !== 'car' ? [] : [['Vary', 'Accept'] as const]),
+    ...(location === undefined ? [] : [['Content-Location', `${pathToUrl(path)}?${location}`] as const])
+  ]
+  return { path, root, query, rawQuery, choice, headers: [...headers, ...negotiated] }
+}
+
+function planContent (request: GatewayRequest, target: ContentTarget): Plan {
+  try {
+    requireShort(request, 'if-none-match')
+  } catch (err) {
+    return { kind: 'respond', response: errorResponse(request, err, target.headers) }
+  }
+  return { kind: 'content', ...target, request, target, isHead: request.method === 'HEAD', onlyIfCached: isOnlyIfCached(request) }
 }
 
 function negotiate (request: GatewayRequest, query: URLSearchParams): FormatChoice {

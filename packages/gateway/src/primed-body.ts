@@ -4,6 +4,9 @@ import { type Body, bytesBody } from './exchange.ts'
 /** Bytes that are read before the status is sent: failures up to here get a status instead of a broken connection. */
 export const PRIMED_BYTES: number = 64 * 1024
 
+/** Longest that bytes which are there wait for more to come, in ms: content may arrive in drops. */
+const MAX_HELD_MS = 100
+
 /**
  * Reads the beginning of a body, so that content which is missing from the start is known before the headers go.
  *
@@ -17,7 +20,8 @@ export async function primeBody (body: Body): Promise<Body> {
   const iterator = body.read()[Symbol.asyncIterator]()
   const pieces: Uint8Array[] = []
   let readBytes = 0
-  while (readBytes < PRIMED_BYTES) {
+  const startedMs = performance.now()
+  while (readBytes < PRIMED_BYTES && (readBytes === 0 || performance.now() - startedMs < MAX_HELD_MS)) {
     const next = await iterator.next()
     if (next.done === true) return wholeBody(body, pieces, readBytes)
     pieces.push(next.value)
@@ -56,13 +60,15 @@ function withFront (front: Uint8Array[], rest: AsyncIterator<Uint8Array>): Async
 export async function * coalesce (pieces: AsyncIterable<Uint8Array>, minBytes: number): AsyncIterable<Uint8Array> {
   let held: Uint8Array[] = []
   let heldBytes = 0
+  let heldSinceMs = 0
   for await (const piece of pieces) {
     const isLarge = piece.byteLength >= minBytes
+    if (heldBytes === 0) heldSinceMs = performance.now()
     if (!isLarge) {
       held.push(piece)
       heldBytes += piece.byteLength
     }
-    if (heldBytes >= minBytes || (isLarge && heldBytes > 0)) {
+    if (heldBytes >= minBytes || (heldBytes > 0 && (isLarge || performance.now() - heldSinceMs > MAX_HELD_MS))) {
       yield Buffer.concat(held, heldBytes)
       held = []
       heldBytes = 0

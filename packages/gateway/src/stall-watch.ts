@@ -7,7 +7,7 @@ export interface Watched {
   phase: Phase
   /** When it last got on. */
   progressMs: number
-  /** Called once, when it took too long. */
+  /** Called when it takes too long, again with each look until it is taken off the watch. */
   expire(reason: Expiry): void
 }
 

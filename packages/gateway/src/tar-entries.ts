@@ -10,7 +10,8 @@ import type { BlockReader } from '@holdfast/blockstore'
 import { type AbortOptions, HoldfastError } from '@holdfast/core'
 import { type DagEntry, type DirectoryEntry, listDirectory, openEntry } from '@holdfast/dag'
 import type { CID } from 'multiformats/cid'
-import { MAX_TAR_DEPTH } from './limits.ts'
+import { hash } from 'node:crypto'
+import { MAX_TAR_DEPTH, MAX_TAR_PATH_BYTES, MAX_TAR_SYMLINKS } from './limits.ts'
 
 /** A file, directory or symlink; all that UnixFS knows. */
 export type UnixFsEntry = DagEntry & { readonly kind: 'file' | 'directory' | 'symlink' }
@@ -33,14 +34,14 @@ export interface TarEntryOptions extends AbortOptions {
  */
 export async function * tarEntries (blocks: BlockReader, root: UnixFsEntry, { maxEntryCount, signal }: TarEntryOptions): AsyncIterable<TarEntry> {
   const top = root.cid.toString()
-  const symlinks = new Set<string>()
+  const symlinks = new SymlinkPaths()
   const open: Array<{ readonly path: readonly string[], readonly children: AsyncIterator<DirectoryEntry> }> = []
   let entryCount = 0
 
   async function * visit (path: readonly string[], entry: UnixFsEntry): AsyncIterable<TarEntry> {
     if (++entryCount > maxEntryCount) throw new HoldfastError('LIMIT', `TAR of ${top} has more than ${maxEntryCount} entries`, { root: top, maxEntryCount })
-    requireNoSymlinkOnPath(path, symlinks)
-    if (entry.kind === 'symlink') symlinks.add(path.join('/'))
+    symlinks.requireNoneOn(path)
+    if (entry.kind === 'symlink') symlinks.add(path)
     yield { path: [top, ...path].join('/'), entry }
     if (entry.kind === 'directory') {
       if (open.length === MAX_TAR_DEPTH) throw new HoldfastError('LIMIT', `TAR of ${top} is nested deeper than ${MAX_TAR_DEPTH} levels`, { root: top })
@@ -88,16 +89,36 @@ function pathBelow (directory: readonly string[], { name, nameBytes }: Directory
     }
   }
   if (path.length === 0) throw unsafe(name, top)
+  if (Buffer.byteLength(path.join('/')) > MAX_TAR_PATH_BYTES) throw new HoldfastError('LIMIT', `TAR of ${top} would have a path longer than ${MAX_TAR_PATH_BYTES} bytes`, { root: top })
   return path
 }
 
-/** A later entry with the path of a symlink, or one below it, would be written to wherever the symlink points. */
-function requireNoSymlinkOnPath (path: readonly string[], symlinks: ReadonlySet<string>): void {
-  if (symlinks.size === 0) return
-  for (let length = 1; length <= path.length; length++) {
-    const prefix = path.slice(0, length).join('/')
-    if (symlinks.has(prefix)) throw new HoldfastError('INVALID', `TAR cannot hold ${JSON.stringify(path.join('/'))}: ${JSON.stringify(prefix)} is a symlink before it`)
+/**
+ * The paths of the symlinks in an archive.
+ *
+ * A later entry with such a path, or one below it, would be written to wherever the symlink points. Paths are
+ * compared as the most forgiving file systems do: without case, and in one Unicode form.
+ */
+class SymlinkPaths {
+  /** Hashes: a path may be long, and a hostile tree may repeat many. */
+  readonly #paths = new Set<string>()
+
+  add (path: readonly string[]): void {
+    if (this.#paths.size === MAX_TAR_SYMLINKS) throw new HoldfastError('LIMIT', `TAR would have more than ${MAX_TAR_SYMLINKS} symlinks`)
+    this.#paths.add(keyOf(path))
   }
+
+  requireNoneOn (path: readonly string[]): void {
+    if (this.#paths.size === 0) return
+    for (let length = 1; length <= path.length; length++) {
+      if (!this.#paths.has(keyOf(path.slice(0, length)))) continue
+      throw new HoldfastError('INVALID', `TAR cannot hold ${JSON.stringify(path.join('/'))}: ${JSON.stringify(path.slice(0, length).join('/'))} is a symlink before it`)
+    }
+  }
+}
+
+function keyOf (path: readonly string[]): string {
+  return hash('sha256', path.join('/').normalize('NFKC').toLowerCase(), 'base64url')
 }
 
 function unsafe (name: string, top: string): HoldfastError {

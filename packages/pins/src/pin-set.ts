@@ -27,7 +27,7 @@ export interface PinFilter {
   readonly cid?: CID | undefined
 }
 
-/** The pins of this node, in memory: about 400 bytes each. */
+/** The pins of this node, in memory: about 760 bytes each (measured at 200,000 with names of 20 characters). */
 export interface PinSet extends AsyncDisposable {
   /**
    * Adds a pin; durable, and visible, when it resolves. The blocks are the caller's to protect until then.
@@ -92,7 +92,7 @@ export function requirePinnable ({ cid, kind, name }: PinRequest): void {
   }
 }
 
-/** A pin as it is held. A CID object takes ten times the memory of its bytes as text. */
+/** A pin as it is held: a CID object takes ten times the memory of its bytes as text. */
 interface StoredPin {
   readonly id: string
   readonly cid: string

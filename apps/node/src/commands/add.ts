@@ -83,7 +83,7 @@ async function computeOnly (context: CommandContext, request: AddArgs, printer: 
   const directory = sources.findIndex(({ kind }) => kind === 'directory')
   if (directory >= 0 && recursive !== true) throw new HoldfastError('INVALID', `Cannot add ${paths[directory]}: it is a directory. Add it with everything in it by -r`)
   const all = paths.length === 0 ? [{ kind: 'file', name: Buffer.from(stdinName), open: () => context.stdin } as const] : sources
-  const toEvent = ({ cid, ...entry }: Awaited<ReturnType<typeof importSources>>[number]): EntryEvent => ({ ...entry, cid: cid.toString() })
+  const toEvent = ({ kind, path, cid, byteLength }: Awaited<ReturnType<typeof importSources>>[number]): EntryEvent => ({ kind, path, cid: cid.toString(), byteLength })
   const roots = await importSources(discardingWriter, all, recipeOf(request), {
     ...request,
     signal: context.signal,

@@ -24,6 +24,8 @@ export const start = command({
     const { repository, isJson, print, note, signal } = context
     if (args.length > 0) throw (await import('../daemon/refusals.ts')).noArguments('start', args)
     const { openDaemon } = await import('../daemon/daemon.ts')
+    // What a node writes is its user's business alone.
+    process.umask(0o077)
     await using daemon = await openDaemon(repository, flagLayer(flags))
     const identity = daemon.node.describe()
 
@@ -36,6 +38,8 @@ export const start = command({
 
     const interrupted = Promise.withResolvers<void>()
     signal.addEventListener('abort', () => { interrupted.resolve() }, { once: true })
+    // Ctrl-C may have come while the node opened.
+    if (signal.aborted) interrupted.resolve()
     try {
       await Promise.race([daemon.stopped, interrupted.promise])
     } finally {

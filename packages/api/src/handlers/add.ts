@@ -1,5 +1,5 @@
 import { HoldfastError } from '@holdfast/core'
-import { type ImportedEntry, type ImportSource, importSources, openDiskSource, recipeOf } from '@holdfast/dag'
+import { type ImportedEntry, type ImportSource, importSources, measurePath, openDiskSource, recipeOf } from '@holdfast/dag'
 import { leasedWriter } from '@holdfast/pins'
 import { isAbsolute } from 'node:path'
 import type { ApiNode } from '../api-node.ts'
@@ -16,11 +16,14 @@ export async function add (node: ApiNode, args: AddArgs, exchange: Exchange<Even
   const sources = await openSources(args, exchange)
   using lease = node.leases.open('add')
   const report = progressReporter(exchange)
+  // Counting runs beside the import: until it is done, progress is told without a total.
+  let totalByteLength: number | undefined
+  measurePaths(args, exchange.signal).then((total) => { totalByteLength = total }, () => {})
   const roots = await importSources(leasedWriter(node.blocks, lease), sources, recipe, {
     signal: exchange.signal,
     wrap: args.wrap,
     emptyDirectories: args.emptyDirectories,
-    onProgress: report,
+    onProgress: (progress) => { report({ ...progress, ...(totalByteLength === undefined ? {} : { totalByteLength }) }) },
     onEntry: async (entry) => { await exchange.emit({ entry: toEvent(entry), isRoot: false }) }
   })
   exchange.signal.throwIfAborted()
@@ -28,6 +31,12 @@ export async function add (node: ApiNode, args: AddArgs, exchange: Exchange<Even
   if (args.pin === false) return
   for (const { cid } of roots) await node.pins.add({ cid, kind: 'recursive', ...(args.name === undefined ? {} : { name: args.name }) })
   await exchange.emit({ pinned: roots.map(({ cid }) => cid.toString()) })
+}
+
+async function measurePaths ({ paths, hidden }: AddArgs, signal: AbortSignal): Promise<number | undefined> {
+  let byteLength = 0
+  for (const path of paths) byteLength += await measurePath(path, { hidden, signal })
+  return paths.length === 0 ? undefined : byteLength
 }
 
 async function openSources ({ paths, hidden, recursive, stdinName = '' }: AddArgs, { body }: Exchange): Promise<ImportSource[]> {

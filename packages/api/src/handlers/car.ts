@@ -1,6 +1,6 @@
 import { encodeCarHeader, encodeCarSection, readCar } from '@holdfast/car'
 import { type Block, HoldfastError } from '@holdfast/core'
-import { BlockSink, walkDag } from '@holdfast/dag'
+import { BlockSink, measurePath, walkDag } from '@holdfast/dag'
 import { leasedWriter, pinDag } from '@holdfast/pins'
 import { createReadStream } from 'node:fs'
 import { isAbsolute } from 'node:path'
@@ -16,6 +16,7 @@ interface Archive {
   /** Where it comes from, for whoever asked. */
   readonly source: string
   readonly bytes: AsyncIterable<Uint8Array>
+  readonly totalByteLength?: number
 }
 
 /**
@@ -26,11 +27,11 @@ interface Archive {
 export async function dagImport (node: ApiNode, { paths, pinRoots, name }: ArgsOf<'dag-import'>, exchange: Exchange<EventOf<'dag-import'>>): Promise<void> {
   const archives: Archive[] = paths.length === 0
     ? [{ source: 'standard input', bytes: exchange.body }]
-    : paths.map((path) => ({ source: path, bytes: openArchive(path) }))
+    : await Promise.all(paths.map(async (path) => ({ source: path, bytes: openArchive(path), totalByteLength: await measurePath(path, exchange) })))
   for (const archive of archives) await exchange.emit({ imported: await importArchive(node, archive, { pinRoots, name }, exchange) })
 }
 
-async function importArchive (node: ApiNode, { source, bytes }: Archive, { pinRoots, name }: Pick<ArgsOf<'dag-import'>, 'pinRoots' | 'name'>, exchange: Exchange<EventOf<'dag-import'>>): Promise<ImportedCarEvent['imported']> {
+async function importArchive (node: ApiNode, { source, bytes, totalByteLength }: Archive, { pinRoots, name }: Pick<ArgsOf<'dag-import'>, 'pinRoots' | 'name'>, exchange: Exchange<EventOf<'dag-import'>>): Promise<ImportedCarEvent['imported']> {
   using lease = node.leases.open('dag import')
   const sink = new BlockSink(leasedWriter(node.blocks, lease), exchange)
   const report = progressReporter(exchange)
@@ -40,7 +41,7 @@ async function importArchive (node: ApiNode, { source, bytes }: Archive, { pinRo
     for await (const block of blocks) {
       await sink.add(block)
       byteLength += block.bytes.byteLength
-      report({ blockCount: sink.blockCount, byteLength })
+      report({ blockCount: sink.blockCount, byteLength, ...(totalByteLength === undefined ? {} : { totalByteLength }) })
     }
   } finally {
     // Also of a broken archive: its good blocks make the next try short.
@@ -48,7 +49,7 @@ async function importArchive (node: ApiNode, { source, bytes }: Archive, { pinRo
   }
   const pinned: string[] = []
   for (const cid of pinRoots === false ? [] : roots) {
-    await pinDag(node, { cid, kind: 'recursive', ...(name === undefined ? {} : { name }) }, { signal: exchange.signal, onProgress: report })
+    await pinDag(node, { cid, kind: 'recursive', ...(name === undefined ? {} : { name }) }, { signal: exchange.signal, onProgress: (progress) => { report({ ...progress, phase: 'pinning' }) } })
     pinned.push(cid.toString())
   }
   return { source, roots: roots.map(String), blockCount: sink.blockCount, byteLength, pinned }

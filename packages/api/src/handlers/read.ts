@@ -34,7 +34,10 @@ export async function cat (node: ApiNode, { path, offset, length }: ArgsOf<'cat'
 
 export async function get (node: ApiNode, { path }: ArgsOf<'get'>, exchange: Exchange<EventOf<'get'>>): Promise<void> {
   const { signal } = exchange
-  const { cid } = await locate(node, path, signal)
+  const root = await locate(node, path, signal)
+  const { cid } = root
+  // Of a directory only its blocks could be counted, by a walk: its progress is told without a total.
+  const total = root.kind === 'file' ? { totalByteLength: root.byteLength } : {}
   const report = progressReporter(exchange)
   let byteLength = 0
   let fileCount = 0
@@ -44,9 +47,9 @@ export async function get (node: ApiNode, { path }: ArgsOf<'get'>, exchange: Exc
     for await (const piece of entry.content) {
       await exchange.send(piece)
       byteLength += piece.byteLength
-      report({ byteLength, fileCount })
+      report({ byteLength, fileCount, ...total })
     }
-    report({ byteLength, fileCount: ++fileCount })
+    report({ byteLength, fileCount: ++fileCount, ...total })
   }
 }
 

@@ -74,7 +74,7 @@ export class DurableFolder {
     for (const folder of folders) this.#knownFolders.add(folder)
   }
 
-  /** Rejects with `UNAVAILABLE` once a sync has failed. */
+  /** @throws `UNAVAILABLE` once a sync has failed. */
   requireWritable (): void {
     if (this.#fatal !== undefined) throw this.#fatal
   }

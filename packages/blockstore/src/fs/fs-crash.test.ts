@@ -192,7 +192,7 @@ function randomOf (seed: number): () => number {
   }
 }
 
-const FOLDER = '/data/blocks'
+const FOLDER = '/blocks'
 /** Ways to forget that are tried for each moment of a cut. */
 const SEEDS_PER_CUT = 8
 
@@ -287,3 +287,26 @@ function weakened (disk: CrashDisk, replaced: Partial<FsOperations>): FsOperatio
     ...replaced
   }
 }
+
+test('a block that another tool left unsynced is durable after a put of it', async () => {
+  const [block] = blocks
+  assert.ok(block !== undefined)
+  let lostCount = 0
+  for (let seed = 0; seed < 40; seed++) {
+    const disk = new CrashDisk()
+    const careless = await openFsBlockstoreOn(disk, FOLDER, { durability: 'os' })
+    await careless.put(block)
+    const acknowledged = new Set<Block>()
+    if (seed % 2 === 0) {
+      const careful = await openFsBlockstoreOn(disk, FOLDER)
+      await careful.put(block)
+      acknowledged.add(block)
+    }
+    const outcome = { cutCount: 0, lostCount: 0, tornCount: 0 }
+    await inspect(disk.afterCut(randomOf(seed)), new Set([block]), outcome)
+    const failures = outcome.lostCount + outcome.tornCount
+    if (acknowledged.has(block)) assert.equal(failures, 0, `seed ${seed}`)
+    else lostCount += failures
+  }
+  assert.ok(lostCount > 0, 'without the second put it would have been lost')
+})

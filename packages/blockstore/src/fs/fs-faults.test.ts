@@ -214,3 +214,68 @@ test('a thousand puts and gets at once hold a bounded number of files open', asy
   assert.ok(maxOpenCount <= 16 + 32, `${maxOpenCount} files were open at once`)
   await rm(folder, { recursive: true })
 })
+
+test('a delete waits for the put of its block, also to ask whether it may', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'holdfast-locks-'))
+  const reached = Promise.withResolvers<void>()
+  const goOn = Promise.withResolvers<void>()
+  let isHeld = false
+  const operations: FsOperations = {
+    ...nodeFsOperations,
+    async rename (from, to) {
+      await nodeFsOperations.rename(from, to)
+      if (!isHeld) return
+      reached.resolve()
+      await goOn.promise
+    }
+  }
+  await using store = await openFsBlockstoreOn(operations, folder)
+  isHeld = true
+  const putting = store.put(first)
+  await reached.promise
+
+  let wasAsked = false
+  const deleting = store.delete(first.cid, { when: () => { wasAsked = true; return false } })
+  await store.has(second.cid) // A turn through the thread pool: time enough to do it wrong.
+  assert.equal(wasAsked, false)
+  goOn.resolve()
+  await putting
+  assert.equal(await deleting, false)
+  assert.equal(wasAsked, true)
+  await rm(folder, { recursive: true })
+})
+
+test('a sync that fails stops every write that is on its way, and is told once', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'holdfast-fatal-'))
+  const renamed = Promise.withResolvers<void>()
+  const failed = Promise.withResolvers<void>()
+  let mode: 'working' | 'held' | 'broken' = 'working'
+  const operations: FsOperations = {
+    ...nodeFsOperations,
+    async sync (fd) {
+      if (mode !== 'broken') return await nodeFsOperations.sync(fd)
+      failed.resolve()
+      throw Object.assign(new Error('EIO'), { code: 'EIO', syscall: 'fsync' })
+    },
+    async syncFolder (fd) {
+      if (mode === 'held') {
+        renamed.resolve()
+        await failed.promise
+      }
+      await nodeFsOperations.syncFolder(fd)
+    }
+  }
+  const fatal: HoldfastError[] = []
+  await using store = await openFsBlockstoreOn(operations, folder, { onFatal: (err) => { fatal.push(err) } })
+  mode = 'held'
+  const onItsWay = store.put(first) // Its own syncs succeed, the last of them after that of another put has failed.
+  await renamed.promise
+  mode = 'broken'
+  const outcomes = await Promise.allSettled([onItsWay, store.put(second), store.putMany(rest)])
+  for (const [index, outcome] of outcomes.entries()) {
+    assert.ok(outcome.status === 'rejected' && isErrorCode(outcome.reason, 'UNAVAILABLE') && outcome.reason.message.includes('read-only'), `write ${index}`)
+  }
+  assert.equal(fatal.length, 1)
+  assert.deepEqual((await store.get(first.cid))?.bytes, first.bytes, 'reads go on')
+  await rm(folder, { recursive: true })
+})

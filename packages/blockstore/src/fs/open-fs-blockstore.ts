@@ -66,7 +66,7 @@ async function open (operations: FsOperations, path: string, options: FsBlocksto
     throw new HoldfastError('INVALID', `Blockstore ${path} is laid out as ${found.name}, not as ${options.layout}`, { path })
   }
   const layout = found ?? LAYOUTS[options.layout ?? 'flatfs']
-  if (found === undefined && layout.name === 'flatfs') await writeSharding(folder)
+  if (layout.name === 'flatfs') await writeSharding(folder)
   return new FsBlockstore({ operations, folder, layout })
 }
 
@@ -104,7 +104,9 @@ async function findLayout (operations: FsOperations, path: string, shards: reado
 }
 
 async function writeSharding (folder: DurableFolder): Promise<void> {
-  const temp = await folder.writeTemp(Buffer.from(FLATFS_SHARDING))
+  const bytes = Buffer.from(FLATFS_SHARDING)
+  if (await folder.confirm('', SHARDING_FILE, bytes)) return
+  const temp = await folder.writeTemp(bytes)
   await folder.publish(temp, '', SHARDING_FILE)
   await folder.syncFolders([''])
 }

@@ -72,7 +72,7 @@ export class AppendQueue {
   }
 
   #wake (): void {
-    this.#working ??= this.#work().finally(() => { this.#working = undefined })
+    this.#working ??= this.#work()
   }
 
   async #work (): Promise<void> {
@@ -82,8 +82,10 @@ export class AppendQueue {
       const interruption = this.#interruptions.shift()
       if (interruption !== undefined) await interruption()
       else if (this.#waiting.length > 0) await this.#writeGroup(this.#takeGroup())
-      else return
+      else break
     }
+    // In the same turn in which nothing was found to wait: who comes next wakes it again.
+    this.#working = undefined
   }
 
   #takeGroup (): Waiting[] {

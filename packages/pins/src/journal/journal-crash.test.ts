@@ -9,7 +9,16 @@ import type { JournalRecord } from './record.ts'
 const FOLDER = '/data/journal'
 const SECTOR_BYTES = 512
 
-interface Content { bytes: Uint8Array, durable: Uint8Array }
+interface Content {
+  bytes: Uint8Array
+  durable: Uint8Array
+  /** What it was between the last sync and now; any of it may have got to the disk. */
+  past: Uint8Array[]
+}
+
+function newContent (bytes: Uint8Array = new Uint8Array()): Content {
+  return { bytes, durable: bytes, past: [] }
+}
 
 interface Fault {
   /** Which operation fails, counted from 1. */
@@ -23,7 +32,8 @@ interface Fault {
  */
 class CrashDisk implements JournalFs {
   names = new Map<string, Content>()
-  #durableNames = new Map<string, Content>()
+  /** What each name may stand for after a power cut: what it stood for at the last sync of the folder, or at any time since. */
+  #possibleNames = new Map<string, Set<Content | undefined>>()
   operationCount = 0
   openCount = 0
   syncCount = 0
@@ -31,13 +41,18 @@ class CrashDisk implements JournalFs {
   #cutAt: number
   #fault: Fault | undefined
 
-  constructor ({ cutAt = Infinity, fault }: { cutAt?: number, fault?: Fault } = {}) {
+  constructor ({ cutAt = Infinity, fault }: { cutAt?: number, fault?: Fault | undefined } = {}) {
     this.#cutAt = cutAt
     this.#fault = fault
   }
 
   get isCut (): boolean {
     return this.operationCount >= this.#cutAt
+  }
+
+  /** Cuts the power after so many more operations. */
+  cutAfter (operationCount: number): void {
+    this.#cutAt = this.operationCount + operationCount
   }
 
   get hasFailed (): boolean {
@@ -47,11 +62,11 @@ class CrashDisk implements JournalFs {
   /** What is left of it after a power cut, under one of the many orders in which a disk may have written. */
   afterCut (random: () => number, cutAt: number = Infinity): CrashDisk {
     const disk = new CrashDisk({ cutAt })
-    for (const name of new Set([...this.#durableNames.keys(), ...this.names.keys()])) {
-      const content = random() < 0.5 ? this.#durableNames.get(name) : this.names.get(name)
+    for (const [name, possible] of this.#possibleNames) {
+      const content = [...possible][Math.floor(random() * possible.size)]
       if (content !== undefined) disk.names.set(name, surviving(content, random))
     }
-    disk.#durableNames = new Map(disk.names)
+    disk.#syncNames()
     return disk
   }
 
@@ -59,7 +74,7 @@ class CrashDisk implements JournalFs {
   afterKill (): CrashDisk {
     const disk = new CrashDisk()
     disk.names = this.names
-    disk.#durableNames = this.#durableNames
+    disk.#possibleNames = this.#possibleNames
     return disk
   }
 
@@ -75,14 +90,14 @@ class CrashDisk implements JournalFs {
   async open (path: string, flags: 'r' | 'r+' | 'w' | 'wx'): Promise<JournalFile> {
     await this.step()
     this.openCount++
-    if (path === FOLDER) return new CrashFile(this, { bytes: new Uint8Array(), durable: new Uint8Array() }, () => { this.#durableNames = new Map(this.names) })
+    if (path === FOLDER) return new CrashFile(this, newContent(), () => { this.#syncNames() })
     const name = basename(path)
     let content = this.names.get(name)
     assert.ok(flags !== 'wx' || content === undefined, `${name} exists`)
     if (content === undefined || flags === 'w') {
       assert.ok(flags === 'w' || flags === 'wx', `${name} is absent`)
-      content = { bytes: new Uint8Array(), durable: new Uint8Array() }
-      this.names.set(name, content)
+      content = newContent()
+      this.#rename(name, content)
     }
     return new CrashFile(this, content, () => {})
   }
@@ -91,13 +106,24 @@ class CrashDisk implements JournalFs {
     await this.step()
     const content = this.names.get(basename(from))
     assert.ok(content !== undefined)
-    this.names.set(basename(to), content)
-    this.names.delete(basename(from))
+    this.#rename(basename(to), content)
+    this.#rename(basename(from), undefined)
   }
 
   async unlink (path: string): Promise<void> {
     await this.step()
-    if (!this.names.delete(basename(path))) throw failure('ENOENT')
+    if (!this.names.has(basename(path))) throw failure('ENOENT')
+    this.#rename(basename(path), undefined)
+  }
+
+  #rename (name: string, content: Content | undefined): void {
+    this.#possibleNames.set(name, (this.#possibleNames.get(name) ?? new Set([undefined])).add(content))
+    if (content === undefined) this.names.delete(name)
+    else this.names.set(name, content)
+  }
+
+  #syncNames (): void {
+    this.#possibleNames = new Map([...this.names].map(([name, content]) => [name, new Set([content])]))
   }
 
   /** Each operation takes effect a little later, as with threads, and none after the cut. */
@@ -137,7 +163,7 @@ class CrashFile implements JournalFile {
     const grown = new Uint8Array(Math.max(this.#content.bytes.byteLength, position + taken))
     grown.set(this.#content.bytes)
     grown.set(bytes.subarray(offset, offset + taken), position)
-    this.#content.bytes = grown
+    this.#change(grown)
     return { bytesWritten: taken }
   }
 
@@ -148,12 +174,18 @@ class CrashFile implements JournalFile {
 
   async truncate (byteLength: number): Promise<void> {
     await this.#disk.step()
-    this.#content.bytes = this.#content.bytes.slice(0, byteLength)
+    this.#change(this.#content.bytes.slice(0, byteLength))
+  }
+
+  #change (bytes: Uint8Array): void {
+    this.#content.past.push(this.#content.bytes)
+    this.#content.bytes = bytes
   }
 
   async datasync (): Promise<void> {
     await this.#disk.step(true)
     this.#content.durable = this.#content.bytes
+    this.#content.past = []
     this.#onSync()
   }
 
@@ -172,16 +204,17 @@ class CrashFile implements JournalFile {
   }
 }
 
-function surviving ({ bytes, durable }: Content, random: () => number): Content {
-  if (bytes === durable) return { bytes, durable }
-  const [shorter = 0, longer = 0] = [bytes.byteLength, durable.byteLength].sort((a, b) => a - b)
+function surviving ({ bytes, durable, past }: Content, random: () => number): Content {
+  if (bytes === durable) return newContent(bytes)
+  const latest = [bytes, ...past][Math.floor(random() * (past.length + 1))] ?? bytes
+  const [shorter = 0, longer = 0] = [latest.byteLength, durable.byteLength].sort((a, b) => a - b)
   const byteLength = random() < 0.6 ? [shorter, longer][Math.floor(random() * 2)] ?? 0 : shorter + Math.floor(random() * (longer - shorter + 1))
   const left = new Uint8Array(byteLength)
   for (let at = 0; at < byteLength; at += SECTOR_BYTES) {
-    const source = random() < 0.5 ? bytes : durable
+    const source = random() < 0.5 ? latest : durable
     left.set(source.subarray(at, Math.min(at + SECTOR_BYTES, byteLength)), at)
   }
-  return { bytes: left, durable: left }
+  return newContent(left)
 }
 
 function failure (code: string): Error {
@@ -305,16 +338,17 @@ for (const [name, weaken] of Object.entries(WEAKENED)) {
 }
 
 function skipSync (disk: CrashDisk, isSkipped: (path: string) => boolean): JournalFs {
+  return adjusted(disk, (path, file) => isSkipped(path) ? Object.assign(file, { sync: async () => {}, datasync: async () => {} }) : file)
+}
+
+/** The disk with its files changed as they are opened. */
+function adjusted (disk: CrashDisk, adjust: (path: string, file: JournalFile) => JournalFile): JournalFs {
   return {
     mkdir: async () => await disk.mkdir(),
     readdir: async () => await disk.readdir(),
     rename: async (from, to) => { await disk.rename(from, to) },
     unlink: async (path) => { await disk.unlink(path) },
-    open: async (path, flags) => {
-      const file = await disk.open(path, flags)
-      if (!isSkipped(path)) return file
-      return Object.assign(file, { sync: async () => {}, datasync: async () => {} })
-    }
+    open: async (path, flags) => adjust(path, await disk.open(path, flags))
   }
 }
 
@@ -330,6 +364,33 @@ test('a process killed at any operation loses nothing that was acknowledged', as
   }
 })
 
+test('what a journal shows after a kill outlives a power cut: others have acted upon it', async () => {
+  let shownCount = 0
+  for (let cutAt = 1; ; cutAt++) {
+    for (let seed = 0; seed < 2; seed++) {
+      const disk = new CrashDisk({ cutAt })
+      await work(disk, { acknowledged: new Set(), attempted: new Set() }).catch((err: unknown) => { if (!disk.isCut) throw err })
+      if (!disk.isCut) {
+        assert.ok(shownCount > 100)
+        return
+      }
+      const killed = disk.afterKill()
+      // On a full disk a journal opens without its mark.
+      const shown = await inspect(seed === 0 ? killed : fullDisk(killed)).catch((err: unknown) => {
+        assert.ok(isErrorCode(err, 'LIMIT'))
+        return { ids: new Set<number>() }
+      })
+      const later = await inspect(killed.afterCut(randomOf(cutAt * 2 + seed)))
+      assert.deepEqual([...shown.ids].filter((id) => !later.ids.has(id)), [], `shown after kill ${cutAt}, lost by seed ${seed}`)
+      shownCount += shown.ids.size
+    }
+  }
+})
+
+function fullDisk (disk: CrashDisk): JournalFs {
+  return adjusted(disk, (_path, file) => Object.assign(file, { write: async () => { throw failure('ENOSPC') } }))
+}
+
 /** Appends and compacts, going on after each failure; returns how each ended. */
 async function workOn (fs: JournalFs, ledger: Ledger, onFatal: () => void): Promise<unknown[]> {
   const failures: unknown[] = []
@@ -339,7 +400,7 @@ async function workOn (fs: JournalFs, ledger: Ledger, onFatal: () => void): Prom
     await journal.append(batchOf(id))
     ledger.acknowledged.add(id)
   }
-  for (let id = 0; id < 12; id++) {
+  for (let id = 0; id < 11; id++) {
     ledger.attempted.add(id)
     await tried(append(id))
     if (id % 5 === 4) await tried(journal.compact([{ kind: 'summary', value: { ids: [...ledger.acknowledged] } }], { kinds: ['summary', 'part'] }))
@@ -377,3 +438,40 @@ for (const code of ['EIO', 'ENOSPC', 'EMFILE']) {
     assert.equal(passingRunCount > 0, code !== 'EIO', 'want of space or files passes')
   })
 }
+
+test('a power cut soon after the disk was full loses nothing either', async () => {
+  let refusedCount = 0
+  for (let at = 1; ; at++) {
+    const fault: Fault = { at, code: 'ENOSPC' }
+    const disk = new CrashDisk({ fault })
+    const failures = await workOn(disk, { acknowledged: new Set(), attempted: new Set() }, () => {}).catch((err: unknown) => [err])
+    if (!disk.hasFailed) break
+    if (!failures.some((err) => isErrorCode(err, 'LIMIT'))) continue
+    refusedCount++
+    for (let cutAt = at + 1; cutAt < at + 14; cutAt++) {
+      const cut = new CrashDisk({ fault, cutAt })
+      const ledger: Ledger = { acknowledged: new Set(), attempted: new Set() }
+      await workOn(cut, ledger, () => {}).catch(() => {})
+      for (const seed of [0, 1]) {
+        const { ids, torn } = await inspect(cut.afterCut(randomOf(at * 1000 + cutAt * 2 + seed)))
+        assert.deepEqual(torn, [])
+        assert.deepEqual([...ledger.acknowledged].filter((id) => !ids.has(id)), [], `full at ${at}, cut at ${cutAt}`)
+      }
+    }
+  }
+  assert.ok(refusedCount > 10, `only ${refusedCount} refusals`)
+})
+
+test('a log that could not be created does not come back and make the one before it pass for closed', async () => {
+  for (let seed = 0; seed < 50; seed++) {
+    const disk = new CrashDisk()
+    const full = adjusted(disk, (path, file) => path.endsWith('2.log') ? Object.assign(file, { write: async () => { throw failure('ENOSPC') } }) : file)
+    const journal = await openJournal(FOLDER, { fs: full })
+    await journal.append(batchOf(0))
+    await assert.rejects(journal.compact([]), (err) => isErrorCode(err, 'LIMIT'))
+    // Written in two pieces, and not synced any more.
+    disk.cutAfter(2)
+    await assert.rejects(journal.append(batchOf(9)), (err) => isErrorCode(err, 'UNAVAILABLE'))
+    assert.ok((await inspect(disk.afterCut(randomOf(seed)))).ids.has(0))
+  }
+})

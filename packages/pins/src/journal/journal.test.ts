@@ -92,14 +92,18 @@ test('a journal that is appended to, closed, opened and compacted holds what a l
   }), { numRuns: 40 })
 })
 
-interface Counts { write: number, datasync: number }
+interface Counts { write: number, datasync: number, sync: number }
 
 /** The disk, counting what is asked of logs once `counts` is handed out. */
 function countingFs (counts: Counts): Partial<JournalFs> {
   return {
     open: async (path, flags, mode) => {
       const file: JournalFile = await open(path, flags, mode)
-      const { write, datasync } = file
+      const { write, datasync, sync } = file
+      file.sync = async () => {
+        counts.sync++
+        await sync.apply(file)
+      }
       file.write = async (...args) => {
         counts.write++
         return await write.apply(file, args)
@@ -114,31 +118,31 @@ function countingFs (counts: Counts): Partial<JournalFs> {
 }
 
 test('appends that wait at the same time share one write and one sync', async () => {
-  const counts = { write: 0, datasync: 0 }
+  const counts = { write: 0, datasync: 0, sync: 0 }
   await using journal = await openJournal(newFolder(), { fs: countingFs(counts) })
-  counts.write = counts.datasync = 0
+  counts.write = counts.datasync = counts.sync = 0
   await Promise.all(Array.from({ length: 100 }, async (_, index) => { await journal.append([pin(index)]) }))
-  assert.deepEqual(counts, { write: 1, datasync: 1 })
+  assert.deepEqual(counts, { write: 1, datasync: 1, sync: 0 })
   assert.deepEqual((await replayed(journal)).map(({ value }) => value), Array.from({ length: 100 }, (_, index) => index))
 })
 
 test('appends that come while the disk works share the next sync', async () => {
-  const counts = { write: 0, datasync: 0 }
+  const counts = { write: 0, datasync: 0, sync: 0 }
   await using journal = await openJournal(newFolder(), { fs: countingFs(counts) })
-  counts.write = counts.datasync = 0
+  counts.write = counts.datasync = counts.sync = 0
   const first = journal.append([pin(0)])
   await Promise.resolve()
   await Promise.resolve()
   await Promise.all([first, ...Array.from({ length: 50 }, async () => { await journal.append([pin(1)]) })])
-  assert.deepEqual(counts, { write: 2, datasync: 2 })
+  assert.deepEqual(counts, { write: 2, datasync: 2, sync: 0 })
 })
 
 test('an append of nothing asks nothing of the disk', async () => {
-  const counts = { write: 0, datasync: 0 }
+  const counts = { write: 0, datasync: 0, sync: 0 }
   await using journal = await openJournal(newFolder(), { fs: countingFs(counts) })
-  counts.write = counts.datasync = 0
+  counts.write = counts.datasync = counts.sync = 0
   await journal.append([])
-  assert.deepEqual(counts, { write: 0, datasync: 0 })
+  assert.deepEqual(counts, { write: 0, datasync: 0, sync: 0 })
 })
 
 test('opening and closing an idle journal again and again does not make it grow', async () => {
@@ -152,12 +156,29 @@ test('opening and closing an idle journal again and again does not make it grow'
   assert.equal(byteLengths.size, 1)
 })
 
+test('opening syncs what a kill may have left unsynced: the last log, and the folder', async () => {
+  const folder = newFolder()
+  {
+    await using journal = await openJournal(folder)
+    await journal.append([pin(1)])
+  }
+  const counts = { write: 0, datasync: 0, sync: 0 }
+  await using journal = await openJournal(folder, { fs: countingFs(counts) })
+  assert.deepEqual(counts, { write: 0, datasync: 0, sync: 2 })
+  assert.equal((await replayed(journal)).length, 1)
+})
+
+function nested (levels: number): JournalRecord['value'] {
+  return levels === 0 ? null : [nested(levels - 1)]
+}
+
 /** Records that cannot be written, and why. */
 const REFUSED: Record<string, [records: JournalRecord[], code: 'INVALID' | 'LIMIT']> = {
   'a kind with a capital letter': [[{ kind: 'Pin', value: 1 }], 'INVALID'],
   'an empty kind': [[{ kind: '', value: 1 }], 'INVALID'],
   'a kind of 65 characters': [[{ kind: 'x'.repeat(65), value: 1 }], 'INVALID'],
   'a number that is none': [[pin(NaN)], 'INVALID'],
+  'a value nested deeper than 128 levels': [[pin(nested(129))], 'INVALID'],
   'a value that is too long': [[pin(new Uint8Array(MAX_RECORD_BYTES))], 'LIMIT'],
   'more records than a batch takes': [Array.from({ length: MAX_BATCH_RECORDS + 1 }, () => pin(1)), 'LIMIT'],
   'more bytes than a batch takes': [Array.from({ length: 17 }, () => pin(new Uint8Array(MAX_RECORD_BYTES - 100))), 'LIMIT']
@@ -172,18 +193,19 @@ for (const [what, [records, code]] of Object.entries(REFUSED)) {
   })
 }
 
-test('the largest batch and the longest record are kept', async () => {
+test('the largest batch, the longest record and the deepest value are kept', async () => {
   const folder = newFolder()
   const longest = pin(new Uint8Array(MAX_RECORD_BYTES - 30).fill(3))
   {
     await using journal = await openJournal(folder)
     await journal.append(Array.from({ length: MAX_BATCH_RECORDS }, () => pin(1)))
     await journal.append(Array.from({ length: 15 }, () => longest))
+    await journal.append([pin(nested(128))])
   }
   await using journal = await openJournal(folder)
   const records = await replayed(journal)
-  assert.equal(records.length, MAX_BATCH_RECORDS + 15)
-  assert.deepEqual(records.at(-1), longest)
+  assert.equal(records.length, MAX_BATCH_RECORDS + 16)
+  assert.deepEqual(records.slice(-2), [longest, pin(nested(128))])
 })
 
 test('a disk that does not answer fills no memory: appends beyond the queue are refused', async () => {

@@ -1,5 +1,6 @@
-import { HoldfastError, type Ipld } from '@holdfast/core'
+import { HoldfastError, type Ipld, MAX_NESTING_DEPTH } from '@holdfast/core'
 import { decode, encode } from '@ipld/dag-cbor'
+import { CID } from 'multiformats/cid'
 import { MAX_FRAME_PAYLOAD_BYTES } from './segment-format.ts'
 
 /** One fact of the journal. */
@@ -12,7 +13,7 @@ export interface JournalRecord {
 /** Most bytes of one encoded record: a record says what was decided, it does not carry content. */
 export const MAX_RECORD_BYTES: number = 1024 * 1024
 
-/** Most records of one call to `append`; with it one frame costs at most some 20 MB once decoded. */
+/** Most records of one call to `append`: they are decoded together, and each costs a few hundred bytes of heap besides its value. */
 export const MAX_BATCH_RECORDS = 65_536
 
 const KIND = /^[a-z][a-z0-9-]{0,63}$/
@@ -20,15 +21,22 @@ const KIND = /^[a-z][a-z0-9-]{0,63}$/
 /**
  * Encodes a record.
  *
- * @throws `INVALID` for a kind or value that cannot be written, `LIMIT` above `MAX_RECORD_BYTES`.
+ * @throws `INVALID` for a kind or value that cannot be written, or is nested deeper than can be read everywhere;
+ * `LIMIT` above `MAX_RECORD_BYTES`.
  */
 export function encodeRecord ({ kind, value }: JournalRecord): Uint8Array {
   if (!KIND.test(kind)) throw new HoldfastError('INVALID', `Not a kind of journal record: ${JSON.stringify(kind)}`, { kind })
+  if (isDeeper(value, MAX_NESTING_DEPTH)) throw new HoldfastError('INVALID', `Value of a journal record of kind ${kind} is nested deeper than ${MAX_NESTING_DEPTH} levels`, { kind })
   const bytes = encodeValue(kind, value)
   if (bytes.byteLength > MAX_RECORD_BYTES) {
     throw new HoldfastError('LIMIT', `Journal record of kind ${kind} has ${bytes.byteLength} bytes; at most ${MAX_RECORD_BYTES} are kept`, { kind, byteLength: bytes.byteLength })
   }
   return bytes
+}
+
+function isDeeper (value: Ipld, levels: number): boolean {
+  if (value === null || typeof value !== 'object' || value instanceof Uint8Array || CID.asCID(value) !== null) return false
+  return levels === 0 || Object.values(value).some((child) => isDeeper(child, levels - 1))
 }
 
 function encodeValue (kind: string, value: Ipld): Uint8Array {

@@ -1,0 +1,107 @@
+import type { AbortOptions } from '@holdfast/core'
+import { BaseDatastore } from 'datastore-core'
+import { type Batch, Key, type KeyQuery, type Pair, type Query } from 'interface-datastore'
+import { MAX_DHT_VALUE_BYTES, MAX_KNOWN_PEER_BYTES, MAX_KNOWN_PEERS } from './limits.ts'
+
+export interface ShelfLimits {
+  readonly maxCount: number
+  readonly maxBytes: number
+}
+
+/**
+ * Where libp2p keeps what it knows of peers, and the values of the DHT: in memory, each kind on a shelf with a limit.
+ *
+ * When a shelf is full the row that was used longest ago makes room, never one that was just asked for. The library itself
+ * sets no limit and writes a row for each new stream, so this is neither a disk nor unbounded. What is lost with the process is
+ * learnt again from the first peers.
+ */
+export class AddressBookStore extends BaseDatastore {
+  readonly #peers: Shelf
+  readonly #values: Shelf
+
+  constructor ({ peers = { maxCount: MAX_KNOWN_PEERS, maxBytes: MAX_KNOWN_PEER_BYTES }, values = { maxCount: MAX_KNOWN_PEERS, maxBytes: MAX_DHT_VALUE_BYTES } }: { peers?: ShelfLimits, values?: ShelfLimits } = {}) {
+    super()
+    this.#peers = new Shelf(peers)
+    this.#values = new Shelf(values)
+  }
+
+  override put (key: Key, value: Uint8Array): Key {
+    this.#shelfOf(key.toString()).put(key.toString(), value)
+    return key
+  }
+
+  override get (key: Key): Uint8Array {
+    const value = this.#shelfOf(key.toString()).get(key.toString())
+    // The library asks for its own error by name.
+    if (value === undefined) throw Object.assign(new Error(`${key.toString()} is not here`), { name: 'NotFoundError' })
+    return value
+  }
+
+  override has (key: Key): boolean {
+    return this.#shelfOf(key.toString()).rows.has(key.toString())
+  }
+
+  override delete (key: Key): void {
+    this.#shelfOf(key.toString()).delete(key.toString())
+  }
+
+  override batch (): Batch {
+    const steps: Array<() => void> = []
+    return {
+      put: (key, value) => { steps.push(() => { this.put(key, value) }) },
+      delete: (key) => { steps.push(() => { this.delete(key) }) },
+      commit: () => { for (const step of steps.splice(0)) step() }
+    }
+  }
+
+  override async * _all (query: Query, { signal }: AbortOptions = {}): AsyncGenerator<Pair> {
+    for (const [key, value] of this.#shelfOf(query.prefix ?? '').rows) {
+      signal?.throwIfAborted()
+      if (key.startsWith(query.prefix ?? '')) yield { key: new Key(key, false), value }
+    }
+  }
+
+  override async * _allKeys (query: KeyQuery, options?: AbortOptions): AsyncGenerator<Key> {
+    for await (const { key } of this._all(query.prefix === undefined ? {} : { prefix: query.prefix }, options)) yield key
+  }
+
+  #shelfOf (key: string): Shelf {
+    return key.startsWith('/peers') ? this.#peers : this.#values
+  }
+}
+
+/** Rows in the order of their last use. */
+class Shelf {
+  readonly rows = new Map<string, Uint8Array>()
+  readonly #limits: ShelfLimits
+  #bytes = 0
+
+  constructor (limits: ShelfLimits) {
+    this.#limits = limits
+  }
+
+  get (key: string): Uint8Array | undefined {
+    const value = this.rows.get(key)
+    if (value === undefined) return undefined
+    this.rows.delete(key)
+    this.rows.set(key, value)
+    return value
+  }
+
+  put (key: string, value: Uint8Array): void {
+    this.delete(key)
+    this.rows.set(key, value)
+    this.#bytes += key.length + value.byteLength
+    for (const oldest of this.rows.keys()) {
+      if (this.rows.size <= this.#limits.maxCount && this.#bytes <= this.#limits.maxBytes) return
+      this.delete(oldest)
+    }
+  }
+
+  delete (key: string): void {
+    const value = this.rows.get(key)
+    if (value === undefined) return
+    this.rows.delete(key)
+    this.#bytes -= key.length + value.byteLength
+  }
+}

@@ -1,0 +1,186 @@
+/**
+ * The message of Kademlia, read with limits.
+ *
+ * ```
+ * Message  { type = 1 enum, key = 2 bytes, record = 3 bytes, closer = 8 repeated PeerInfo, providers = 9 repeated PeerInfo }
+ * PeerInfo { id = 1 bytes, multiaddrs = 2 repeated bytes, connection = 3 enum }
+ * ```
+ *
+ * The library decodes without any limit: 4 MiB of empty entries cost it 1.1 GiB and 1.6 s. Here surplus entries are passed
+ * over before anything is made of them, and so is a peer or an address that cannot be read, for which the library would drop
+ * the whole message.
+ *
+ * @see https://github.com/libp2p/specs/blob/master/kad-dht/README.md#rpc-messages
+ */
+import { HoldfastError, ProtobufReader, varintLength, writeVarint } from '@holdfast/core'
+import { peerIdFromMultihash } from '@libp2p/peer-id'
+import * as Digest from 'multiformats/hashes/digest'
+import { readMultiaddr } from '../addresses.ts'
+import { MAX_PEER_ADDRESSES } from '../limits.ts'
+
+/** The numbers of the types on the wire. */
+export const DHT_MESSAGE = { putValue: 0, getValue: 1, addProvider: 2, getProviders: 3, findNode: 4, ping: 5 } as const
+
+/** Bytes of a request. An ordinary one is below 1 KiB; the largest carries an IPNS record of 10 KiB. reliability.md 2.3. */
+export const MAX_DHT_REQUEST_BYTES = 64 << 10
+
+/** Bytes of an answer: Go servers fill GET_PROVIDERS up to this. reliability.md 2.3. */
+export const MAX_DHT_REPLY_BYTES = 4 << 20
+
+/** Peers that are taken of each list; the rest is passed over. The DHT works with 20 (k), a search ends with 20 providers. */
+export const MAX_DHT_PEERS = 64
+
+/** Entries that are passed over, before a message is no longer worth reading: 4 MiB of peers with one address have 60,000. */
+export const MAX_DHT_ENTRIES = 65_536
+
+/** Bytes of a key: a multihash with a digest of 64, or `/ipns/` and a peer id. Go refuses above 80. */
+export const MAX_DHT_KEY_BYTES = 80
+
+/** Bytes of a record: IPNS allows 10 KiB, and the envelope repeats the key. */
+export const MAX_DHT_RECORD_BYTES = 16 << 10
+
+/** Bytes of a peer id as a multihash; an identity hash of the longest key that is written inline has 44. */
+const MAX_PEER_ID_BYTES = 64
+
+export interface DhtPeer {
+  /** The peer id as a multihash. */
+  readonly id: Uint8Array
+  readonly addresses: readonly Uint8Array[]
+}
+
+export interface DhtMessage {
+  readonly type: number
+  readonly key?: Uint8Array
+  readonly record?: Uint8Array
+  readonly closer: readonly DhtPeer[]
+  readonly providers: readonly DhtPeer[]
+}
+
+/**
+ * Reads a message; what it holds are views into `bytes`.
+ *
+ * @throws `INVALID` for bytes that are not a message, `LIMIT` for a key or record that is too long or too many entries.
+ */
+export function decodeDhtMessage (bytes: Uint8Array): DhtMessage {
+  const reader = new ProtobufReader(bytes)
+  const message: { type: number, key?: Uint8Array, record?: Uint8Array } = { type: DHT_MESSAGE.putValue }
+  const closer: DhtPeer[] = []
+  const providers: DhtPeer[] = []
+  const entries = { count: 0 }
+
+  while (!reader.done) {
+    countEntry(entries)
+    const tag = reader.varint()
+    if (tag === TYPE_TAG) message.type = reader.varint()
+    else if (tag === KEY_TAG) message.key = bounded(reader.bytes(), MAX_DHT_KEY_BYTES, 'key')
+    else if (tag === RECORD_TAG) message.record = bounded(reader.bytes(), MAX_DHT_RECORD_BYTES, 'record')
+    else if (tag === CLOSER_TAG) takePeer(reader.bytes(), closer, entries)
+    else if (tag === PROVIDERS_TAG) takePeer(reader.bytes(), providers, entries)
+    else skip(reader, tag)
+  }
+  return { ...message, closer, providers }
+}
+
+/** Writes a message; an absent list, key or record is not written. */
+export function encodeDhtMessage ({ type, key, record, closer, providers }: DhtMessage): Uint8Array {
+  const parts: Uint8Array[] = [encodeVarints(TYPE_TAG, type)]
+  if (key !== undefined) parts.push(...field(KEY_TAG, key))
+  if (record !== undefined) parts.push(...field(RECORD_TAG, record))
+  for (const peer of closer) parts.push(...field(CLOSER_TAG, encodePeer(peer)))
+  for (const peer of providers) parts.push(...field(PROVIDERS_TAG, encodePeer(peer)))
+  return Buffer.concat(parts)
+}
+
+/** `bytes` behind their length, as every message travels. */
+export function frame (bytes: Uint8Array): Uint8Array {
+  const out = new Uint8Array(varintLength(bytes.byteLength) + bytes.byteLength)
+  out.set(bytes, writeVarint(out, 0, bytes.byteLength))
+  return out
+}
+
+const VARINT = 0
+const FIXED_64 = 1
+const LENGTH_DELIMITED = 2
+const FIXED_32 = 5
+
+const TYPE_TAG = (1 << 3) | VARINT
+const KEY_TAG = (2 << 3) | LENGTH_DELIMITED
+const RECORD_TAG = (3 << 3) | LENGTH_DELIMITED
+const CLOSER_TAG = (8 << 3) | LENGTH_DELIMITED
+const PROVIDERS_TAG = (9 << 3) | LENGTH_DELIMITED
+
+const ID_TAG = (1 << 3) | LENGTH_DELIMITED
+const ADDRESSES_TAG = (2 << 3) | LENGTH_DELIMITED
+
+/** Entries of a message so far, those inside of peers with them. */
+interface EntryCount {
+  count: number
+}
+
+function countEntry (entries: EntryCount): void {
+  if (++entries.count > MAX_DHT_ENTRIES) throw new HoldfastError('LIMIT', `DHT message of more than ${MAX_DHT_ENTRIES} entries`)
+}
+
+function takePeer (bytes: Uint8Array, peers: DhtPeer[], entries: EntryCount): void {
+  if (peers.length === MAX_DHT_PEERS) return
+  const peer = decodePeer(bytes, entries)
+  if (peer !== undefined) peers.push(peer)
+}
+
+function decodePeer (bytes: Uint8Array, entries: EntryCount): DhtPeer | undefined {
+  const reader = new ProtobufReader(bytes)
+  const addresses: Uint8Array[] = []
+  let id: Uint8Array | undefined
+  while (!reader.done) {
+    countEntry(entries)
+    const tag = reader.varint()
+    if (tag === ID_TAG) {
+      id = reader.bytes()
+    } else if (tag === ADDRESSES_TAG) {
+      const address = reader.bytes()
+      if (addresses.length < MAX_PEER_ADDRESSES && readMultiaddr(address) !== undefined) addresses.push(address)
+    } else {
+      skip(reader, tag)
+    }
+  }
+  return id !== undefined && isPeerId(id) ? { id, addresses } : undefined
+}
+
+function isPeerId (bytes: Uint8Array): boolean {
+  if (bytes.byteLength > MAX_PEER_ID_BYTES) return false
+  try {
+    peerIdFromMultihash(Digest.decode(bytes))
+    return true
+  } catch {
+    return false
+  }
+}
+
+/** Fields that newer peers may send. */
+function skip (reader: ProtobufReader, tag: number): void {
+  const wireType = tag % 8
+  if (wireType === VARINT) reader.varint64()
+  else if (wireType === FIXED_64) reader.take(8)
+  else if (wireType === LENGTH_DELIMITED) reader.bytes()
+  else if (wireType === FIXED_32) reader.take(4)
+  else throw new HoldfastError('INVALID', `Not a DHT message: wire type ${wireType}`)
+}
+
+function bounded (bytes: Uint8Array, maxBytes: number, what: string): Uint8Array {
+  if (bytes.byteLength > maxBytes) throw new HoldfastError('LIMIT', `DHT message with a ${what} of ${bytes.byteLength} bytes; at most ${maxBytes} are read`)
+  return bytes
+}
+
+function encodePeer ({ id, addresses }: DhtPeer): Uint8Array {
+  return Buffer.concat([...field(ID_TAG, id), ...addresses.flatMap((address) => field(ADDRESSES_TAG, address))])
+}
+
+function field (tag: number, bytes: Uint8Array): Uint8Array[] {
+  return [encodeVarints(tag, bytes.byteLength), bytes]
+}
+
+function encodeVarints (first: number, second: number): Uint8Array {
+  const out = new Uint8Array(varintLength(first) + varintLength(second))
+  writeVarint(out, writeVarint(out, 0, first), second)
+  return out
+}

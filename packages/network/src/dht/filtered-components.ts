@@ -1,0 +1,66 @@
+import type { Connection, Stream, StreamHandler } from '@libp2p/interface'
+import type { KadDHTComponents } from '@libp2p/kad-dht'
+import type { Multiaddr } from '@multiformats/multiaddr'
+import { readMultiaddr } from '../addresses.ts'
+import { MAX_DHT_OUTBOUND_STREAMS } from '../limits.ts'
+import type { ProtocolCounter } from '../traffic.ts'
+import { clientFilter, serverFilter } from './dht-filters.ts'
+import type { DhtPeer } from './dht-message.ts'
+import { filteredStream } from './filtered-stream.ts'
+import type { ProviderBook } from './provider-book.ts'
+
+export interface FilterParts {
+  readonly protocol: string
+  readonly book: ProviderBook
+  readonly inScope: (addresses: readonly Multiaddr[]) => Multiaddr[]
+  readonly counter: ProtocolCounter
+}
+
+/**
+ * What the library's DHT gets of libp2p: each stream that it opens or answers goes through our filter first.
+ *
+ * Not libp2p's own middleware (`use`): there each stream that comes in adds its handler to the list for good, and from then on
+ * the streams that we open are answered as if a peer had opened them.
+ */
+export function filteredComponents (components: KadDHTComponents, { protocol, book, inScope, counter }: FilterParts): KadDHTComponents {
+  const { registrar, connectionManager } = components
+  const addressesFor = ({ id, addresses }: DhtPeer): DhtPeer => {
+    const known = addresses.map(readMultiaddr).filter((address) => address !== undefined)
+    return { id, addresses: inScope(known).map(({ bytes }) => bytes) }
+  }
+  const answered = (handler: StreamHandler): StreamHandler => async (stream: Stream, connection: Connection) => {
+    const filter = serverFilter(connection.remotePeer.toMultihash().bytes, { book, addressesFor })
+    await handler(filteredStream(stream, filter, counter), connection)
+  }
+  return {
+    peerId: components.peerId,
+    privateKey: components.privateKey,
+    addressManager: components.addressManager,
+    peerStore: components.peerStore,
+    datastore: components.datastore,
+    events: components.events,
+    logger: components.logger,
+    ping: components.ping,
+    registrar: overriding(registrar, {
+      handle: async (name, handler, options) => { await registrar.handle(name, name === protocol ? answered(handler) : handler, options) }
+    }),
+    connectionManager: overriding(connectionManager, {
+      openStream: async (peer, protocols, options) => {
+        const stream = await connectionManager.openStream(peer, protocols, { ...options, maxOutboundStreams: MAX_DHT_OUTBOUND_STREAMS })
+        return filteredStream(stream, clientFilter(), counter)
+      }
+    })
+  }
+}
+
+/** `inner` with some methods replaced. The others run on `inner` itself, whose state they change. */
+function overriding<T extends object> (inner: T, methods: Partial<T>): T {
+  return new Proxy(inner, {
+    get (target, name) {
+      const own: unknown = Reflect.get(methods, name)
+      if (own !== undefined) return own
+      const value: unknown = Reflect.get(target, name)
+      return typeof value === 'function' ? value.bind(target) : value
+    }
+  })
+}

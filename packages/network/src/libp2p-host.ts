@@ -1,0 +1,195 @@
+import { type AbortOptions, HoldfastError, type Logger } from '@holdfast/core'
+import type { Connection, IdentifyResult, Libp2p, PeerId as LibraryPeerId, Stream } from '@libp2p/interface'
+import type { Multiaddr } from '@multiformats/multiaddr'
+import { parseDialTarget, parsePeerId, readMultiaddr } from './addresses.ts'
+import { deadline } from './deadline.ts'
+import { dialError } from './dial-error.ts'
+import type { ConnectedPeer, Host, PeerId, PeerStream, PeerWatcher, ProtocolHandlerOptions, Reachability, Traffic } from './host.ts'
+import { DIAL_TIMEOUT_MS, MAX_PEER_ADDRESSES, MAX_PEER_PROTOCOLS, MAX_PROTOCOL_CHARACTERS, OPEN_STREAM_TIMEOUT_MS } from './limits.ts'
+import { createPeerStream } from './peer-stream.ts'
+import type { TrafficBook } from './traffic.ts'
+
+export interface Libp2pHostDeps {
+  readonly node: Libp2p
+  readonly log: Logger
+  readonly traffic: TrafficBook
+  readonly reachability: () => Reachability
+}
+
+/** The host contract on libp2p. */
+export class Libp2pHost implements Host {
+  readonly peer: PeerId
+  readonly #node: Libp2p
+  readonly #log: Logger
+  readonly #traffic: TrafficBook
+  readonly #reachability: () => Reachability
+  /** What connected peers said they speak. */
+  readonly #protocols = new Map<PeerId, readonly string[]>()
+
+  constructor ({ node, log, traffic, reachability }: Libp2pHostDeps) {
+    this.#node = node
+    this.#log = log
+    this.#traffic = traffic
+    this.#reachability = reachability
+    this.peer = node.peerId.toString()
+    node.addEventListener('peer:identify', ({ detail }) => { this.#onIdentify(detail) })
+    node.addEventListener('peer:disconnect', ({ detail }) => { this.#protocols.delete(detail.toString()) })
+  }
+
+  addresses (): string[] {
+    return this.#node.getMultiaddrs().map(String)
+  }
+
+  peers (): ConnectedPeer[] {
+    const byPeer = Map.groupBy(this.#node.getConnections(), ({ remotePeer }) => remotePeer.toString())
+    return [...byPeer].map(([peer, connections]) => this.#describe(peer, connections)).filter((peer) => peer !== undefined)
+  }
+
+  isConnected (peer: PeerId): boolean {
+    return this.#node.getConnections(parsePeerId(peer)).length > 0
+  }
+
+  async connect (address: string, { signal }: AbortOptions = {}): Promise<PeerId> {
+    signal?.throwIfAborted()
+    const target = parseDialTarget(address)
+    this.#requireOther(target.peer)
+    return (await this.#dial(target.address ?? target.peer, address, signal)).remotePeer.toString()
+  }
+
+  async disconnect (peer: PeerId): Promise<void> {
+    const id = parsePeerId(peer)
+    resetStreams(this.#node.getConnections(id))
+    using timeout = deadline(DIAL_TIMEOUT_MS)
+    await this.#node.hangUp(id, { signal: timeout.signal })
+  }
+
+  async openStream (peer: PeerId, protocols: readonly string[], { signal }: AbortOptions = {}): Promise<PeerStream> {
+    signal?.throwIfAborted()
+    const target = parsePeerId(peer)
+    this.#requireOther(target)
+    const connection = await this.#dial(target, peer, signal)
+    return await this.#openOn(connection, this.#spokenOf(peer, protocols), signal)
+  }
+
+  async handle (protocols: readonly string[], handler: (stream: PeerStream) => Promise<void>, { maxInboundStreams, maxOutboundStreams, runOnRelayed }: ProtocolHandlerOptions = {}): Promise<AsyncDisposable> {
+    await this.#node.handle([...protocols], (stream, connection) => { void this.#serve(stream, connection, handler) }, {
+      ...(maxInboundStreams === undefined ? {} : { maxInboundStreams }),
+      ...(maxOutboundStreams === undefined ? {} : { maxOutboundStreams }),
+      runOnLimitedConnection: runOnRelayed ?? false
+    })
+    return { [Symbol.asyncDispose]: async () => { await this.#node.unhandle([...protocols]) } }
+  }
+
+  watchPeers (watcher: PeerWatcher): Disposable {
+    const onConnect = ({ detail }: CustomEvent<LibraryPeerId>): void => { watcher.connected(detail.toString()) }
+    const onDisconnect = ({ detail }: CustomEvent<LibraryPeerId>): void => { watcher.disconnected(detail.toString()) }
+    this.#node.addEventListener('peer:connect', onConnect)
+    this.#node.addEventListener('peer:disconnect', onDisconnect)
+    for (const peer of this.#node.getPeers()) watcher.connected(peer.toString())
+    return {
+      [Symbol.dispose]: () => {
+        this.#node.removeEventListener('peer:connect', onConnect)
+        this.#node.removeEventListener('peer:disconnect', onDisconnect)
+      }
+    }
+  }
+
+  async addKnownAddresses (peer: PeerId, addresses: readonly string[]): Promise<void> {
+    const id = parsePeerId(peer)
+    if (id.equals(this.#node.peerId)) return
+    const multiaddrs = addresses.slice(0, MAX_PEER_ADDRESSES).map(readMultiaddr).filter((address) => address !== undefined)
+    if (multiaddrs.length > 0) await this.#node.peerStore.merge(id, { multiaddrs })
+  }
+
+  reachability (): Reachability {
+    return this.#reachability()
+  }
+
+  traffic (): Traffic {
+    return this.#traffic.summary(this.#node.getConnections())
+  }
+
+  async [Symbol.asyncDispose] (): Promise<void> {
+    resetStreams(this.#node.getConnections())
+    await this.#node.stop()
+  }
+
+  async #dial (target: LibraryPeerId | Multiaddr, named: string, signal: AbortSignal | undefined): Promise<Connection> {
+    using timeout = deadline(DIAL_TIMEOUT_MS, signal)
+    try {
+      return await this.#node.dial(target, { signal: timeout.signal })
+    } catch (cause) {
+      signal?.throwIfAborted()
+      throw dialError(named, cause)
+    }
+  }
+
+  async #openOn (connection: Connection, protocols: string[], signal: AbortSignal | undefined): Promise<PeerStream> {
+    using timeout = deadline(OPEN_STREAM_TIMEOUT_MS, signal)
+    try {
+      const stream = await connection.newStream(protocols, { signal: timeout.signal, runOnLimitedConnection: true })
+      return createPeerStream(stream, connection, this.#traffic.counterOf(stream.protocol))
+    } catch (cause) {
+      signal?.throwIfAborted()
+      throw openError(connection.remotePeer.toString(), protocols, cause)
+    }
+  }
+
+  async #serve (stream: Stream, connection: Connection, handler: (stream: PeerStream) => Promise<void>): Promise<void> {
+    const ours = createPeerStream(stream, connection, this.#traffic.counterOf(stream.protocol))
+    try {
+      await handler(ours)
+      await ours[Symbol.asyncDispose]()
+    } catch (err) {
+      this.#log.debug('A stream of a peer ended with an error', { peer: ours.peer, protocol: ours.protocol, err })
+      ours.abort(err instanceof Error ? err : new Error(String(err)))
+    }
+  }
+
+  /** The protocols worth proposing: each one that the peer lacks costs a round trip. */
+  #spokenOf (peer: PeerId, protocols: readonly string[]): string[] {
+    const known = this.#protocols.get(peer)
+    const spoken = protocols.filter((protocol) => known?.includes(protocol) === true)
+    return spoken.length > 0 ? spoken : [...protocols]
+  }
+
+  #requireOther (peer: LibraryPeerId): void {
+    if (peer.equals(this.#node.peerId)) throw new HoldfastError('INVALID', `${peer.toString()} is this node itself`, { peer: peer.toString() })
+  }
+
+  #onIdentify ({ peerId, protocols }: IdentifyResult): void {
+    if (this.#node.getConnections(peerId).length === 0) return
+    this.#protocols.set(peerId.toString(), protocols.filter(({ length }) => length <= MAX_PROTOCOL_CHARACTERS).slice(0, MAX_PEER_PROTOCOLS))
+  }
+
+  #describe (peer: PeerId, connections: readonly Connection[]): ConnectedPeer | undefined {
+    const oldest = connections.toSorted((a, b) => a.timeline.open - b.timeline.open)[0]
+    if (oldest === undefined) return undefined
+    const latencyMs = connections.find(({ rtt }) => rtt !== undefined)?.rtt
+    const counts = connections.map((connection) => this.#traffic.bytesOf(connection))
+    return {
+      peer,
+      addresses: connections.map(({ remoteAddr }) => remoteAddr.toString()),
+      direction: oldest.direction,
+      ...(latencyMs === undefined ? {} : { latencyMs }),
+      protocols: this.#protocols.get(peer) ?? [],
+      sentBytes: counts.reduce((total, { sentBytes }) => total + sentBytes, 0),
+      receivedBytes: counts.reduce((total, { receivedBytes }) => total + receivedBytes, 0),
+      sinceMs: oldest.timeline.open,
+      encryption: oldest.encryption ?? '',
+      isRelayed: connections.every(({ direct }) => !direct)
+    }
+  }
+}
+
+/** The library would end each stream as if all had been said, and a half message would pass for a whole one. */
+function resetStreams (connections: readonly Connection[]): void {
+  for (const stream of connections.flatMap(({ streams }) => [...streams])) stream.abort(new Error('The connection is closed'))
+}
+
+function openError (peer: PeerId, protocols: readonly string[], cause: unknown): HoldfastError {
+  const name = cause instanceof Error ? cause.name : ''
+  if (name === 'UnsupportedProtocolError') return new HoldfastError('UNSUPPORTED', `${peer} does not speak ${protocols.join(' or ')}`, { cause, peer, protocols })
+  const why = cause instanceof Error && cause.message !== '' ? cause.message : name
+  return new HoldfastError('UNAVAILABLE', `Cannot open a stream for ${protocols.join(' or ')} with ${peer}: ${why}`, { cause, peer, protocols, attempts: [] })
+}

@@ -1,0 +1,72 @@
+import { HoldfastError } from '@holdfast/core'
+import { privateKeyFromProtobuf } from '@libp2p/crypto/keys'
+import { identify, identifyPush } from '@libp2p/identify'
+import type { Libp2p } from '@libp2p/interface'
+import { ping } from '@libp2p/ping'
+import { createLibp2p, type ServiceFactoryMap } from 'libp2p'
+import { AddressBookStore } from './address-book-store.ts'
+import { parseMultiaddr } from './addresses.ts'
+import { createDhtRouting } from './dht/dht-routing.ts'
+import { type KadNetwork, kadNetworks } from './dht/kad-networks.ts'
+import { Libp2pHost } from './libp2p-host.ts'
+import { DIAL_TIMEOUT_MS, HANDSHAKE_TIMEOUT_MS, MAX_CONNECTIONS, MAX_PING_STREAMS, MONITOR_INTERVAL_MS } from './limits.ts'
+import { muxers } from './muxers.ts'
+import { DEFAULT_LISTEN, type NetworkDeps, type NetworkHost, type NetworkOptions } from './network-options.ts'
+import { quietLogger } from './quiet-logger.ts'
+import { encrypters } from './security.ts'
+import { TrafficBook } from './traffic.ts'
+import { tcpTransport } from './transport.ts'
+
+/** The library ends a connection at the first failed ping, also one that failed because another was on its way. */
+export const connectionMonitor = { pingInterval: MONITOR_INTERVAL_MS, abortConnectionOnPingFailure: false } as const
+
+/** Builds libp2p and starts it. Loaded by `openHost` only, so that who needs no network does not load it. */
+export async function openLibp2pHost ({ identity, log }: NetworkDeps, { mode, listen = DEFAULT_LISTEN, dht = 'auto' }: NetworkOptions & { mode: 'public' | 'lan' }): Promise<NetworkHost> {
+  const addresses = listen.map((address) => parseMultiaddr(address).toString())
+  const traffic = new TrafficBook()
+  const networks = kadNetworks(traffic, { mode, dht, hasSwarmKey: false })
+
+  const node: Libp2p = await createLibp2p({
+    start: false,
+    privateKey: privateKeyFromProtobuf(identity.privateKey.toProtobuf()),
+    nodeInfo: { name: 'holdfast', userAgent: 'holdfast' },
+    logger: quietLogger,
+    datastore: new AddressBookStore(),
+    addresses: { listen: addresses },
+    transports: [tcpTransport(traffic)],
+    connectionEncrypters: encrypters(),
+    streamMuxers: muxers(),
+    connectionManager: {
+      maxConnections: MAX_CONNECTIONS,
+      dialTimeout: DIAL_TIMEOUT_MS,
+      inboundUpgradeTimeout: HANDSHAKE_TIMEOUT_MS,
+      inboundConnectionThreshold: 100,
+      maxIncomingPendingConnections: 100
+    },
+    connectionMonitor,
+    services: services(networks)
+  })
+
+  const host = new Libp2pHost({ node, log, traffic, reachability: () => ({ state: 'unknown', how: 'Nobody was asked yet' }) })
+  await start(node, addresses)
+  return Object.assign(host, { routing: createDhtRouting({ node, networks, traffic, log }) })
+}
+
+function services (networks: readonly KadNetwork[]): ServiceFactoryMap {
+  return {
+    identify: identify(),
+    identifyPush: identifyPush(),
+    ping: ping({ maxInboundStreams: MAX_PING_STREAMS, maxOutboundStreams: MAX_PING_STREAMS }),
+    ...Object.fromEntries(networks.map(({ name, service }) => [name, service]))
+  }
+}
+
+async function start (node: Libp2p, addresses: readonly string[]): Promise<void> {
+  try {
+    await node.start()
+  } catch (cause) {
+    const why = cause instanceof Error ? cause.message : String(cause)
+    if (!/listen/i.test(why)) throw new HoldfastError('UNAVAILABLE', `Cannot start the network: ${why}`, { cause })
+    throw new HoldfastError('UNAVAILABLE', `Cannot listen on ${addresses.join(', ')}: ${why.includes('EADDRINUSE') ? 'another program has the port. Stop it, or set another port' : why}`, { cause, addresses })
+  }
+}
