@@ -1,8 +1,9 @@
 /** Nodes for the tests of the exchange: a store, a host on loopback and an exchange between them. */
 import { MemoryBlockstore, type Blockstore } from '@holdfast/blockstore'
 import { Block, silentLogger } from '@holdfast/core'
+import type { FoundProvider } from '@holdfast/network'
 import type { CID } from 'multiformats/cid'
-import type { ContentRouting, FoundProvider } from './content-routing.ts'
+import type { ContentRouting } from './content-routing.ts'
 import { type Exchange, openExchange } from './exchange.ts'
 import { openTcpHost, type TcpHost } from './tcp-host.test.ts'
 

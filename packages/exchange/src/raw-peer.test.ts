@@ -1,14 +1,14 @@
 /** A peer that says whatever a test wants, byte by byte: the honest half of Bitswap is left to the test. */
 import type { Block } from '@holdfast/core'
+import type { PeerStream } from '@holdfast/network'
 import type { CID } from 'multiformats/cid'
 import { setTimeout as delay } from 'node:timers/promises'
 import { ByteAccount } from './bitswap/byte-account.ts'
 import { cidPrefixOf } from './bitswap/cid-prefix.ts'
 import { readFrames } from './bitswap/frames.ts'
-import { type BitswapMessage, type BlockPayload, decodeMessage, type WantEntry } from './bitswap/message.ts'
 import { encodeMessage, type OutgoingMessage } from './bitswap/message-writer.ts'
+import { type BitswapMessage, type BlockPayload, decodeMessage, type WantEntry } from './bitswap/message.ts'
 import { BITSWAP_PROTOCOLS, bitswapProtocol } from './bitswap/protocols.ts'
-import type { PeerStream } from './host.ts'
 import type { TestNode } from './nodes.test.ts'
 import { openTcpHost, type TcpHost } from './tcp-host.test.ts'
 

@@ -7,9 +7,10 @@
  * ```
  */
 import { type AbortOptions, HoldfastError } from '@holdfast/core'
+import type { ConnectedPeer, PeerId, PeerStream, PeerWatcher } from '@holdfast/network'
 import { once } from 'node:events'
 import { createServer, type AddressInfo, connect, type Server, type Socket } from 'node:net'
-import type { ConnectedPeer, Host, PeerId, PeerStream } from './host.ts'
+import type { ExchangeHost } from './exchange-host.ts'
 
 /** Bytes that a stream buffers before `write` waits. */
 const WRITE_BUFFER_BYTES = 256 * 1024
@@ -20,7 +21,6 @@ interface Hello {
 }
 
 type Handler = (stream: PeerStream) => Promise<void>
-type PeerListener = Parameters<Host['watchPeers']>[0]
 
 export async function openTcpHost (peer: PeerId): Promise<TcpHost> {
   const host = new TcpHost(peer)
@@ -28,7 +28,7 @@ export async function openTcpHost (peer: PeerId): Promise<TcpHost> {
   return host
 }
 
-export class TcpHost implements Host, AsyncDisposable {
+export class TcpHost implements ExchangeHost, AsyncDisposable {
   readonly peer: PeerId
   /** Streams that were opened here, by protocol: to show that they live long. */
   readonly openedStreams: string[] = []
@@ -38,7 +38,7 @@ export class TcpHost implements Host, AsyncDisposable {
   address = ''
   readonly #server: Server
   readonly #handlers = new Map<string, Handler>()
-  readonly #listeners = new Set<PeerListener>()
+  readonly #listeners = new Set<PeerWatcher>()
   readonly #connections = new Map<PeerId, Socket>()
   readonly #sockets = new Set<Socket>()
   readonly #addresses = new Map<PeerId, string>()
@@ -96,7 +96,7 @@ export class TcpHost implements Host, AsyncDisposable {
     for (const protocol of this.#handlers.keys()) if (!protocols.includes(protocol)) this.#handlers.delete(protocol)
   }
 
-  watchPeers (listener: PeerListener): Disposable {
+  watchPeers (listener: PeerWatcher): Disposable {
     this.#listeners.add(listener)
     for (const peer of this.#connections.keys()) listener.connected(peer)
     return { [Symbol.dispose]: () => { this.#listeners.delete(listener) } }

@@ -1,5 +1,5 @@
+import type { PeerId } from '@holdfast/network'
 import type { CID } from 'multiformats/cid'
-import type { PeerId } from '../host.ts'
 import type { CidPrefix } from './cid-prefix.ts'
 import { MAX_LIVE_WANTS } from './limits.ts'
 import type { Outbox } from './outbox.ts'

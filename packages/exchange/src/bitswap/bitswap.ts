@@ -1,7 +1,7 @@
 import { HoldfastError, type Logger } from '@holdfast/core'
+import type { PeerId, PeerStream } from '@holdfast/network'
 import type { CID } from 'multiformats/cid'
 import type { Exchange, ExchangeDeps, ExchangeSession, SessionOptions } from '../exchange.ts'
-import type { PeerId, PeerStream } from '../host.ts'
 import { ByteAccount } from './byte-account.ts'
 import { BitswapClient, type ClientStats } from './client.ts'
 import { FetchSession } from './fetch-session.ts'

@@ -7,8 +7,8 @@
  */
 import { HoldfastError } from '@holdfast/core'
 import { setImmediate } from 'node:timers/promises'
-import { requireMessageLength } from './message.ts'
 import type { ByteAccount } from './byte-account.ts'
+import { requireMessageLength } from './message.ts'
 
 /** Bytes of the longest length varint: 4 MiB needs four, and nothing longer is a message. */
 const MAX_LENGTH_BYTES = 4

@@ -1,9 +1,10 @@
 import { HoldfastError, isHoldfastError, multihashKey } from '@holdfast/core'
+import type { PeerId, PeerStream } from '@holdfast/network'
 import type { CID } from 'multiformats/cid'
-import type { Host, PeerId, PeerStream } from '../host.ts'
+import type { ExchangeHost } from '../exchange-host.ts'
 import { MAX_MESSAGE_PRESENCES } from './limits.ts'
-import type { BlockPayload, BlockPresence, PresenceType, WantEntry } from './message.ts'
 import { encodeMessage, type OutgoingMessage } from './message-writer.ts'
+import type { BlockPayload, BlockPresence, PresenceType, WantEntry } from './message.ts'
 import { BITSWAP_PROTOCOLS, bitswapProtocol } from './protocols.ts'
 import { STALLED, writeParts } from './stream-writer.ts'
 import { withTimeLimit } from './time-limit.ts'
@@ -42,7 +43,7 @@ export interface OutboxOptions {
  * one gathers. Wants and answers go before blocks. Only the latest want or cancel of a CID is kept.
  */
 export class Outbox implements Disposable {
-  readonly #host: Host
+  readonly #host: ExchangeHost
   readonly #peer: PeerId
   readonly #options: OutboxOptions
   readonly #wants = new Map<string, WantEntry>()
@@ -53,7 +54,7 @@ export class Outbox implements Disposable {
   #isEnded = false
   #idleTimer: NodeJS.Timeout | undefined
 
-  constructor (host: Host, peer: PeerId, options: OutboxOptions) {
+  constructor (host: ExchangeHost, peer: PeerId, options: OutboxOptions) {
     this.#host = host
     this.#peer = peer
     this.#options = options

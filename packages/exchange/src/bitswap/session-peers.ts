@@ -1,5 +1,5 @@
+import type { PeerId } from '@holdfast/network'
 import type { FetchReport, PeerAnswer } from '../fetch-report.ts'
-import type { PeerId } from '../host.ts'
 import type { AskedPeer } from './asked-peer.ts'
 import type { Want } from './want.ts'
 

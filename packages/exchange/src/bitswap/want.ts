@@ -1,6 +1,6 @@
 import { type Block, multihashKey } from '@holdfast/core'
+import type { PeerId } from '@holdfast/network'
 import type { CID } from 'multiformats/cid'
-import type { PeerId } from '../host.ts'
 import type { AskedPeer } from './asked-peer.ts'
 
 /** Why an ask ended without a block. */
