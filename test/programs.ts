@@ -3,7 +3,7 @@ import { delimiter } from 'node:path'
 import { promisify } from 'node:util'
 
 /** How long apt may take for one step, in milliseconds. */
-const APT_MS = 180_000
+const APT_MS = 120_000
 
 /** Where programs for root lie, too: not everybody has them on the path. */
 const env = { ...process.env, PATH: [process.env.PATH, '/usr/local/sbin', '/usr/sbin', '/sbin'].join(delimiter) }

@@ -27,10 +27,16 @@ export interface LoopDisk extends Disposable {
 }
 
 /** Says why power cuts cannot be played here, or `undefined` when they can. */
-export function whyNoLoopDisks (): string | undefined {
+export async function whyNoLoopDisks (): Promise<string | undefined> {
   if (process.platform !== 'linux' || process.getuid?.() !== 0) return 'Power cuts are played on loop devices, which takes root on Linux'
-  const missing = [['xfs_io', 'xfsprogs'], ['mkfs.xfs', 'xfsprogs'], ['mkfs.ext4', 'e2fsprogs'], ['mount', 'mount']].filter(([name = '', debianPackage = '']) => findProgram(name, debianPackage) === undefined)
-  return missing.length === 0 ? undefined : `There is no ${missing.map(([name]) => name).join(', ')}, and it could not be installed`
+  const missing = [['xfs_io', 'xfsprogs'], ['mkfs.ext4', 'e2fsprogs']].filter(([name = '', debianPackage = '']) => findProgram(name, debianPackage) === undefined)
+  if (missing.length > 0) return `There is no ${missing.map(([name]) => name).join(' and no ')}, and it could not be installed`
+  try {
+    // Containers have root without the right to mount, and kernels lack file systems.
+    for (const fileSystem of ['ext4', 'xfs'] as const) (await makeLoopDisk(fileSystem))[Symbol.dispose]()
+  } catch (err) {
+    return `A file system on a loop device cannot be mounted here: ${err instanceof Error ? err.message : String(err)}`
+  }
 }
 
 /**

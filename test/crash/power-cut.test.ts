@@ -27,7 +27,7 @@ const MAX_ENDING_MS = 10_000
 /** Times that a cut may find everything written back by chance before we believe that it loses nothing. */
 const TRIES_TO_LOSE = 5
 
-const reason = whyNoLoopDisks()
+const reason = await whyNoLoopDisks()
 const skip = reason === undefined ? false : skipLoudly('power cuts', reason)
 
 /** Longer than the address of a socket: the daemon then puts it elsewhere, where clients still reach it after the cut. */

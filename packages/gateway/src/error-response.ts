@@ -96,6 +96,6 @@ function wantsPage (request: GatewayRequest): boolean {
 function errorPage ({ status, message, tip }: Failure): string {
   const title = `${status} ${STATUS_CODES[status] ?? 'Error'}`
   return `${pageHead(title)}<h1>${escapeHtml(title)}</h1>
-<p>${escapeHtml(message)}</p>
+<p class="panel">${escapeHtml(message)}</p>
 ${tip === undefined ? '' : `<p class="muted">${escapeHtml(tip)}</p>\n`}${PAGE_FOOT}`
 }

@@ -42,7 +42,7 @@ body { margin: 0; background: var(--page); color: var(--text); font: 16px/1.5 sy
 main { max-width: 60rem; margin: 0 auto; padding: 1.5rem 1rem 4rem }
 h1 { font-size: 1.15rem; margin: 0 0 .5rem; overflow-wrap: anywhere }
 a { color: var(--link); text-decoration: none }
-a:hover, a:focus-visible { text-decoration: underline }
+p a, a:hover, a:focus-visible { text-decoration: underline; text-underline-offset: .15em }
 p { margin: .5rem 0; overflow-wrap: anywhere }
 code, pre, .ipfs-hash { font: .875rem/1.5 ui-monospace, monospace }
 pre { margin: 0; white-space: pre-wrap; overflow-wrap: anywhere }
@@ -51,8 +51,10 @@ pre { margin: 0; white-space: pre-wrap; overflow-wrap: anywhere }
 table { width: 100%; border-collapse: collapse; margin: 1rem 0 }
 th { text-align: left; font-weight: 600; color: var(--muted) }
 th, td { border-bottom: 1px solid var(--line); padding: .45rem .5rem .45rem 0; vertical-align: baseline }
-td:first-child { overflow-wrap: anywhere }
-.bytes { text-align: right; white-space: nowrap; padding-right: 0 }
+tbody tr:hover { background: var(--panel) }
+td:first-child { width: 100%; padding-right: 1rem; overflow-wrap: anywhere }
+.short { white-space: nowrap; padding-right: 1.5rem }
+.bytes { text-align: right; white-space: nowrap; padding-right: 0; font-variant-numeric: tabular-nums }
 dl { margin: 0; padding-left: 1rem; border-left: 1px solid var(--line) }
 dt { font: .875rem/1.5 ui-monospace, monospace; color: var(--muted); overflow-wrap: anywhere }
 dd { margin: 0 0 .35rem; overflow-wrap: anywhere }
