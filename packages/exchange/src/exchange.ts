@@ -3,8 +3,8 @@ import type { Logger } from '@holdfast/core'
 import type { CID } from 'multiformats/cid'
 import { Bitswap, type BitswapStats } from './bitswap/bitswap.ts'
 import type { ContentRouting } from './content-routing.ts'
+import type { ExchangeHost } from './exchange-host.ts'
 import type { FetchReport } from './fetch-report.ts'
-import type { Host } from './host.ts'
 
 /** How far a session is. */
 export interface FetchProgress {
@@ -51,7 +51,7 @@ export interface Exchange extends AsyncDisposable {
 }
 
 export interface ExchangeDeps {
-  readonly host: Host
+  readonly host: ExchangeHost
   readonly routing: ContentRouting
   readonly blocks: Blockstore
   readonly log: Logger

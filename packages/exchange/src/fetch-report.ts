@@ -1,4 +1,4 @@
-import type { PeerId } from './host.ts'
+import type { PeerId } from '@holdfast/network'
 
 /** What a peer that was asked did, at its best. */
 export type PeerAnswer = 'silent' | 'dont-have' | 'have' | 'wrong bytes' | 'block'

@@ -1,5 +1,5 @@
+import type { PeerId } from '@holdfast/network'
 import type { CID } from 'multiformats/cid'
-import type { PeerId } from '../host.ts'
 import type { CidPrefix } from './cid-prefix.ts'
 import { MAX_LIVE_WANTS } from './limits.ts'
 import type { Outbox } from './outbox.ts'
@@ -8,6 +8,13 @@ import type { Want } from './want.ts'
 
 /** Wants that ended at a peer and are still remembered, to tell a late block from a wrong one. */
 const MAX_RECENT_ASKS: number = 2 * MAX_LIVE_WANTS
+
+/** What a miss, and a block with wrong bytes, count in the choice of a peer: as if it were this much slower, in milliseconds. */
+const MISS_PENALTY_MS = 5_000
+const STRIKE_PENALTY_MS = 20_000
+
+/** How long the answer to HAVE is waited for once the block came from elsewhere, in milliseconds. */
+const HAVE_TIMEOUT_MS = 30_000
 
 /** A peer is not given up while bytes of a message come in, for at most this long per want, in milliseconds. */
 const MAX_EXTENSION_MS = 15_000
@@ -37,6 +44,9 @@ export class AskedPeer {
   readonly #expectedHashes = new Map<string, number>()
   #outstandingBytes = 0
   #lastHeardMs = 0
+  #lastDeliveryMs = 0
+  /** Times in a row that it did not send what it owed. */
+  #missRun = 0
   receivedBlockCount = 0
   /** Blocks with wrong bytes that it sent. */
   strikeCount = 0
@@ -58,7 +68,12 @@ export class AskedPeer {
   /** Reports whether `byteLength` more may be asked for. A peer that owes nothing may always be asked. */
   hasRoom (byteLength: number): boolean {
     if (this.#asks.size >= MAX_LIVE_WANTS) return false
-    return this.#outstandingBytes === 0 || this.#outstandingBytes + byteLength <= this.meter.windowBytes
+    return this.#outstandingBytes === 0 || this.#missRun === 0 && this.#outstandingBytes + byteLength <= this.meter.windowBytes
+  }
+
+  /** When a block more is expected from this peer, in milliseconds from now; one that did not deliver is put off. */
+  expectedMs (byteLength: number): number {
+    return this.meter.expectedMs(this.#outstandingBytes, byteLength) + this.#missRun * MISS_PENALTY_MS + this.strikeCount * STRIKE_PENALTY_MS
   }
 
   /** Bytes came in, though maybe not a whole message. */
@@ -77,31 +92,40 @@ export class AskedPeer {
     this.#outbox.want({ cid: want.cid, priority: 1, isCancel: false, type: 'have', sendDontHave: true })
   }
 
-  /** The peer said HAVE or DONT_HAVE. Answers whether it was asked. */
-  answered (want: Want): boolean {
-    const ask = this.#asks.get(want.key)
-    if (ask === undefined) return this.#recent.has(want.key)
-    this.#measure(ask)
-    return true
+  /** The want that a HAVE or DONT_HAVE answers, if it was asked; it may be over. */
+  answered (key: string): Want | undefined {
+    const ask = this.#asks.get(key)
+    if (ask !== undefined) this.#measure(ask)
+    return ask?.want
   }
 
-  /** Ends an ask that was answered without a block, or that expired; a block that comes late is still welcome. */
+  /** HAVE was all that was asked: the peer thinks no more of it. */
+  fulfilled (want: Want): void {
+    want.knownBy.delete(this)
+    this.#remove(want, true)
+  }
+
+  /** Ends an ask that was answered with DONT_HAVE, or that expired; a block that comes late is still welcome. */
   end (want: Want): void {
     this.#remove(want, true)
   }
 
   /** Takes back whatever was asked. */
   cancel (want: Want): void {
-    if (this.#remove(want, false)) this.#outbox.cancel(want.cid)
+    this.#remove(want, false)
+    if (want.knownBy.delete(this)) this.#outbox.cancel(want.cid)
   }
 
   /** The block came. */
   delivered (want: Want, byteLength: number): void {
     const ask = this.#asks.get(want.key)
     if (ask !== undefined) this.#measure(ask)
+    want.knownBy.delete(this)
     this.#remove(want, false)
     this.receivedBlockCount++
-    this.meter.addBytes(byteLength, performance.now())
+    this.#missRun = 0
+    this.#lastDeliveryMs = performance.now()
+    this.meter.addBytes(byteLength, this.#lastDeliveryMs)
   }
 
   /** Reports whether the block was asked of this peer, now or a while ago: then it is no lie, at worst late. */
@@ -118,20 +142,29 @@ export class AskedPeer {
     return this.#expectedHashes.has(`${hash}:${digestByteLength}`)
   }
 
-  /** Blocks that are overdue. While bytes of a message come in, a peer is late and not lost. */
+  /**
+   * Blocks that are overdue. While bytes of a message come in, a peer is late and not lost; one that sent
+   * nothing since an overdue block was asked for is taken to owe all the others in vain, too.
+   */
   takeExpired (nowMs: number): Want[] {
     const expired: Want[] = []
+    let isStalled = false
     for (const ask of this.#asks.values()) {
-      if (!ask.isBlock) continue
-      if (ask.expiresAtMs > nowMs) break
-      if (nowMs - this.#lastHeardMs < EXTENSION_MS && ask.extendedMs < MAX_EXTENSION_MS) {
-        ask.expiresAtMs = nowMs + EXTENSION_MS
-        ask.extendedMs += EXTENSION_MS
-        continue
+      if (!ask.isBlock) {
+        if (ask.want.hasArrived && nowMs - ask.askedAtMs > HAVE_TIMEOUT_MS) this.cancel(ask.want)
+      } else if (isStalled) {
+        expired.push(ask.want)
+      } else if (ask.expiresAtMs > nowMs) {
+        break
+      } else if (!this.#extend(ask, nowMs)) {
+        expired.push(ask.want)
+        isStalled = this.#lastDeliveryMs < ask.askedAtMs
       }
-      expired.push(ask.want)
     }
-    if (expired.length > 0) this.meter.addTimeout()
+    if (expired.length > 0) {
+      this.meter.addTimeout()
+      this.#missRun++
+    }
     return expired
   }
 
@@ -156,18 +189,26 @@ export class AskedPeer {
     const expiresAtMs = askedAtMs + this.meter.timeoutMs(this.#outstandingBytes + expectedBytes)
     this.#asks.set(want.key, { want, isBlock, expectedBytes, askedAtMs, foundIdle, expiresAtMs, extendedMs: 0 })
     this.#outstandingBytes += expectedBytes
+    want.knownBy.add(this)
     if (isBlock) want.askedForBlock.add(this)
     else want.askedForHave.add(this)
     this.#expect(hashNameOf(want.cid), 1)
+  }
+
+  #extend (ask: Ask, nowMs: number): boolean {
+    if (nowMs - this.#lastHeardMs >= EXTENSION_MS || ask.extendedMs >= MAX_EXTENSION_MS) return false
+    ask.expiresAtMs = nowMs + EXTENSION_MS
+    ask.extendedMs += EXTENSION_MS
+    return true
   }
 
   #measure ({ foundIdle, askedAtMs }: Ask): void {
     if (foundIdle) this.meter.addRoundTrip(performance.now() - askedAtMs)
   }
 
-  #remove (want: Want, isWelcome: boolean): boolean {
+  #remove (want: Want, isWelcome: boolean): void {
     const ask = this.#asks.get(want.key)
-    if (ask === undefined) return false
+    if (ask === undefined) return
     this.#asks.delete(want.key)
     this.#outstandingBytes -= ask.expectedBytes
     want.askedForBlock.delete(this)
@@ -179,7 +220,6 @@ export class AskedPeer {
       if (this.#recent.size <= MAX_RECENT_ASKS) break
       this.#forget(key)
     }
-    return true
   }
 
   #forget (key: string): void {

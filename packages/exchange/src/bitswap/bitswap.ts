@@ -1,7 +1,7 @@
 import { HoldfastError, type Logger } from '@holdfast/core'
+import type { PeerId, PeerStream } from '@holdfast/network'
 import type { CID } from 'multiformats/cid'
 import type { Exchange, ExchangeDeps, ExchangeSession, SessionOptions } from '../exchange.ts'
-import type { PeerId, PeerStream } from '../host.ts'
 import { ByteAccount } from './byte-account.ts'
 import { BitswapClient, type ClientStats } from './client.ts'
 import { FetchSession } from './fetch-session.ts'
@@ -84,7 +84,7 @@ export class Bitswap implements Exchange {
     this.#opened.defer(() => { this.#end() })
     this.#opened.use(await host.handle(BITSWAP_PROTOCOLS, async (stream) => { await this.#read(stream) }, { maxInboundStreams: MAX_STREAMS_PER_PEER, maxOutboundStreams: MAX_STREAMS_PER_PEER }))
     this.#opened.use(host.watchPeers({
-      connected: (peer) => { this.#partner(peer) },
+      connected: (peer) => { if (this.#deps.host.isConnected(peer)) this.#partner(peer) },
       disconnected: (peer) => { this.#forget(peer) }
     }))
   }
@@ -97,6 +97,7 @@ export class Bitswap implements Exchange {
   #partner (peer: PeerId): Partner {
     const known = this.#partners.get(peer)
     if (known !== undefined) return known
+    if (!this.#deps.host.isConnected(peer)) throw new HoldfastError('UNAVAILABLE', `Peer ${peer} is not connected`, { peer })
     const outbox = new Outbox(this.#deps.host, peer, {
       onStream: async (stream) => { await this.#read(stream) },
       onFailure: (err) => { this.#unreachable(peer, err) }
@@ -122,6 +123,7 @@ export class Bitswap implements Exchange {
   #unreachable (peer: PeerId, err: unknown): void {
     this.#log.debug('Peer cannot be sent to', { peer, err })
     this.#forget(peer)
+    if (!this.#deps.host.isConnected(peer)) return
     setTimeout(() => {
       if (!this.#opened.disposed && this.#deps.host.isConnected(peer)) this.#partner(peer)
     }, REACH_AGAIN_MS).unref()

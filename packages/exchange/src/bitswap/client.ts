@@ -1,8 +1,8 @@
 import type { BlockReader, BlockWriter } from '@holdfast/blockstore'
 import { type Block, type Logger, multihashKey } from '@holdfast/core'
+import type { PeerId } from '@holdfast/network'
 import type { CID } from 'multiformats/cid'
 import { setImmediate } from 'node:timers/promises'
-import type { PeerId } from '../host.ts'
 import { AskedPeer } from './asked-peer.ts'
 import { BlockKeeper } from './block-keeper.ts'
 import { decodeCidPrefix } from './cid-prefix.ts'
@@ -172,18 +172,20 @@ export class BitswapClient implements Disposable {
   }
 
   #takePresence (peer: AskedPeer, { cid, type }: BlockPresence): void {
-    const want = this.find(cid)
-    if (want === undefined || want.hasArrived || !peer.answered(want)) return
+    // A want that is over still tells who holds the DAG.
+    const want = peer.answered(multihashKey(cid))
+    if (want === undefined) return
     const owed = want.askedForBlock.has(peer)
     if (type === 'have') {
       want.lackedBy.delete(peer.id)
       // A want for the block stays open: HAVE is no answer to it.
-      if (!owed) peer.end(want)
+      if (!owed) peer.fulfilled(want)
       for (const observer of Array.from(want.observers)) observer.onHave(want, peer)
       return
     }
     want.lackedBy.add(peer.id)
-    peer.end(want)
+    if (want.hasArrived) peer.cancel(want)
+    else peer.end(want)
     for (const observer of Array.from(want.observers)) {
       if (owed) observer.onAskEnded(want, peer, 'dont-have')
       else observer.onLack(want, peer)
@@ -216,7 +218,7 @@ export class BitswapClient implements Disposable {
     this.#counts.receivedBlockCount++
     this.#counts.receivedByteLength += block.bytes.byteLength
     want.hasArrived = true
-    this.#cancelAll(want)
+    this.#cancelAnswered(want)
     for (const observer of Array.from(want.observers)) observer.onArrived(want, block, peer)
     void this.#store(want, block)
   }
@@ -251,7 +253,14 @@ export class BitswapClient implements Disposable {
   }
 
   #cancelAll (want: Want): void {
-    for (const peer of Array.from(want.askedForBlock, ...want.askedForHave)) peer.cancel(want)
+    for (const peer of Array.from(want.knownBy)) peer.cancel(want)
+  }
+
+  /** Whoever was asked for HAVE answers at once, so a cancel saves nothing; and the answer is worth knowing. */
+  #cancelAnswered (want: Want): void {
+    for (const peer of Array.from(want.knownBy)) {
+      if (!want.askedForHave.has(peer)) peer.cancel(want)
+    }
   }
 
   /** Wrong bytes: whatever else the peer owes is asked elsewhere, and at last it is not asked again. */

@@ -1,9 +1,9 @@
 import type { BlockReader } from '@holdfast/blockstore'
 import { type AbortOptions, type Block, CODECS, HoldfastError, identityBlock, isErrorCode, type Logger, multihashKey, requireVerifiable } from '@holdfast/core'
+import type { ConnectedPeer, PeerId } from '@holdfast/network'
 import type { CID } from 'multiformats/cid'
-import { describeReport, type FetchReport } from '../fetch-report.ts'
-import type { ConnectedPeer, PeerId } from '../host.ts'
 import type { ExchangeSession, SessionOptions } from '../exchange.ts'
+import { describeReport, type FetchReport } from '../fetch-report.ts'
 import type { AskedPeer } from './asked-peer.ts'
 import type { BitswapClient, SessionObserver } from './client.ts'
 import { BITSWAP_PROTOCOLS } from './protocols.ts'
@@ -60,6 +60,8 @@ export class FetchSession implements ExchangeSession, SessionObserver {
   /** Wants that are to be asked of a peer, the first one first: those that someone waits for, and those fetched ahead. */
   readonly #demanded = new Set<Want>()
   readonly #ahead = new Set<Want>()
+  /** Peers that came while nothing was sought: they are probed with the next wants. */
+  readonly #unknown = new Set<AskedPeer>()
   /** Wants that nobody is believed to hold. */
   readonly #sought = new Set<Want>()
   readonly #startedAtMs = performance.now()
@@ -114,17 +116,20 @@ export class FetchSession implements ExchangeSession, SessionObserver {
 
   onPeerConnected (peer: AskedPeer): void {
     if (this.#search.isProvider(peer.id)) return this.#foundProvider(peer.id)
+    if (this.#sought.size === 0) this.#unknown.add(peer)
     for (const want of this.#sought) this.#askWhether(want, peer)
   }
 
   onPeerGone (peer: AskedPeer): void {
     this.#peers.remove(peer)
+    this.#unknown.delete(peer)
   }
 
   onHave (want: Want, peer: AskedPeer): void {
     this.#peers.note(peer.id, 'have')
     this.#believe(peer)
-    if (want.askedForBlock.size === 0) this.#queue(want)
+    // Whoever was asked may be silent: until it proved itself, the one that answers is asked, too.
+    if (!this.#isInGoodHands(want)) this.#askOrQueue(want, peer)
   }
 
   onLack (_want: Want, peer: AskedPeer): void {
@@ -142,6 +147,7 @@ export class FetchSession implements ExchangeSession, SessionObserver {
 
   onArrived (want: Want, block: Block, peer: AskedPeer): void {
     this.#peers.note(peer.id, 'block')
+    this.#peers.prove(peer)
     this.#believe(peer)
     this.#unqueue(want)
     this.#blockCount++
@@ -296,6 +302,22 @@ export class FetchSession implements ExchangeSession, SessionObserver {
   #ask (want: Want, peer: AskedPeer): void {
     this.#peers.note(peer.id, 'silent')
     peer.askForBlock(want)
+    for (const other of this.#unknown.values().take(MAX_PROBES)) {
+      this.#unknown.delete(other)
+      this.#askWhether(want, other)
+    }
+  }
+
+  /** Reports whether a peer that sent blocks of this DAG before was asked for the block. */
+  #isInGoodHands (want: Want): boolean {
+    return want.askedForBlock.values().some((peer) => this.#peers.isProven(peer))
+  }
+
+  #askOrQueue (want: Want, peer: AskedPeer): void {
+    if (want.hasArrived || !this.#wants.has(want.key) || want.askedForBlock.has(peer)) return
+    if (want.askedForBlock.size === 0 || !peer.hasRoom(want.expectedBytes)) return this.#queue(want)
+    this.#unqueue(want)
+    this.#ask(want, peer)
   }
 
   #askWhether (want: Want, peer: AskedPeer): void {

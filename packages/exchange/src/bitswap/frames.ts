@@ -7,8 +7,8 @@
  */
 import { HoldfastError } from '@holdfast/core'
 import { setImmediate } from 'node:timers/promises'
-import { requireMessageLength } from './message.ts'
 import type { ByteAccount } from './byte-account.ts'
+import { requireMessageLength } from './message.ts'
 
 /** Bytes of the longest length varint: 4 MiB needs four, and nothing longer is a message. */
 const MAX_LENGTH_BYTES = 4
@@ -34,7 +34,9 @@ export async function * readFrames (chunks: AsyncIterable<Uint8Array>, { account
   const frame = new FrameBuffer(account)
   let messageCount = 0
   try {
-    for await (const chunk of chunks) {
+    for await (const received of chunks) {
+      // Never a Buffer: its slice() shares memory where that of a Uint8Array copies.
+      const chunk = new Uint8Array(received.buffer, received.byteOffset, received.byteLength)
       for (let at = 0; at < chunk.byteLength;) {
         at = frame.take(chunk, at)
         const message = frame.takeMessage()

@@ -1,11 +1,13 @@
 import { HoldfastError, isHoldfastError, multihashKey } from '@holdfast/core'
+import type { PeerId, PeerStream } from '@holdfast/network'
 import type { CID } from 'multiformats/cid'
-import type { Host, PeerId, PeerStream } from '../host.ts'
+import type { ExchangeHost } from '../exchange-host.ts'
 import { MAX_MESSAGE_PRESENCES } from './limits.ts'
-import type { BlockPayload, BlockPresence, PresenceType, WantEntry } from './message.ts'
 import { encodeMessage, type OutgoingMessage } from './message-writer.ts'
+import type { BlockPayload, BlockPresence, PresenceType, WantEntry } from './message.ts'
 import { BITSWAP_PROTOCOLS, bitswapProtocol } from './protocols.ts'
 import { STALLED, writeParts } from './stream-writer.ts'
+import { withTimeLimit } from './time-limit.ts'
 
 /** How long the opening of a stream may take, in milliseconds (libp2p: protocol negotiation). */
 const OPEN_TIMEOUT_MS = 10_000
@@ -41,7 +43,7 @@ export interface OutboxOptions {
  * one gathers. Wants and answers go before blocks. Only the latest want or cancel of a CID is kept.
  */
 export class Outbox implements Disposable {
-  readonly #host: Host
+  readonly #host: ExchangeHost
   readonly #peer: PeerId
   readonly #options: OutboxOptions
   readonly #wants = new Map<string, WantEntry>()
@@ -52,7 +54,7 @@ export class Outbox implements Disposable {
   #isEnded = false
   #idleTimer: NodeJS.Timeout | undefined
 
-  constructor (host: Host, peer: PeerId, options: OutboxOptions) {
+  constructor (host: ExchangeHost, peer: PeerId, options: OutboxOptions) {
     this.#host = host
     this.#peer = peer
     this.#options = options
@@ -147,7 +149,7 @@ export class Outbox implements Disposable {
 
   async #open (): Promise<PeerStream> {
     if (!this.#host.isConnected(this.#peer)) throw new HoldfastError('UNAVAILABLE', `Peer ${this.#peer} is not connected`, { peer: this.#peer })
-    const stream = await this.#host.openStream(this.#peer, BITSWAP_PROTOCOLS, { signal: AbortSignal.timeout(OPEN_TIMEOUT_MS) })
+    const stream = await withTimeLimit(OPEN_TIMEOUT_MS, `Opening a stream to ${this.#peer}`, async (signal) => await this.#host.openStream(this.#peer, BITSWAP_PROTOCOLS, { signal }))
     if (this.#isEnded) {
       stream.abort(new HoldfastError('UNAVAILABLE', `Exchange with ${this.#peer} ended`))
       throw new HoldfastError('UNAVAILABLE', `Exchange with ${this.#peer} ended`)

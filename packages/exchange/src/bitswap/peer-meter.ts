@@ -5,7 +5,7 @@
  * idle; the rate from bytes over the time in which something was asked.
  */
 
-/** Least that is asked of a peer at once, in bytes. */
+/** Least that is asked of a peer at once, in bytes (bench/fetch.ts: 1 MiB costs a tenth of the rate on loopback, 16 MiB gain nothing). */
 export const MIN_WINDOW_BYTES: number = 4 * 1024 * 1024
 
 /** Most that is asked of a peer at once, in bytes: 16 MiB fill a yamux stream at any distance, and servers queue some. */

@@ -1,8 +1,9 @@
 import { type Logger, multihashKey } from '@holdfast/core'
+import type { FoundProvider, PeerId } from '@holdfast/network'
 import type { CID } from 'multiformats/cid'
-import type { ContentRouting, FoundProvider } from '../content-routing.ts'
+import type { ContentRouting } from '../content-routing.ts'
+import type { ExchangeHost } from '../exchange-host.ts'
 import type { FetchReport } from '../fetch-report.ts'
-import type { Host, PeerId } from '../host.ts'
 
 /** Providers that are connected to before the search rests: enough to stripe over. */
 export const MAX_CONNECTED_PROVIDERS = 10
@@ -28,7 +29,7 @@ const MAX_REMEMBERED_SEARCHES = 64
 const MIN_INTERVAL_MS = 10_000
 
 export interface ProviderSearchDeps {
-  readonly host: Host
+  readonly host: ExchangeHost
   readonly routing: ContentRouting
   readonly log: Logger
 }

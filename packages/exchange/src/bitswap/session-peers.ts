@@ -1,5 +1,5 @@
+import type { PeerId } from '@holdfast/network'
 import type { FetchReport, PeerAnswer } from '../fetch-report.ts'
-import type { PeerId } from '../host.ts'
 import type { AskedPeer } from './asked-peer.ts'
 import type { Want } from './want.ts'
 
@@ -9,9 +9,8 @@ export const MAX_DONT_HAVES = 16
 /** Peers whose answers are kept for the report. */
 const MAX_REPORTED_PEERS = 256
 
-/** What a missed block, or wrong bytes, count in the choice of a peer: as if it were this much slower, in milliseconds. */
-const MISS_PENALTY_MS = 5_000
-const STRIKE_PENALTY_MS = 20_000
+/** What a block that a peer did not send counts against it when the same block is asked for, in milliseconds. */
+const MISSED_BLOCK_MS = 5_000
 
 const ANSWER_RANK: readonly PeerAnswer[] = ['silent', 'dont-have', 'have', 'wrong bytes', 'block']
 
@@ -20,6 +19,8 @@ export type Choice = AskedPeer | 'full' | 'nobody'
 /** What one session believes of the peers: who holds the DAG, and who answered what. */
 export class SessionPeers {
   readonly #holders = new Map<AskedPeer, { dontHaveRun: number }>()
+  /** Peers that sent a block of this DAG. */
+  readonly #proven = new WeakSet<AskedPeer>()
   readonly #answers = new Map<PeerId, PeerAnswer>()
 
   get holderCount (): number {
@@ -36,6 +37,15 @@ export class SessionPeers {
 
   isHolder (peer: AskedPeer): boolean {
     return this.#holders.has(peer)
+  }
+
+  isProven (peer: AskedPeer): boolean {
+    return this.#proven.has(peer)
+  }
+
+  /** The peer sent a block. */
+  prove (peer: AskedPeer): void {
+    this.#proven.add(peer)
   }
 
   /** The peer is believed to hold the DAG. */
@@ -73,15 +83,11 @@ export class SessionPeers {
         isFull = true
         continue
       }
-      const ms = peer.meter.expectedMs(peer.outstandingBytes, byteLength) + penaltyMs(want, peer)
+      const ms = peer.expectedMs(byteLength) + (want.missedBy.has(peer.id) ? MISSED_BLOCK_MS : 0)
       if (ms >= bestMs) continue
       best = peer
       bestMs = ms
     }
     return best ?? (isFull ? 'full' : 'nobody')
   }
-}
-
-function penaltyMs (want: Want, peer: AskedPeer): number {
-  return (want.missedBy.has(peer.id) ? MISS_PENALTY_MS : 0) + peer.strikeCount * STRIKE_PENALTY_MS
 }

@@ -20,7 +20,7 @@ export function stealFrom (idle: AskedPeer, holders: Iterable<AskedPeer>, isOurs
   const slowest = slowestOf(holders, idle)
   const want = slowest?.owedWants().find((want) => isOurs(want) && !want.lackedBy.has(idle.id) && !want.missedBy.has(idle.id))
   if (slowest === undefined || want === undefined) return undefined
-  const gainMs = slowest.meter.expectedMs(slowest.outstandingBytes, 0) - idle.meter.expectedMs(0, want.expectedBytes)
+  const gainMs = slowest.expectedMs(0) - idle.expectedMs(want.expectedBytes)
   return gainMs > Math.max(MIN_GAIN_MS, idle.meter.rttMs) ? { want, from: slowest } : undefined
 }
 
@@ -29,7 +29,7 @@ function slowestOf (holders: Iterable<AskedPeer>, idle: AskedPeer): AskedPeer | 
   let latestMs = 0
   for (const peer of holders) {
     if (peer === idle || peer.outstandingBytes === 0) continue
-    const ms = peer.meter.expectedMs(peer.outstandingBytes, 0)
+    const ms = peer.expectedMs(0)
     if (ms <= latestMs) continue
     slowest = peer
     latestMs = ms

@@ -1,5 +1,5 @@
 import { HoldfastError } from '@holdfast/core'
-import type { PeerStream } from '../host.ts'
+import type { PeerStream } from '@holdfast/network'
 
 /** How long a peer may take for the next `SLICE_BYTES` before it is dropped, in milliseconds (reliability: slow peer). */
 export const WRITE_STALL_MS = 10_000

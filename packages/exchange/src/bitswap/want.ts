@@ -1,6 +1,6 @@
 import { type Block, multihashKey } from '@holdfast/core'
+import type { PeerId } from '@holdfast/network'
 import type { CID } from 'multiformats/cid'
-import type { PeerId } from '../host.ts'
 import type { AskedPeer } from './asked-peer.ts'
 
 /** Why an ask ended without a block. */
@@ -31,13 +31,15 @@ export class Want {
   readonly askedForBlock = new Set<AskedPeer>()
   /** Peers that were asked whether they hold it and have not answered. */
   readonly askedForHave = new Set<AskedPeer>()
+  /** Peers that still know of the want, whatever they answered: a cancel has to reach them. */
+  readonly knownBy = new Set<AskedPeer>()
   /** Peers that said they lack it. */
   readonly lackedBy = new Set<PeerId>()
   /** Peers that were asked for the block and did not send it in time. */
   readonly missedBy = new Set<PeerId>()
   /** Bytes that the block has, by what its parent says. */
   readonly expectedBytes: number
-  /** The block is here and on its way into the store. */
+  /** The block is here and on its way into the store, or was. */
   hasArrived = false
 
   constructor (cid: CID, expectedBytes: number) {

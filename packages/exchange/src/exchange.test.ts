@@ -1,0 +1,134 @@
+import { MemoryBlockstore } from '@holdfast/blockstore'
+import { Block, isErrorCode } from '@holdfast/core'
+import { importBytes, readFile, recipeOf, walkDag } from '@holdfast/dag'
+import assert from 'node:assert/strict'
+import { Readable } from 'node:stream'
+import { test } from 'node:test'
+import { setTimeout as delay } from 'node:timers/promises'
+import { blocksOf, connectNodes, openTestNode, routingTo } from './nodes.test.ts'
+import { until } from './raw-peer.test.ts'
+
+const MIB = 1024 * 1024
+
+test('a file is fetched by its CID, block by block verified and stored', async () => {
+  await using holder = await openTestNode()
+  await using fetcher = await openTestNode()
+  const content = patternOf(20 * MIB + 1)
+  const { cid } = await importBytes(holder.blocks, Readable.from([content]), recipeOf({ profile: 'unixfs-v1-2025' }))
+  await connectNodes(fetcher, holder)
+
+  using session = fetcher.exchange.openSession(cid)
+  assert.ok(Buffer.concat(await Array.fromAsync(readFile(session, cid))).equals(content))
+  assert.equal((await Array.fromAsync(walkDag(fetcher.blocks, [cid]))).length, 22)
+  const { hashedBlockCount, duplicateBlockCount, unrequestedBlockCount, openWantCount } = fetcher.exchange.stats()
+  assert.deepEqual({ hashedBlockCount, duplicateBlockCount, unrequestedBlockCount, openWantCount }, { hashedBlockCount: 22, duplicateBlockCount: 0, unrequestedBlockCount: 0, openWantCount: 0 })
+  assert.equal(fetcher.host.openedStreams.length, 1, 'one stream for all wants')
+  assert.equal(holder.host.openedStreams.length, 1, 'one stream for all blocks')
+})
+
+test('a provider that is not connected is found, dialled and fetched from', async () => {
+  await using holder = await openTestNode()
+  await using fetcher = await openTestNode({ routing: routingTo(holder) })
+  const [block] = await blocksOf(1, 1000)
+  await holder.blocks.put(block)
+  using session = fetcher.exchange.openSession(block.cid)
+  assert.deepEqual((await session.get(block.cid))?.bytes, block.bytes)
+})
+
+test('a fetch that nobody can serve ends after the deadline and says what was tried', async () => {
+  await using empty = await openTestNode()
+  const gone = await openTestNode()
+  await gone[Symbol.asyncDispose]()
+  await using fetcher = await openTestNode({ routing: routingTo(gone) })
+  await connectNodes(fetcher, empty)
+  const [block] = await blocksOf(1, 1000)
+  using session = fetcher.exchange.openSession(block.cid, { stallMs: 300 })
+  await assert.rejects(session.get(block.cid), (err) => {
+    assert.ok(isErrorCode(err, 'UNAVAILABLE'), String(err))
+    const report = err.details['report'] as typeof session.report
+    assert.deepEqual(report.peersAsked, [{ peer: empty.host.peer, answer: 'dont-have' }])
+    assert.equal(report.providersFound, 1)
+    assert.deepEqual(report.dialsFailed.map(({ peer }) => peer), [gone.host.peer])
+    assert.equal(report.routing, 'done, 1 records')
+    assert.ok(report.elapsedMs >= 300 && report.elapsedMs < 2000, `${report.elapsedMs} ms`)
+    return true
+  })
+})
+
+test('a want waits until the block is announced', async () => {
+  await using holder = await openTestNode()
+  await using fetcher = await openTestNode()
+  await connectNodes(fetcher, holder)
+  const [block] = await blocksOf(1, 1000)
+  using session = fetcher.exchange.openSession(block.cid)
+  const fetched = session.get(block.cid)
+  await delay(100)
+  await holder.blocks.put(block)
+  holder.exchange.announce([block.cid])
+  assert.deepEqual((await fetched)?.bytes, block.bytes)
+})
+
+test('a block that someone stores here ends the wait for it', async () => {
+  await using fetcher = await openTestNode()
+  const [block] = await blocksOf(1, 1000)
+  using session = fetcher.exchange.openSession(block.cid)
+  const fetched = session.get(block.cid)
+  await delay(20)
+  await fetcher.blocks.put(block)
+  fetcher.exchange.announce([block.cid])
+  assert.deepEqual((await fetched)?.bytes, block.bytes)
+})
+
+test('wants of one turn travel in one message, and two sessions share them', async () => {
+  await using holder = await openTestNode()
+  await using fetcher = await openTestNode()
+  const blocks = await blocksOf(50, 2000)
+  await holder.blocks.putMany(blocks)
+  await connectNodes(fetcher, holder)
+  using one = fetcher.exchange.openSession(blocks[0].cid)
+  using two = fetcher.exchange.openSession(blocks[0].cid)
+  await one.get(blocks[0].cid)
+  const found = await Promise.all([one, two].flatMap((session) => blocks.map(async ({ cid }) => await session.get(cid))))
+  assert.ok(found.every((block, index) => block?.cid.equals(blocks[index % 50]?.cid) === true))
+  assert.equal(holder.exchange.stats().sentBlockCount, 50)
+})
+
+test('an abort rejects with its reason and takes the want back from the peer', async () => {
+  await using holder = await openTestNode()
+  await using fetcher = await openTestNode()
+  await connectNodes(fetcher, holder)
+  const [block] = await blocksOf(1, 1000)
+  using session = fetcher.exchange.openSession(block.cid)
+  const controller = new AbortController()
+  const fetched = session.get(block.cid, { signal: controller.signal })
+  await until(() => holder.exchange.stats().waitingCount === 1)
+  const reason = new Error('changed my mind')
+  controller.abort(reason)
+  await assert.rejects(fetched, (err) => err === reason)
+  await until(() => holder.exchange.stats().waitingCount === 0)
+  assert.equal(fetcher.exchange.stats().openWantCount, 0)
+})
+
+test('a damaged block of the own store is fetched anew', async () => {
+  await using holder = await openTestNode()
+  const rotten = new MemoryBlockstore()
+  const [block] = await blocksOf(1, 1000)
+  const { get } = rotten
+  let isRotten = true
+  rotten.get = async (cid, options) => isRotten ? await Block.verify(cid, new Uint8Array(5)) : await get.call(rotten, cid, options)
+  await using fetcher = await openTestNode({ blocks: rotten })
+  await holder.blocks.put(block)
+  await connectNodes(fetcher, holder)
+  using session = fetcher.exchange.openSession(block.cid)
+  assert.deepEqual((await session.get(block.cid))?.bytes, block.bytes)
+  isRotten = false
+  assert.deepEqual((await fetcher.blocks.get(block.cid))?.bytes, block.bytes)
+})
+
+function patternOf (byteLength: number): Uint8Array {
+  const bytes = new Uint8Array(byteLength)
+  const words = new Uint32Array(bytes.buffer, 0, byteLength >> 2)
+  let state = 1
+  for (let index = 0; index < words.length; index++) words[index] = state = Math.imul(state, 1_664_525) + 1_013_904_223
+  return bytes
+}

@@ -1,0 +1,62 @@
+/** Nodes for the tests of the exchange: a store, a host on loopback and an exchange between them. */
+import { MemoryBlockstore, type Blockstore } from '@holdfast/blockstore'
+import { Block, silentLogger } from '@holdfast/core'
+import type { FoundProvider } from '@holdfast/network'
+import type { CID } from 'multiformats/cid'
+import type { ContentRouting } from './content-routing.ts'
+import { type Exchange, openExchange } from './exchange.ts'
+import { openTcpHost, type TcpHost } from './tcp-host.test.ts'
+
+export interface TestNode extends AsyncDisposable {
+  readonly host: TcpHost
+  readonly blocks: Blockstore
+  readonly exchange: Exchange
+}
+
+/** Knows no provider. */
+export const NO_ROUTING: ContentRouting = { async * findProviders () {} }
+
+let nodeCount = 0
+
+export interface TestNodeOptions {
+  blocks?: Blockstore
+  routing?: ContentRouting
+  byteLengthOf?: (cid: CID) => Promise<number | undefined>
+}
+
+export async function openTestNode ({ blocks = new MemoryBlockstore(), routing = NO_ROUTING, ...options }: TestNodeOptions = {}): Promise<TestNode> {
+  const host = await openTcpHost(`node-${++nodeCount}`)
+  const byteLengthOf = options.byteLengthOf ?? (async (cid: CID) => (await blocks.get(cid))?.bytes.byteLength)
+  const exchange = await openExchange({ host, routing, blocks, log: silentLogger, byteLengthOf })
+  return {
+    host, blocks, exchange,
+    async [Symbol.asyncDispose] () {
+      await exchange[Symbol.asyncDispose]()
+      await host[Symbol.asyncDispose]()
+    }
+  }
+}
+
+export async function connectNodes (from: TestNode, ...others: readonly TestNode[]): Promise<void> {
+  for (const { host } of others) await from.host.connect(host.address)
+}
+
+/** Content routing that knows these providers of everything. */
+export function routingTo (...nodes: readonly TestNode[]): ContentRouting {
+  return {
+    async * findProviders (): AsyncIterable<FoundProvider> {
+      for (const { host } of nodes) yield { peer: host.peer, addresses: [host.address] }
+    }
+  }
+}
+
+/** Blocks with content that is the same on every run, and different for each seed. */
+export async function blocksOf (count: number, byteLength: number, seed = 0): Promise<[Block, Block, Block, ...Block[]]> {
+  const blocks = await Promise.all(Array.from({ length: count }, async (_, index) => {
+    const bytes = new Uint8Array(byteLength).fill((index + seed) % 251)
+    new DataView(bytes.buffer).setUint32(0, index * 1000 + seed)
+    return await Block.of(bytes)
+  }))
+  // A test that takes a block it did not ask for fails at once, so the type may promise the first ones.
+  return blocks as [Block, Block, Block, ...Block[]]
+}
