@@ -13,6 +13,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   network: ['core'],
   dag: ['core', 'blockstore'],
   pins: ['core', 'blockstore', 'dag'],
+  exchange: ['core', 'car', 'blockstore', 'dag', 'network'],
   gateway: ['core', 'car', 'blockstore', 'dag'],
   api: ['core', 'car', 'blockstore', 'network', 'dag', 'pins', 'gateway'],
   testkit: ['core'],
