@@ -39,10 +39,24 @@ test('what a dag node links to comes in its place: depth first', async () => {
   const inner = [await nodeOf(first), await nodeOf(second)] as const
   readAhead.open(await nodeOf([...inner]))
   assert.equal(readAhead.next()?.cid.toString(), inner[0].cid.toString())
-  readAhead.open(inner[0])
-  assert.deepEqual(drain(readAhead), names([...first, inner[1]]))
+  assert.equal(readAhead.next()?.cid.toString(), inner[1].cid.toString())
   readAhead.open(inner[1])
-  assert.deepEqual(drain(readAhead), names(second))
+  assert.equal(readAhead.next()?.cid.toString(), second[0].cid.toString())
+  readAhead.open(inner[0])
+  assert.deepEqual(drain(readAhead), names([...first, ...second.slice(1)]))
+})
+
+test('a dag node that is met again changes nothing', async () => {
+  const { readAhead, passedOver } = newReadAhead({ walk: true })
+  const leaves = await blocksOf(5, 1000)
+  const root = await nodeOf(leaves)
+  readAhead.open(root)
+  assert.deepEqual(drain(readAhead), names(leaves))
+  readAhead.take(leaves[0].cid)
+  readAhead.open(root)
+  readAhead.take(leaves[0].cid)
+  assert.deepEqual(drain(readAhead), [])
+  assert.deepEqual(passedOver, [])
 })
 
 test('a block says how long it is by what its parent wrote', async () => {
