@@ -12,12 +12,14 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   blockstore: ['core', 'car'],
   network: ['core'],
   dag: ['core', 'blockstore'],
+  providers: ['core', 'network'],
+  exchange: ['core', 'car', 'blockstore', 'network', 'dag', 'providers'],
   pins: ['core', 'blockstore', 'dag'],
   exchange: ['core', 'car', 'blockstore', 'dag', 'network'],
   gateway: ['core', 'car', 'blockstore', 'dag'],
-  api: ['core', 'car', 'blockstore', 'network', 'dag', 'pins', 'gateway'],
+  api: ['core', 'car', 'blockstore', 'network', 'dag', 'providers', 'exchange', 'pins', 'gateway'],
   testkit: ['core'],
-  node: ['core', 'car', 'blockstore', 'network', 'dag', 'pins', 'gateway', 'api']
+  node: ['core', 'car', 'blockstore', 'network', 'dag', 'providers', 'exchange', 'pins', 'gateway', 'api']
 }
 
 /** The one package that may load libp2p at run time. */

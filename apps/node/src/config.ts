@@ -7,6 +7,10 @@ const port = v.pipe(v.number('must be a number'), v.integer('must be a whole num
 const SETTINGS = {
   /** Which network the node joins. */
   network: v.picklist(['public', 'lan', 'off'], 'must be public, lan or off'),
+  /** Part in the DHT: `auto` answers others where they can reach this node. */
+  dht: v.picklist(['auto', 'client', 'server', 'off'], 'must be auto, client, server or off'),
+  /** Which blocks are announced: the roots of pins, everything below them, everything stored, or nothing. */
+  provideStrategy: v.picklist(['roots', 'pinned', 'all', 'off'], 'must be roots, pinned, all or off'),
   /** TCP port for peers; 0 is any free port. */
   swarmPort: port,
   /** Address that the gateway listens on. Other than loopback it serves the whole network. */
@@ -25,9 +29,14 @@ export type Config = { readonly [Key in keyof typeof SETTINGS]: v.InferOutput<ty
 /** Name of a setting. */
 export type ConfigKey = keyof Config
 
-/** The settings of a node that nobody configured. Ports are Kubo's, so that its tools find us. */
+/**
+ * The settings of a node that nobody configured. Ports are Kubo's, so that its tools find us. The network is off until
+ * the host bounds connections by address and bytes by peer (docs/security.md).
+ */
 export const DEFAULT_CONFIG: Config = {
-  network: 'public',
+  network: 'off',
+  dht: 'auto',
+  provideStrategy: 'roots',
   swarmPort: 4001,
   gatewayHost: '127.0.0.1',
   gatewayPort: 8080,
@@ -36,7 +45,7 @@ export const DEFAULT_CONFIG: Config = {
 }
 
 /** Every setting, in the order in which they are shown. */
-export const CONFIG_KEYS: readonly ConfigKey[] = ['network', 'swarmPort', 'gatewayHost', 'gatewayPort', 'rpcPort', 'logLevel']
+export const CONFIG_KEYS: readonly ConfigKey[] = ['network', 'dht', 'provideStrategy', 'swarmPort', 'gatewayHost', 'gatewayPort', 'rpcPort', 'logLevel']
 
 /** One place that settings come from: `config.json` or the flags. */
 export interface ConfigLayer {

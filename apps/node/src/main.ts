@@ -25,8 +25,14 @@ export async function main (argv: readonly string[]): Promise<void> {
     await runCommandLine(argv, interrupt.signal, readEnvironment())
   } catch (err) {
     report(err, interrupt.signal)
+  } finally {
+    // An input that nobody reads to its end would keep the process alive.
+    if (isStdinUsed) process.stdin.destroy()
   }
 }
+
+/** Whether the command asked for standard input: opening it for nothing costs time, and holds the terminal. */
+let isStdinUsed = false
 
 async function runCommandLine (argv: readonly string[], signal: AbortSignal, environment: Environment): Promise<void> {
   const { before, words } = splitCommandLine(argv)
@@ -67,7 +73,10 @@ function contextOf (flags: Readonly<Record<string, unknown>>, signal: AbortSigna
     write: writeOut,
     note: (line) => { process.stderr.write(`${line}\n`) },
     progress: (label) => process.stderr.isTTY ? terminalProgress(label, process.stderr) : noProgress,
-    stdin: process.stdin,
+    get stdin () {
+      isStdinUsed = true
+      return process.stdin
+    },
     cwd: process.cwd()
   }
 }

@@ -1,10 +1,14 @@
-import { createApiListener, type NodeIdentity } from '@holdfast/api'
+import { type ApiNode, createApiListener, type NodeIdentity } from '@holdfast/api'
 import { type Blockstore, cachedBlockstore } from '@holdfast/blockstore'
 import { openFsBlockstore } from '@holdfast/blockstore/fs'
 import { HoldfastError, type Logger } from '@holdfast/core'
+import { walkDag } from '@holdfast/dag'
+import { openExchange } from '@holdfast/exchange'
 import { createGateway, gatewayListener, MAX_REQUEST_HEADER_BYTES } from '@holdfast/gateway'
-import { openIdentity } from '@holdfast/network'
+import { type Host, openHost, openIdentity } from '@holdfast/network'
 import { LeaseBook, openJournal, openPinSet, type PinSet } from '@holdfast/pins'
+import { createContentRouting, type ProvideStrategy, startAnnouncer } from '@holdfast/providers'
+import type { CID } from 'multiformats/cid'
 import { chmod, lstat, mkdir, rm } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { userInfo } from 'node:os'
@@ -12,6 +16,7 @@ import type { Config, EffectiveSetting } from './config.ts'
 import { withHomePage } from './daemon/home-page.ts'
 import { listen } from './daemon/listen.ts'
 import { lockRepository } from './daemon/lock.ts'
+import { openProvideSchedule } from './daemon/provide-schedule.ts'
 import { initRepository, REPOSITORY_VERSION } from './repository.ts'
 import { REPOSITORY_FILES } from './repository-path.ts'
 import { AGENT } from './version.ts'
@@ -20,6 +25,7 @@ import { AGENT } from './version.ts'
 export interface StorageNode extends AsyncDisposable {
   readonly blocks: Blockstore
   readonly pins: PinSet
+  readonly host: Host
   /** Where the node can be reached. */
   describe(): NodeIdentity
 }
@@ -33,6 +39,12 @@ export interface NodeOptions {
   /** Called when somebody asked the node to stop, or with the error that leaves it no choice. */
   onStop(reason?: unknown): void
 }
+
+/**
+ * How long the gateway waits for content, in milliseconds: longer than a fetch goes on without progress (30 s), so that
+ * the answer says what was tried.
+ */
+const RETRIEVAL_TIMEOUT_MS: number = 35 * 1000
 
 /** Bytes that wait in a response before the reader of the blocks does (measured: 64 KiB costs a third of the speed). */
 const RESPONSE_BUFFER_BYTES: number = 256 * 1024
@@ -59,12 +71,23 @@ export async function openNode (config: Config, log: Logger, { repository, socke
   const pins = opening.use(await openPinSet(journal, { log: part('pins') }))
   const leases = new LeaseBook()
 
-  const gateway = createGateway({ blocks, log: part('gateway') })
+  const host = opening.use(await openHost({ identity, log: part('network') }, { mode: config.network, listen: listenAddresses(config), dht: config.dht }))
+  const routing = createContentRouting([{ name: 'dht', ...dhtSource(host.routing) }])
+  const exchange = opening.use(await openExchange({ host, routing, blocks, log: part('exchange') }))
+  const openReader: ApiNode['openReader'] = (root, options) => config.network === 'off' ? { get: (cid, opts) => blocks.get(cid, opts), has: (cid, opts) => blocks.has(cid, opts), [Symbol.dispose] () {} } : exchange.openSession(root, options)
+  const announcer = opening.use(startAnnouncer({
+    routing,
+    keys: (strategy, options) => announcedKeys(strategy, { blocks, pins, ...options }),
+    schedule: await openProvideSchedule(journal),
+    log: part('providers')
+  }, { strategy: config.network === 'off' ? 'off' : config.provideStrategy }))
+
+  const gateway = createGateway({ blocks, openReader: (root, signal) => openReader(root, { signal }), log: part('gateway') })
   const gatewayServer = opening.use(await listen({
     name: 'gateway',
     setting: 'gateway-port',
     at: { host: config.gatewayHost, port: config.gatewayPort },
-    listener: withHomePage(gatewayListener(gateway, { log: part('gateway') }), describe),
+    listener: withHomePage(gatewayListener(gateway, { log: part('gateway'), limits: { retrievalTimeoutMs: RETRIEVAL_TIMEOUT_MS } }), describe),
     server: { highWaterMark: RESPONSE_BUFFER_BYTES, maxHeaderSize: MAX_REQUEST_HEADER_BYTES, headersTimeout: 20_000, requestTimeout: 30_000, keepAliveTimeout: 65_000 }
   }))
 
@@ -73,7 +96,7 @@ export async function openNode (config: Config, log: Logger, { repository, socke
     name: 'command line\'s door',
     at: { path: socketPath },
     listener: createApiListener({
-      blocks, storedBlocks, pins, leases, journal, describe,
+      blocks, storedBlocks, pins, leases, journal, host, routing, announcer, openReader, describe,
       repository: { folder: repository, version: REPOSITORY_VERSION, engine: 'fs' },
       settings: () => settings,
       stop: () => { onStop() },
@@ -85,14 +108,35 @@ export async function openNode (config: Config, log: Logger, { repository, socke
   if (process.platform !== 'win32') await chmod(socketPath, 0o600)
 
   function describe (): NodeIdentity {
-    const host = config.gatewayHost.includes(':') ? `[${config.gatewayHost}]` : config.gatewayHost
-    return { peerId: identity.peerId, agent: AGENT, swarm: [], gateway: `http://${host}:${gatewayServer.port}`, rpc: '', repository }
+    const gatewayHost = config.gatewayHost.includes(':') ? `[${config.gatewayHost}]` : config.gatewayHost
+    return { peerId: identity.peerId, agent: AGENT, swarm: host.addresses(), gateway: `http://${gatewayHost}:${gatewayServer.port}`, rpc: '', repository }
   }
 
   const { gateway: gatewayUrl } = describe()
   log.debug('Node started', { peer: identity.peerId, gateway: gatewayUrl })
   const open = opening.move()
-  return { blocks, pins, describe, [Symbol.asyncDispose]: () => open.disposeAsync() }
+  return { blocks, pins, host, describe, [Symbol.asyncDispose]: () => open.disposeAsync() }
+}
+
+/** Every interface for the world and the LAN; nothing where nobody may come in. */
+function listenAddresses ({ network, swarmPort }: Config): string[] {
+  return network === 'off' ? [] : [`/ip4/0.0.0.0/tcp/${swarmPort}`, `/ip6/::/tcp/${swarmPort}`]
+}
+
+function dhtSource (routing: Awaited<ReturnType<typeof openHost>>['routing']): Pick<Parameters<typeof createContentRouting>[0][number], 'findProviders' | 'provide'> {
+  return {
+    findProviders: (multihash, options) => routing.findProviders(multihash, options),
+    provide: async (multihash, options) => await routing.provide(multihash, options)
+  }
+}
+
+/** What a strategy announces. A DAG that is damaged ends its own walk, not the round. */
+async function * announcedKeys (strategy: Exclude<ProvideStrategy, 'off'>, { blocks, pins, signal }: { blocks: Blockstore, pins: PinSet, signal?: AbortSignal | undefined }): AsyncIterable<CID> {
+  if (strategy === 'all') return yield * blocks.list({ signal })
+  for (const { cid, kind } of pins.list()) {
+    if (strategy === 'roots' || kind === 'direct') yield cid
+    else for await (const block of walkDag(blocks, [cid], { signal })) yield block.cid
+  }
 }
 
 /** Clears the place for the socket: we hold the repository's lock, so a socket that is there is left over. */

@@ -99,9 +99,9 @@ async function * bodyAfter (first: Uint8Array, rest: AsyncIterator<Uint8Array>):
 async function writeAll (response: ServerResponse, frames: readonly Uint8Array[], signal: AbortSignal): Promise<void> {
   signal.throwIfAborted()
   let hasRoom = true
-  response.cork()
+  // Not corked: a corked response says that it is full and then, when the socket takes all at once, never that it drained.
+  // Node joins what is written within one turn by itself.
   for (const frame of frames) hasRoom = response.write(frame)
-  response.uncork()
   if (hasRoom) return
   await drained(response)
   signal.throwIfAborted()

@@ -1,16 +1,41 @@
-import type { Blockstore } from '@holdfast/blockstore'
+import type { BlockReader, Blockstore } from '@holdfast/blockstore'
 import type { Logger } from '@holdfast/core'
+import type { Host } from '@holdfast/network'
 import type { Journal, LeaseBook, PinSet } from '@holdfast/pins'
+import type { Announcer, ContentRouting } from '@holdfast/providers'
+import type { CID } from 'multiformats/cid'
 import type { NodeIdentity, SettingEvent } from './operations.ts'
+
+/** How far fetching has come, in all. */
+export interface FetchProgress {
+  readonly blockCount: number
+  readonly byteLength: number
+  /** Peers that take part. */
+  readonly peerCount: number
+}
+
+export interface OpenReaderOptions {
+  readonly signal: AbortSignal
+  onProgress?(progress: FetchProgress): void
+}
 
 /** The parts of a running node that the door gives access to. */
 export interface ApiNode {
   readonly blocks: Blockstore
   /** The same without a cache, for whoever looks for damage on the disk. */
   readonly storedBlocks: Blockstore
+  /**
+   * Opens a reader of one DAG that fetches from peers what is not here, and stores it.
+   *
+   * Its `get` throws `UNAVAILABLE` with a report of what was tried when nobody gives the block.
+   */
+  openReader(root: CID, options: OpenReaderOptions): BlockReader & Disposable
   readonly pins: PinSet
   readonly leases: LeaseBook
   readonly journal: Journal
+  readonly host: Host
+  readonly routing: ContentRouting
+  readonly announcer: Announcer
   readonly repository: { readonly folder: string, readonly version: number, readonly engine: string }
   readonly log: Logger
   describe(): NodeIdentity

@@ -20,7 +20,7 @@ export const PROGRESS_INTERVAL_MS = 100
  *
  * Progress is never waited for: it is dropped while an earlier event is still on its way.
  */
-export function progressReporter (exchange: Exchange<ProgressEvent>): (progress: ProgressEvent['progress']) => void {
+export function progressReporter (exchange: Pick<Exchange<ProgressEvent>, 'emit'>): (progress: ProgressEvent['progress']) => void {
   let dueMs = 0
   let isSending = false
   return (progress) => {

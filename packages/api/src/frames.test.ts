@@ -20,14 +20,26 @@ test('events and content come out as they went in, however the stream is cut', a
   await fc.assert(fc.asyncProperty(fc.array(frameArbitrary), fc.array(fc.integer({ min: 1, max: 50 }), { minLength: 1 }), async (frames, cuts) => {
     const encoded = frames.flatMap((frame) => frame.type === 'event' ? encodeEvent(frame.event) : encodeBytes(frame.bytes))
     const decoded = await decodeAll([...encoded, ...encodeEnd()], cuts)
-    assert.deepEqual(decoded.map((frame) => frame.type === 'event' ? frame : { type: 'bytes', bytes: new Uint8Array(frame.bytes) }), frames)
+    assert.deepEqual(joined(decoded), joined(frames))
   }))
 })
+
+/** Content arrives in pieces of any length: neighbours belong together. */
+function joined (frames: readonly Frame[]): unknown[] {
+  const out: Array<{ event: unknown } | { hex: string }> = []
+  for (const frame of frames) {
+    const last = out.at(-1)
+    if (frame.type === 'event') out.push({ event: frame.event })
+    else if (last !== undefined && 'hex' in last) last.hex += Buffer.from(frame.bytes).toString('hex')
+    else out.push({ hex: Buffer.from(frame.bytes).toString('hex') })
+  }
+  return out
+}
 
 test('content longer than a frame is cut into several', async () => {
   const bytes = Buffer.alloc(MAX_FRAME_BYTES * 2 + 1, 7)
   const frames = await decodeAll([...encodeBytes(bytes), ...encodeEnd()])
-  assert.equal(frames.length, 3)
+  assert.ok(frames.length >= 3)
   assert.ok(Buffer.concat(frames.map((frame) => frame.type === 'bytes' ? frame.bytes : Buffer.alloc(0))).equals(bytes))
 })
 

@@ -56,35 +56,63 @@ export function encodeError (err: unknown): Uint8Array[] {
 }
 
 /**
- * Reads frames until the end frame.
+ * Reads frames until the end frame. Content comes in the pieces in which it arrived: a frame of it is never put together.
  *
  * @throws the failure that the other side sent; `UNAVAILABLE` when the stream broke off; `INVALID` for
  * bytes that are no frames.
  */
 export async function * decodeFrames (source: AsyncIterable<Uint8Array>): AsyncIterable<Frame> {
-  for await (const { type, payload } of rawFrames(source)) {
+  const pieces = new Pieces(source)
+  for (;;) {
+    const header = await pieces.take(HEADER_BYTES)
+    const type = header.readUInt8(0)
+    const length = header.readUInt32BE(1)
+    if (length > MAX_FRAME_BYTES) throw new HoldfastError('INVALID', `The daemon sent a frame of ${length} bytes; is it of another version?`)
     switch (type) {
-      case EVENT: yield { type: 'event', event: parseJson(payload) }; break
-      case BYTES: yield { type: 'bytes', bytes: payload }; break
+      case EVENT: yield { type: 'event', event: parseJson(await pieces.take(length)) }; break
+      case BYTES: for (let left = length; left > 0;) {
+        const bytes = await pieces.some(left)
+        left -= bytes.byteLength
+        yield { type: 'bytes', bytes }
+      } break
       case END: return
-      case ERROR: throw decodeError(parseJson(payload))
+      case ERROR: throw decodeError(parseJson(await pieces.take(length)))
       default: throw new HoldfastError('INVALID', `The daemon sent a frame of unknown type ${type}; is it of another version?`)
     }
   }
-  throw new HoldfastError('UNAVAILABLE', 'The connection to the daemon broke off before the answer was complete')
 }
 
-async function * rawFrames (source: AsyncIterable<Uint8Array>): AsyncIterable<{ type: number, payload: Uint8Array }> {
-  let rest: Buffer = Buffer.alloc(0)
-  for await (const piece of source) {
-    rest = rest.byteLength === 0 ? Buffer.from(piece.buffer, piece.byteOffset, piece.byteLength) : Buffer.concat([rest, piece])
-    while (rest.byteLength >= HEADER_BYTES) {
-      const length = rest.readUInt32BE(1)
-      if (length > MAX_FRAME_BYTES) throw new HoldfastError('INVALID', `The daemon sent a frame of ${length} bytes; is it of another version?`)
-      if (rest.byteLength < HEADER_BYTES + length) break
-      yield { type: rest.readUInt8(0), payload: rest.subarray(HEADER_BYTES, HEADER_BYTES + length) }
-      rest = rest.subarray(HEADER_BYTES + length)
+/** Takes bytes off a stream; holds one piece of it. */
+class Pieces {
+  readonly #source: AsyncIterator<Uint8Array>
+  #rest: Buffer = Buffer.alloc(0)
+
+  constructor (source: AsyncIterable<Uint8Array>) {
+    this.#source = source[Symbol.asyncIterator]()
+  }
+
+  /** At least one byte and at most `maxBytes`, as a view. */
+  async some (maxBytes: number): Promise<Buffer> {
+    while (this.#rest.byteLength === 0) {
+      const next = await this.#source.next()
+      if (next.done === true) throw new HoldfastError('UNAVAILABLE', 'The connection to the daemon broke off before the answer was complete')
+      this.#rest = Buffer.from(next.value.buffer, next.value.byteOffset, next.value.byteLength)
     }
+    const bytes = this.#rest.subarray(0, maxBytes)
+    this.#rest = this.#rest.subarray(bytes.byteLength)
+    return bytes
+  }
+
+  /** Exactly so many bytes. */
+  async take (byteLength: number): Promise<Buffer> {
+    const parts: Buffer[] = []
+    for (let left = byteLength; left > 0;) {
+      const part = await this.some(left)
+      left -= part.byteLength
+      parts.push(part)
+    }
+    const [only] = parts
+    return parts.length === 1 && only !== undefined ? only : Buffer.concat(parts)
   }
 }
 

@@ -33,6 +33,12 @@ const SCHEMAS = {
   'pin-rm': v.strictObject({ path, kind: v.optional(pinKind), name: text }),
   'pin-ls': v.strictObject({ path: v.optional(path), kind: v.optional(v.picklist(['recursive', 'direct', 'indirect', 'all'])), name: text }),
   gc: v.strictObject({ dryRun: flag }),
+  peers: nothing,
+  connect: v.strictObject({ address: path }),
+  disconnect: v.strictObject({ peer: path }),
+  stats: nothing,
+  provide: v.strictObject({ cid: path }),
+  'find-providers': v.strictObject({ cid: path, limit: count }),
   'repo-stat': nothing,
   'repo-verify': nothing
 } as const satisfies { [Name in OperationName]: v.GenericSchema<unknown, ArgsOf<Name>> }

@@ -76,6 +76,48 @@ export interface SettingEvent {
   readonly source: string
 }
 
+/** A peer as `peers` tells it; the fields are those of `ConnectedPeer` of @holdfast/network. */
+export interface PeerEvent {
+  readonly peer: string
+  readonly addresses: readonly string[]
+  readonly direction: 'inbound' | 'outbound'
+  readonly latencyMs?: number
+  readonly protocols: readonly string[]
+  readonly sentBytes: number
+  readonly receivedBytes: number
+  readonly sinceMs: number
+  readonly encryption: string
+  readonly isRelayed: boolean
+}
+
+interface ByteCounts {
+  readonly sentBytes: number
+  readonly receivedBytes: number
+}
+
+export interface StatsEvent {
+  readonly peerCount: number
+  readonly reachability: { readonly state: 'public' | 'private' | 'unknown', readonly how: string }
+  readonly traffic: {
+    readonly total: ByteCounts
+    readonly byProtocol: Readonly<Record<string, ByteCounts>>
+    readonly byPeer: Readonly<Record<string, ByteCounts>>
+  }
+  readonly announcements: {
+    readonly strategy: string
+    readonly waitingCount: number
+    readonly last?: ProvideEvent & { readonly atMs: number }
+    readonly round: { readonly isRunning: boolean, readonly announcedCount: number, readonly failedCount: number, readonly startedAtMs?: number, readonly nextAtMs?: number }
+  }
+}
+
+/** What became of an announcement: how many peers took it, and why others did not. */
+export interface ProvideEvent {
+  readonly cid: string
+  readonly acceptedCount: number
+  readonly failures: readonly string[]
+}
+
 interface Operation<Args, Event> {
   readonly args: Args
   readonly event: Event
@@ -89,14 +131,20 @@ export interface Operations {
   readonly add: Operation<AddArgs, ProgressEvent | { readonly entry: EntryEvent, readonly isRoot: boolean } | { readonly pinned: readonly string[] }>
   readonly cat: Operation<{ readonly path: string, readonly offset?: number | undefined, readonly length?: number | undefined }, ProgressEvent>
   readonly get: Operation<{ readonly path: string }, { readonly entry: EntryEvent } | ProgressEvent>
-  readonly ls: Operation<{ readonly path: string, readonly size?: boolean | undefined }, EntryEvent>
+  readonly ls: Operation<{ readonly path: string, readonly size?: boolean | undefined }, EntryEvent | ProgressEvent>
   readonly stat: Operation<{ readonly path: string, readonly dag?: boolean | undefined }, StatEvent | ProgressEvent>
   readonly 'dag-import': Operation<{ readonly paths: readonly string[], readonly pinRoots?: boolean | undefined, readonly name?: string | undefined }, ProgressEvent | ImportedCarEvent>
-  readonly 'dag-export': Operation<{ readonly path: string }, never>
+  readonly 'dag-export': Operation<{ readonly path: string }, ProgressEvent>
   readonly 'pin-add': Operation<{ readonly path: string, readonly kind: 'recursive' | 'direct', readonly name?: string | undefined }, ProgressEvent | { readonly pin: PinEvent }>
   readonly 'pin-rm': Operation<{ readonly path: string, readonly kind?: 'recursive' | 'direct' | undefined, readonly name?: string | undefined }, { readonly pin: PinEvent }>
   readonly 'pin-ls': Operation<{ readonly path?: string | undefined, readonly kind?: 'recursive' | 'direct' | 'indirect' | 'all' | undefined, readonly name?: string | undefined }, PinEvent>
   readonly gc: Operation<{ readonly dryRun?: boolean | undefined }, ProgressEvent | CollectedEvent>
+  readonly peers: Operation<object, PeerEvent>
+  readonly connect: Operation<{ readonly address: string }, { readonly peer: string }>
+  readonly disconnect: Operation<{ readonly peer: string }, { readonly peer: string }>
+  readonly stats: Operation<object, StatsEvent>
+  readonly provide: Operation<{ readonly cid: string }, ProvideEvent>
+  readonly 'find-providers': Operation<{ readonly cid: string, readonly limit?: number | undefined }, { readonly peer: string, readonly addresses: readonly string[] }>
   readonly 'repo-stat': Operation<object, RepoStatEvent>
   readonly 'repo-verify': Operation<object, ProgressEvent | { readonly damaged: { readonly cid: string, readonly reason: string } } | { readonly verified: { readonly blockCount: number, readonly damagedCount: number } }>
 }

@@ -19,6 +19,18 @@ const MAX_CACHED_CIDS = 12
 /** Bytes that suffice to tell text from binary; the rest of `SNIFF_BYTES` is a bonus when the first block has it. */
 const ENOUGH_TO_SNIFF_BYTES = 512
 
+/** What is remembered of content, by CID or path. */
+interface Tables {
+  readonly entries: LruCache<string, DagEntry>
+  readonly paths: LruCache<string, ResolvedPath>
+  readonly types: LruCache<string, string>
+  readonly indexes: LruCache<string, DagEntry | 'none'>
+}
+
+function newTables (maxCount: number): Tables {
+  return { entries: new LruCache(maxCount), paths: new LruCache(maxCount), types: new LruCache(maxCount), indexes: new LruCache(maxCount) }
+}
+
 /**
  * Answers what content is, and remembers it: a CID never changes its meaning, so nothing has to be invalidated.
  *
@@ -26,18 +38,17 @@ const ENOUGH_TO_SNIFF_BYTES = 512
  */
 export class ContentMetadata {
   readonly blocks: BlockReader
-  readonly #entries: LruCache<string, DagEntry>
-  readonly #paths: LruCache<string, ResolvedPath>
-  readonly #types: LruCache<string, string>
-  readonly #indexes: LruCache<string, DagEntry | 'none'>
+  readonly #tables: Tables
 
-  /** @param maxCount Entries of each of its tables. */
-  constructor (blocks: BlockReader, maxCount: number) {
+  /** @param tables Entries of each of its tables, or those of another reader's metadata. */
+  constructor (blocks: BlockReader, tables: number | Tables) {
     this.blocks = blocks
-    this.#entries = new LruCache(maxCount)
-    this.#paths = new LruCache(maxCount)
-    this.#types = new LruCache(maxCount)
-    this.#indexes = new LruCache(maxCount)
+    this.#tables = typeof tables === 'number' ? newTables(tables) : tables
+  }
+
+  /** The same memory over another reader: what one request learned, all know. */
+  over (blocks: BlockReader): ContentMetadata {
+    return new ContentMetadata(blocks, this.#tables)
   }
 
   /** Follows a path; see `resolvePath`. */
@@ -45,34 +56,34 @@ export class ContentMetadata {
     if (segments.length === 0) return { cid: root, cids: [root], remainder: segments }
     // Segments hold no slash, so joining them is unambiguous.
     const key = `${root}/${segments.join('/')}`
-    const known = this.#paths.get(key)
+    const known = this.#tables.paths.get(key)
     if (known !== undefined) return known
     const { cids, remainder } = await resolvePath(this.blocks, root, segments, options)
     const detached = cids.map(detach)
     const resolved = { cid: detached.at(-1) ?? root, cids: detached, remainder }
-    if (key.length <= MAX_CACHED_PATH_CHARACTERS && cids.length <= MAX_CACHED_CIDS) this.#paths.set(key, resolved)
+    if (key.length <= MAX_CACHED_PATH_CHARACTERS && cids.length <= MAX_CACHED_CIDS) this.#tables.paths.set(key, resolved)
     return resolved
   }
 
   /** Tells what a CID is the root of; see `openEntry`. */
   async entry (cid: CID, options: AbortOptions): Promise<DagEntry> {
     const key = cid.toString()
-    const known = this.#entries.get(key)
+    const known = this.#tables.entries.get(key)
     if (known !== undefined) return known
     const entry = await openEntry(this.blocks, cid, options)
     // The target of a symlink may be 4 KiB long.
-    if (entry.kind !== 'symlink') this.#entries.set(key, entry)
+    if (entry.kind !== 'symlink') this.#tables.entries.set(key, entry)
     return entry
   }
 
   /** Finds the `index.html` of a directory, when it is a file. */
   async indexPage (directory: CID, options: AbortOptions): Promise<DagEntry & { kind: 'file' } | undefined> {
     const key = directory.toString()
-    let index = this.#indexes.get(key)
+    let index = this.#tables.indexes.get(key)
     if (index === undefined) {
       const { entry } = await findEntry(this.blocks, directory, 'index.html', options)
       index = entry === undefined ? 'none' : await this.entry(detach(entry.cid), options)
-      this.#indexes.set(key, index)
+      this.#tables.indexes.set(key, index)
     }
     return index !== 'none' && index.kind === 'file' ? index : undefined
   }
@@ -83,12 +94,12 @@ export class ContentMetadata {
    */
   async sniffedType ({ cid, byteLength }: DagEntry & { kind: 'file' }, options: AbortOptions): Promise<string | undefined> {
     const key = cid.toString()
-    const known = this.#types.get(key)
+    const known = this.#tables.types.get(key)
     if (known !== undefined) return known
     const head = await this.#readHead(cid, options)
     if (head === undefined) return undefined
     const type = await sniffContentType(head, head.byteLength === byteLength)
-    this.#types.set(key, type)
+    this.#tables.types.set(key, type)
     return type
   }
 

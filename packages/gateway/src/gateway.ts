@@ -18,7 +18,10 @@ import { type ContentPlan, RequestPlanner } from './plan.ts'
 import { primeBody } from './primed-body.ts'
 
 export interface GatewayOptions {
+  /** What is here, and nothing else. */
   readonly blocks: BlockReader
+  /** Opens a reader for one request, which may fetch what is not here. @default blocks */
+  readonly openReader?: ((root: CID, signal: AbortSignal) => BlockReader & Disposable) | undefined
   readonly log: Logger
   readonly limits?: Partial<GatewayLimits> | undefined
   /** Sends `X-Ipfs-Path` beside `Ipfs-Uri`, for clients and suites from before IPIP-0548. @default false */
@@ -55,14 +58,16 @@ class ContentGateway implements Gateway {
   readonly #limits: GatewayLimits
   readonly #log: Logger
   readonly #isLocal: (cid: CID) => Promise<boolean>
+  readonly #openReader: GatewayOptions['openReader']
 
-  constructor ({ blocks, log, limits, legacyXIpfsPath = false, isLocal = (cid) => blocks.has(cid) }: GatewayOptions) {
+  constructor ({ blocks, openReader, log, limits, legacyXIpfsPath = false, isLocal = (cid) => blocks.has(cid) }: GatewayOptions) {
     this.#limits = { ...DEFAULT_GATEWAY_LIMITS, ...limits }
     this.#planner = new RequestPlanner({ legacyXIpfsPath }, this.#limits.metadataCacheEntries)
     this.#metadata = new ContentMetadata(blocks, this.#limits.metadataCacheEntries)
     this.#localMetadata = new ContentMetadata(localReader(blocks, isLocal), this.#limits.metadataCacheEntries)
     this.#log = log
     this.#isLocal = isLocal
+    this.#openReader = openReader
   }
 
   async handle (request: GatewayRequest): Promise<GatewayResponse> {
@@ -75,16 +80,29 @@ class ContentGateway implements Gateway {
         // A probe: it must cost no more than looking the root up.
         if (plan.isHead) return { status: 200, headers: plan.headers, body: undefined }
       }
-      return await primed(await this.#answer(plan, plan.onlyIfCached ? this.#localMetadata : this.#metadata))
+      if (plan.onlyIfCached) return await primed(await this.#answer(plan, this.#localMetadata))
+      if (this.#openReader === undefined) return await primed(await this.#answer(plan, this.#metadata))
+      return await this.#answerWith(plan, this.#openReader(plan.root, request.signal))
     } catch (err) {
       return this.#answerFailure(plan, err)
     }
   }
 
+  /** The reader lives as long as the body is read. */
+  async #answerWith (plan: ContentPlan, reader: BlockReader & Disposable): Promise<GatewayResponse> {
+    using opening = new DisposableStack()
+    opening.use(reader)
+    const response = await primed(await this.#answer(plan, this.#metadata.over(reader)))
+    const { body } = response
+    if (body === undefined || body.bytes !== undefined) return response
+    const open = opening.move()
+    return { ...response, body: { byteLength: body.byteLength, read: () => readAndClose(body.read(), open) } }
+  }
+
   #answerFailure (plan: ContentPlan, err: unknown): GatewayResponse {
     const { request, headers, onlyIfCached } = plan
     request.signal.throwIfAborted()
-    const failure = onlyIfCached && isErrorCode(err, 'NOT_FOUND') && err.details.reason === 'no-block' ? notCached(plan, err) : err
+    const failure = onlyIfCached && isErrorCode(err, 'NOT_FOUND') && err.details.reason === 'no-block' ? notCached(plan, err) : isNotFetched(err) ? notFetched(err) : err
     const status = statusOf(failure)
     if (status === 500 || status === 503) requestFailed(this.#log, { target: request.target, status, err })
     return errorResponse(request, failure, headers)
@@ -149,6 +167,20 @@ async function primed (response: GatewayResponse): Promise<GatewayResponse> {
   const body = await primeBody(response.body)
   const lengthIsNews = body.byteLength !== undefined && response.body.byteLength === undefined
   return { ...response, headers: lengthIsNews ? [...response.headers, ['Content-Length', String(body.byteLength)]] : response.headers, body }
+}
+
+/** A reader that fetches says in `details.report` what it tried. */
+function isNotFetched (err: unknown): err is HoldfastError {
+  return isErrorCode(err, 'UNAVAILABLE') && 'report' in err.details
+}
+
+function notFetched (err: HoldfastError): HoldfastError {
+  return refusal('UNAVAILABLE', 504, err.message, { cause: err, tip: 'Whoever has it may be offline, or may not announce it. Try again later.' })
+}
+
+async function * readAndClose (pieces: AsyncIterable<Uint8Array>, open: Disposable): AsyncIterable<Uint8Array> {
+  using _ = open
+  yield * pieces
 }
 
 function localReader (blocks: BlockReader, isLocal: (cid: CID) => Promise<boolean>): BlockReader {

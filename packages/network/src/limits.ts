@@ -22,13 +22,13 @@ export const MAX_PING_STREAMS = 16
 export const MONITOR_INTERVAL_MS = 120_000
 
 /** Bytes that one stream holds for a reader that is slow, before the peer is asked to stop. */
-export const READ_QUEUE_BYTES = 256 << 10
+export const READ_QUEUE_BYTES: number = 256 << 10
 
 /** Bytes that `write` lets wait in a stream before it makes the caller wait. */
-export const WRITE_QUEUE_BYTES = 256 << 10
+export const WRITE_QUEUE_BYTES: number = 256 << 10
 
 /** Bytes that wait in one stream at most, whoever wrote them; more ends the stream. Two messages of the largest kind (4 MiB). */
-export const MAX_WRITE_BUFFER_BYTES = 8 * MIB
+export const MAX_WRITE_BUFFER_BYTES: number = 8 * MIB
 
 /** How long a dial may take in all, in ms: name lookup, socket, handshake. The library's own default. */
 export const DIAL_TIMEOUT_MS = 10_000
@@ -56,7 +56,7 @@ export const MAX_PROTOCOL_CHARACTERS = 256
 export const MAX_KNOWN_PEERS = 10_000
 
 /** Bytes of the address book, whatever the peers put into their rows. 10,000 rows of an ordinary peer take about 8 MiB. */
-export const MAX_KNOWN_PEER_BYTES = 16 * MIB
+export const MAX_KNOWN_PEER_BYTES: number = 16 * MIB
 
 /** Bytes of the values that the DHT stores for others (IPNS records, at most 10 KiB each). */
-export const MAX_DHT_VALUE_BYTES = 16 * MIB
+export const MAX_DHT_VALUE_BYTES: number = 16 * MIB

@@ -18,7 +18,7 @@ import { TrafficBook } from './traffic.ts'
 import { tcpTransport } from './transport.ts'
 
 /** The library ends a connection at the first failed ping, also one that failed because another was on its way. */
-export const connectionMonitor = { pingInterval: MONITOR_INTERVAL_MS, abortConnectionOnPingFailure: false } as const
+export const connectionMonitor: { readonly pingInterval: number, readonly abortConnectionOnPingFailure: false } = { pingInterval: MONITOR_INTERVAL_MS, abortConnectionOnPingFailure: false }
 
 /** Builds libp2p and starts it. Loaded by `openHost` only, so that who needs no network does not load it. */
 export async function openLibp2pHost ({ identity, log }: NetworkDeps, { mode, listen = DEFAULT_LISTEN, dht = 'auto' }: NetworkOptions & { mode: 'public' | 'lan' }): Promise<NetworkHost> {

@@ -46,7 +46,10 @@ export const dagExport = command({
     await using file = output === undefined ? undefined : await open(resolve(context.cwd, output), 'w')
     let byteLength = 0
     for await (const answer of context.daemon.call('dag-export', { path }, context)) {
-      if (answer.type !== 'bytes') continue
+      if (answer.type !== 'bytes') {
+        line?.update(answer.event.progress)
+        continue
+      }
       if (file === undefined) await context.write(answer.bytes)
       else await file.writeFile(answer.bytes)
       line?.update({ byteLength: byteLength += answer.bytes.byteLength })

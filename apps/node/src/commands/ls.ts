@@ -14,8 +14,12 @@ export const ls = command({
 
   async run (context, args, { size, long }) {
     const path = onlyArgument(args, 'CID')
+    using line = context.progress('Listing')
     for await (const answer of context.daemon.call('ls', { path, size }, context)) {
-      if (answer.type === 'event') context.print(context.isJson ? JSON.stringify(answer.event) : format(answer.event, long === true))
+      if (answer.type !== 'event') continue
+      const { event } = answer
+      if ('progress' in event) line.update(event.progress)
+      else line.aside(() => { context.print(context.isJson ? JSON.stringify(event) : format(event, long === true)) })
     }
   }
 })

@@ -12,7 +12,9 @@ export const start = command({
   summary: 'Run a node in the foreground',
   details: 'Makes the repository when there is none. Ctrl-C stops the node. With --json one line is printed when it is ready.',
   flags: {
-    network: { type: 'string', value: 'NAME', help: 'Network to join: public, lan or off [default: public]' },
+    network: { type: 'string', value: 'NAME', help: 'Network to join: public, lan or off [default: off]' },
+    dht: { type: 'string', value: 'PART', help: 'Part in the DHT: auto, client, server or off [default: auto]' },
+    'provide-strategy': { type: 'string', value: 'NAME', help: 'What is announced: roots, pinned, all or off [default: roots]' },
     'gateway-port': { type: 'string', value: 'N', help: 'Port of the gateway, 0 for any free one [default: 8080]' },
     'gateway-host': { type: 'string', value: 'IP', help: 'Address of the gateway [default: 127.0.0.1, this machine only]' },
     'swarm-port': { type: 'string', value: 'N', help: 'Port for peers, 0 for any free one [default: 4001]' },
@@ -52,7 +54,7 @@ export const start = command({
 
 function flagLayer (flags: Readonly<Record<string, string | undefined>>): ConfigLayer {
   const numbers = { swarmPort: 'swarm-port', gatewayPort: 'gateway-port', rpcPort: 'rpc-port' } as const
-  const words = { network: 'network', gatewayHost: 'gateway-host', logLevel: 'log-level' } as const
+  const words = { network: 'network', dht: 'dht', provideStrategy: 'provide-strategy', gatewayHost: 'gateway-host', logLevel: 'log-level' } as const
   const names: Readonly<Record<string, string>> = { ...numbers, ...words }
   const values: Record<string, unknown> = {}
   for (const [key, flag] of Object.entries(numbers)) values[key] = wholeNumber(flag, flags[flag])
@@ -61,14 +63,14 @@ function flagLayer (flags: Readonly<Record<string, string | undefined>>): Config
   return { values: given, sourceOf: (key) => `--${names[key] ?? key}` }
 }
 
-function welcome ({ agent, peerId, gateway, rpc, repository }: NodeIdentity, { cwd }: CommandContext): string[] {
+function welcome ({ agent, peerId, gateway, rpc, swarm, repository }: NodeIdentity, { cwd }: CommandContext): string[] {
   const bold = (text: string): string => styled('bold', text, process.stdout)
   return [
     `${bold(agent)} is running`,
     `  Peer        ${peerId}`,
     `  Gateway     ${bold(gateway)}`,
     `  RPC         ${rpc === '' ? 'not yet' : rpc}`,
-    `  Peers       not yet: this node keeps and serves content on this machine`,
+    `  Addresses   ${swarm.length === 0 ? 'none: the network is off (--network lan joins this LAN)' : swarm.join('\n              ')}`,
     `  Repository  ${repository}`,
     '',
     'Try in another terminal:',

@@ -31,6 +31,7 @@ export async function openDaemon (repository: string, flags: ConfigLayer): Promi
     reject(err)
   }
   process.on('uncaughtException', onUnforeseen)
+  let isLost = false
   const node = await openNode(config, log, {
     repository,
     settings,
@@ -38,6 +39,7 @@ export async function openDaemon (repository: string, flags: ConfigLayer): Promi
     onStop (reason) {
       if (reason === undefined) return resolve()
       log.error('The node stops: storing failed, and what is in memory can no longer be trusted to reach the disk', { err: reason, code: isHoldfastError(reason) ? reason.code : undefined })
+      isLost = true
       reject(reason)
     }
   })
@@ -45,7 +47,13 @@ export async function openDaemon (repository: string, flags: ConfigLayer): Promi
     node,
     stopped,
     async [Symbol.asyncDispose] () {
-      await node[Symbol.asyncDispose]()
+      try {
+        await node[Symbol.asyncDispose]()
+      } catch (err) {
+        // After the disk has failed its parts cannot end in order either: the first reason is the news.
+        if (!isLost) throw err
+        log.warn('A part of the node could not end in order', { err })
+      }
       process.off('uncaughtException', onUnforeseen)
     }
   }

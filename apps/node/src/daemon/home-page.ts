@@ -17,8 +17,8 @@ export function withHomePage (gateway: RequestListener, describe: () => NodeIden
   }
 }
 
-/** The empty directory, which every IPFS node can show. */
-const EXAMPLE = '/ipfs/bafybeiczsscdsbs7ffqz55asqdf3smv6klcw3gofszvwlyarci47bgf354'
+/** "hello world" in an identity CID: it carries its bytes, so every node can show it. */
+const EXAMPLE = '/ipfs/bafkqac3imvwgy3zao5xxe3de'
 
 function homePage ({ peerId, agent }: NodeIdentity): string {
   return `<!doctype html>
@@ -33,8 +33,8 @@ code { font-family: ui-monospace, monospace; overflow-wrap: anywhere }
 </style>
 <h1>Holdfast</h1>
 <p>This is the gateway of an IPFS node. It serves content by its CID at <code>/ipfs/&lt;cid&gt;/path</code>,
-for example <a href="${EXAMPLE}/">the empty directory</a>.</p>
-<p>Add something with <code>npx holdfast add FILE</code> and open the address that it prints.</p>
+for example <a href="${EXAMPLE}">two words that lie in their CID</a>.</p>
+<p>Add something with <code>npx holdfast add FILE</code> and open <code>/ipfs/</code> with the CID that it prints.</p>
 <p>${agent}, peer <code>${peerId}</code></p>
 </html>
 `

@@ -30,6 +30,8 @@ export async function add (node: ApiNode, args: AddArgs, exchange: Exchange<Even
   for (const entry of roots) await exchange.emit({ entry: toEvent(entry), isRoot: true })
   if (args.pin === false) return
   for (const { cid } of roots) await node.pins.add({ cid, kind: 'recursive', ...(args.name === undefined ? {} : { name: args.name }) })
+  // Blocks and pins are durable: only now others may hear of them.
+  for (const { cid } of roots) node.announcer.announce(cid)
   await exchange.emit({ pinned: roots.map(({ cid }) => cid.toString()) })
 }
 

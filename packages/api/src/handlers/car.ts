@@ -7,7 +7,7 @@ import { isAbsolute } from 'node:path'
 import type { ApiNode } from '../api-node.ts'
 import { type Exchange, progressReporter } from '../exchange.ts'
 import type { ArgsOf, EventOf, ImportedCarEvent } from '../operations.ts'
-import { locate } from './read.ts'
+import { locate, openReader } from './read.ts'
 
 /** Bytes that one read of a CAR file asks for. */
 const READ_BYTES: number = 1024 * 1024
@@ -50,6 +50,7 @@ async function importArchive (node: ApiNode, { source, bytes, totalByteLength }:
   const pinned: string[] = []
   for (const cid of pinRoots === false ? [] : roots) {
     await pinDag(node, { cid, kind: 'recursive', ...(name === undefined ? {} : { name }) }, { signal: exchange.signal, onProgress: (progress) => { report({ ...progress, phase: 'pinning' }) } })
+    node.announcer.announce(cid)
     pinned.push(cid.toString())
   }
   return { source, roots: roots.map(String), blockCount: sink.blockCount, byteLength, pinned }
@@ -67,13 +68,14 @@ async function * openArchive (path: string): AsyncIterable<Uint8Array> {
 }
 
 /** Sends the DAG below a path as a CARv1 whose blocks come depth first, each once. */
-export async function dagExport (node: ApiNode, { path }: ArgsOf<'dag-export'>, exchange: Exchange): Promise<void> {
+export async function dagExport (node: ApiNode, { path }: ArgsOf<'dag-export'>, exchange: Exchange<EventOf<'dag-export'>>): Promise<void> {
   const { signal } = exchange
-  const { cid } = await locate(node, path, signal)
+  using blocks = openReader(node, path, exchange)
+  const { cid } = await locate(blocks, path, signal)
   await exchange.send(encodeCarHeader([cid]))
-  for await (const block of walkDag(node.blocks, [cid], { signal })) await sendSection(block, exchange)
+  for await (const block of walkDag(blocks, [cid], { signal })) await sendSection(block, exchange)
 }
 
-async function sendSection (block: Block, exchange: Exchange): Promise<void> {
+async function sendSection (block: Block, exchange: Pick<Exchange, 'send'>): Promise<void> {
   for (const part of encodeCarSection(block)) await exchange.send(part)
 }

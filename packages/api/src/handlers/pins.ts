@@ -1,3 +1,4 @@
+import type { BlockReader } from '@holdfast/blockstore'
 import { HoldfastError } from '@holdfast/core'
 import { parseContentPath, resolvePath } from '@holdfast/dag'
 import { indirectPins, type Pin, pinDag } from '@holdfast/pins'
@@ -5,23 +6,26 @@ import type { CID } from 'multiformats/cid'
 import type { ApiNode } from '../api-node.ts'
 import { type Exchange, progressReporter } from '../exchange.ts'
 import type { ArgsOf, EventOf, PinEvent } from '../operations.ts'
+import { openReader } from './read.ts'
 
 export async function pinAdd (node: ApiNode, { path, kind, name }: ArgsOf<'pin-add'>, exchange: Exchange<EventOf<'pin-add'>>): Promise<void> {
   const { signal } = exchange
-  const cid = await resolveToCid(node, path, signal)
-  const pin = await pinDag(node, { cid, kind, ...(name === undefined ? {} : { name }) }, { signal, onProgress: progressReporter(exchange) })
+  using blocks = openReader(node, path, exchange)
+  const cid = await resolveToCid(blocks, path, signal)
+  const pin = await pinDag({ blocks, pins: node.pins, leases: node.leases }, { cid, kind, ...(name === undefined ? {} : { name }) }, { signal, onProgress: progressReporter(exchange) })
+  node.announcer.announce(cid)
   await exchange.emit({ pin: toEvent(pin) })
 }
 
 export async function pinRm (node: ApiNode, { path, kind, name }: ArgsOf<'pin-rm'>, exchange: Exchange<EventOf<'pin-rm'>>): Promise<void> {
-  const cid = await resolveToCid(node, path, exchange.signal)
+  const cid = await resolveToCid(node.blocks, path, exchange.signal)
   const removed = await node.pins.remove({ cid, ...(kind === undefined ? {} : { kind }), ...(name === undefined ? {} : { name }) })
   for (const pin of removed) await exchange.emit({ pin: toEvent(pin) })
 }
 
 export async function pinLs (node: ApiNode, { path, kind = 'all', name }: ArgsOf<'pin-ls'>, exchange: Exchange<EventOf<'pin-ls'>>): Promise<void> {
   const { signal } = exchange
-  const cid = path === undefined ? undefined : await resolveToCid(node, path, signal)
+  const cid = path === undefined ? undefined : await resolveToCid(node.blocks, path, signal)
   let found = 0
   for (const pin of kind === 'indirect' ? [] : node.pins.list()) {
     if (kind !== 'all' && pin.kind !== kind) continue
@@ -43,10 +47,10 @@ export async function pinLs (node: ApiNode, { path, kind = 'all', name }: ArgsOf
 }
 
 /** A bare CID needs no block of its own: a pin whose DAG is damaged can still be removed. */
-async function resolveToCid (node: ApiNode, path: string, signal: AbortSignal): Promise<CID> {
+async function resolveToCid (blocks: BlockReader, path: string, signal: AbortSignal): Promise<CID> {
   const { root, segments } = parseContentPath(path)
   if (segments.length === 0) return root
-  const { cid, remainder } = await resolvePath(node.blocks, root, segments, { signal })
+  const { cid, remainder } = await resolvePath(blocks, root, segments, { signal })
   if (remainder.length > 0) throw new HoldfastError('INVALID', `Path ${path} does not name a block`, { path })
   return cid
 }

@@ -1,31 +1,42 @@
-import { HoldfastError } from '@holdfast/core'
+import type { BlockReader } from '@holdfast/blockstore'
+import { HoldfastError, type Logger } from '@holdfast/core'
 import { type DagEntry, listDirectory, openEntry, parseContentPath, readFile, readTree, resolvePath, type TreeEntry, type UnixFsTime, walkDag } from '@holdfast/dag'
 import type { CID } from 'multiformats/cid'
 import type { ApiNode } from '../api-node.ts'
 import { type Exchange, progressReporter } from '../exchange.ts'
-import type { ArgsOf, EntryEvent, EventOf } from '../operations.ts'
+import type { ArgsOf, EntryEvent, EventOf, ProgressEvent } from '../operations.ts'
+
+/** Opens a reader for the DAG that a path begins with; what is fetched is told as progress. */
+export function openReader (node: ApiNode, path: string, exchange: Pick<Exchange<ProgressEvent>, 'signal' | 'emit'>): BlockReader & Disposable {
+  const report = progressReporter(exchange)
+  return node.openReader(parseContentPath(path).root, {
+    signal: exchange.signal,
+    onProgress: ({ blockCount, byteLength, peerCount }) => { report({ phase: `from ${peerCount} peers`, blockCount, byteLength }) }
+  })
+}
 
 /** Finds the CID that a path names and what it is. */
-export async function locate (node: ApiNode, path: string, signal: AbortSignal): Promise<DagEntry> {
+export async function locate (blocks: BlockReader, path: string, signal: AbortSignal): Promise<DagEntry> {
   const { root, segments } = parseContentPath(path)
-  const { cid, remainder } = await resolvePath(node.blocks, root, segments, { signal })
+  const { cid, remainder } = await resolvePath(blocks, root, segments, { signal })
   if (remainder.length > 0) {
     throw new HoldfastError('UNSUPPORTED', `Path ${path} leads into a value of ${cid} that is not a link: /${remainder.join('/')}`, { path })
   }
-  return await openEntry(node.blocks, cid, { signal })
+  return await openEntry(blocks, cid, { signal })
 }
 
 export async function cat (node: ApiNode, { path, offset, length }: ArgsOf<'cat'>, exchange: Exchange<EventOf<'cat'>>): Promise<void> {
   const { signal } = exchange
-  const entry = await locate(node, path, signal)
+  using blocks = openReader(node, path, exchange)
+  const entry = await locate(blocks, path, signal)
   if (entry.kind === 'directory') throw new HoldfastError('INVALID', `Cannot print ${path}: it is a directory. List it with ls, or fetch it with get`, { path })
   if (entry.kind === 'symlink') return await exchange.send(Buffer.from(entry.target))
-  if (entry.kind !== 'file') return await exchange.send(await bytesOf(node, entry.cid, signal))
+  if (entry.kind !== 'file') return await exchange.send(await bytesOf(blocks, entry.cid, signal))
 
   const totalByteLength = Math.max(0, Math.min(length ?? Infinity, entry.byteLength - (offset ?? 0)))
   const report = progressReporter(exchange)
   let byteLength = 0
-  for await (const piece of readFile(node.blocks, entry.cid, { offset, byteLength: length, signal })) {
+  for await (const piece of readFile(blocks, entry.cid, { offset, byteLength: length, signal })) {
     await exchange.send(piece)
     byteLength += piece.byteLength
     report({ byteLength, totalByteLength })
@@ -34,14 +45,15 @@ export async function cat (node: ApiNode, { path, offset, length }: ArgsOf<'cat'
 
 export async function get (node: ApiNode, { path }: ArgsOf<'get'>, exchange: Exchange<EventOf<'get'>>): Promise<void> {
   const { signal } = exchange
-  const root = await locate(node, path, signal)
+  using blocks = openReader(node, path, exchange)
+  const root = await locate(blocks, path, signal)
   const { cid } = root
   // Of a directory only its blocks could be counted, by a walk: its progress is told without a total.
   const total = root.kind === 'file' ? { totalByteLength: root.byteLength } : {}
   const report = progressReporter(exchange)
   let byteLength = 0
   let fileCount = 0
-  for await (const entry of readTree(node.blocks, cid, { signal })) {
+  for await (const entry of readTree(blocks, cid, { signal })) {
     await exchange.emit({ entry: treeEvent(entry, cid) })
     if (entry.kind !== 'file') continue
     for await (const piece of entry.content) {
@@ -55,24 +67,26 @@ export async function get (node: ApiNode, { path }: ArgsOf<'get'>, exchange: Exc
 
 export async function ls (node: ApiNode, { path, size }: ArgsOf<'ls'>, exchange: Exchange<EventOf<'ls'>>): Promise<void> {
   const { signal } = exchange
-  const entry = await locate(node, path, signal)
+  using blocks = openReader(node, path, exchange)
+  const entry = await locate(blocks, path, signal)
   if (entry.kind !== 'directory') return await exchange.emit(entryEvent(entry, ''))
-  for await (const { name, cid, tsize } of listDirectory(node.blocks, entry.cid, { signal })) {
+  for await (const { name, cid, tsize } of listDirectory(blocks, entry.cid, { signal })) {
     // Without the child's own block its kind is a guess from its codec; asking for sizes reads it.
     if (size === false) await exchange.emit({ kind: 'file', cid: cid.toString(), path: name, byteLength: tsize })
-    else await exchange.emit(await childEvent(node, cid, name, tsize, signal))
+    else await exchange.emit(await childEvent({ blocks, log: node.log }, { cid, name, tsize }, signal))
   }
 }
 
 export async function stat (node: ApiNode, { path, dag }: ArgsOf<'stat'>, exchange: Exchange<EventOf<'stat'>>): Promise<void> {
   const { signal } = exchange
-  const entry = await locate(node, path, signal)
+  using blocks = openReader(node, path, exchange)
+  const entry = await locate(blocks, path, signal)
   const event = entryEvent(entry, path)
   if (dag === false) return await exchange.emit({ stat: event })
   const report = progressReporter(exchange)
   let blockCount = 0
   let blockByteLength = 0
-  for await (const { bytes } of walkDag(node.blocks, [entry.cid], { signal })) {
+  for await (const { bytes } of walkDag(blocks, [entry.cid], { signal })) {
     blockCount++
     blockByteLength += bytes.byteLength
     report({ blockCount, byteLength: blockByteLength })
@@ -80,19 +94,19 @@ export async function stat (node: ApiNode, { path, dag }: ArgsOf<'stat'>, exchan
   await exchange.emit({ stat: { ...event, blockCount, blockByteLength } })
 }
 
-async function bytesOf (node: ApiNode, cid: CID, signal: AbortSignal): Promise<Uint8Array> {
-  const block = await node.blocks.get(cid, { signal })
+async function bytesOf (blocks: BlockReader, cid: CID, signal: AbortSignal): Promise<Uint8Array> {
+  const block = await blocks.get(cid, { signal })
   return block?.bytes ?? new Uint8Array()
 }
 
 /** A listing goes on where one entry is missing or damaged: its line says so by its kind. */
-async function childEvent (node: ApiNode, cid: CID, name: string, tsize: number | undefined, signal: AbortSignal): Promise<EntryEvent> {
+async function childEvent ({ blocks, log }: { blocks: BlockReader, log: Logger }, { cid, name, tsize }: { cid: CID, name: string, tsize: number | undefined }, signal: AbortSignal): Promise<EntryEvent> {
   try {
-    const event = entryEvent(await openEntry(node.blocks, cid, { signal }), name)
+    const event = entryEvent(await openEntry(blocks, cid, { signal }), name)
     return event.kind === 'directory' ? { ...event, byteLength: tsize } : event
   } catch (err) {
     signal.throwIfAborted()
-    node.log.debug('Entry of a listing could not be read', { cid: cid.toString(), err })
+    log.debug('Entry of a listing could not be read', { cid: cid.toString(), err })
     return { kind: 'opaque', cid: cid.toString(), path: name, byteLength: tsize }
   }
 }

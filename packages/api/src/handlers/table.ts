@@ -4,6 +4,7 @@ import type { ArgsOf, EventOf, OperationName } from '../operations.ts'
 import { add } from './add.ts'
 import { dagExport, dagImport } from './car.ts'
 import { id, settings, stop } from './node.ts'
+import { connect, disconnect, findProviders, peers, provide, stats } from './network.ts'
 import { pinAdd, pinLs, pinRm } from './pins.ts'
 import { cat, get, ls, stat } from './read.ts'
 import { gc, repoStat, repoVerify } from './repo.ts'
@@ -27,6 +28,12 @@ export const HANDLERS: { readonly [Name in OperationName]: Handler<Name> } = {
   'pin-rm': pinRm,
   'pin-ls': pinLs,
   gc,
+  peers,
+  connect,
+  disconnect,
+  stats,
+  provide,
+  'find-providers': findProviders,
   'repo-stat': repoStat,
   'repo-verify': repoVerify
 }

@@ -26,17 +26,17 @@ export interface WantObserver {
 export class Want {
   readonly key: string
   readonly cid: CID
-  readonly observers = new Set<WantObserver>()
+  readonly observers: Set<WantObserver> = new Set()
   /** Peers that were asked for the block and have not answered. */
-  readonly askedForBlock = new Set<AskedPeer>()
+  readonly askedForBlock: Set<AskedPeer> = new Set()
   /** Peers that were asked whether they hold it and have not answered. */
-  readonly askedForHave = new Set<AskedPeer>()
+  readonly askedForHave: Set<AskedPeer> = new Set()
   /** Peers that still know of the want, whatever they answered: a cancel has to reach them. */
-  readonly knownBy = new Set<AskedPeer>()
+  readonly knownBy: Set<AskedPeer> = new Set()
   /** Peers that said they lack it. */
-  readonly lackedBy = new Set<PeerId>()
+  readonly lackedBy: Set<PeerId> = new Set()
   /** Peers that were asked for the block and did not send it in time. */
-  readonly missedBy = new Set<PeerId>()
+  readonly missedBy: Set<PeerId> = new Set()
   /** Bytes that the block has, by what its parent says. */
   readonly expectedBytes: number
   /** The block is here and on its way into the store, or was. */

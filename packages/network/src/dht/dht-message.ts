@@ -22,10 +22,10 @@ import { MAX_PEER_ADDRESSES } from '../limits.ts'
 export const DHT_MESSAGE = { putValue: 0, getValue: 1, addProvider: 2, getProviders: 3, findNode: 4, ping: 5 } as const
 
 /** Bytes of a request. An ordinary one is below 1 KiB; the largest carries an IPNS record of 10 KiB. reliability.md 2.3. */
-export const MAX_DHT_REQUEST_BYTES = 64 << 10
+export const MAX_DHT_REQUEST_BYTES: number = 64 << 10
 
 /** Bytes of an answer: Go servers fill GET_PROVIDERS up to this. reliability.md 2.3. */
-export const MAX_DHT_REPLY_BYTES = 4 << 20
+export const MAX_DHT_REPLY_BYTES: number = 4 << 20
 
 /** Peers that are taken of each list; the rest is passed over. The DHT works with 20 (k), a search ends with 20 providers. */
 export const MAX_DHT_PEERS = 64
@@ -37,7 +37,7 @@ export const MAX_DHT_ENTRIES = 65_536
 export const MAX_DHT_KEY_BYTES = 80
 
 /** Bytes of a record: IPNS allows 10 KiB, and the envelope repeats the key. */
-export const MAX_DHT_RECORD_BYTES = 16 << 10
+export const MAX_DHT_RECORD_BYTES: number = 16 << 10
 
 /** Bytes of a peer id as a multihash; an identity hash of the longest key that is written inline has 44. */
 const MAX_PEER_ID_BYTES = 64

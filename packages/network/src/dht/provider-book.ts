@@ -3,7 +3,7 @@ import * as Digest from 'multiformats/hashes/digest'
 import { type DhtPeer, MAX_DHT_KEY_BYTES } from './dht-message.ts'
 
 /** How long a provider record counts, in ms. @see https://github.com/libp2p/specs/blob/master/kad-dht/README.md#content-provider-advertisement-and-discovery */
-export const PROVIDER_VALIDITY_MS = 48 * 3_600_000
+export const PROVIDER_VALIDITY_MS: number = 48 * 3_600_000
 
 /** Records in all. With `MAX_PROVIDERS_PER_PEER` a crowd of strangers cannot fill the memory. reliability.md 2.3. */
 export const MAX_PROVIDER_RECORDS = 100_000

@@ -1,0 +1,2 @@
+export { type Announcer, type AnnouncerDeps, type AnnouncerOptions, type AnnounceStatus, CONCURRENT_PROVIDES, MAX_WAITING_ROOTS, PROVIDE_INTERVAL_MS, PROVIDE_STRATEGIES, PROVIDE_TIMEOUT_MS, type ProvideStrategy, RETRY_MS, startAnnouncer } from './announcer.ts'
+export { type ContentRouting, createContentRouting, type FoundProvider, MAX_PROVIDERS_PER_SEARCH, type ProviderSource, type ProvideResult } from './content-routing.ts'
