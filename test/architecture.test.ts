@@ -15,7 +15,6 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   providers: ['core', 'network'],
   exchange: ['core', 'car', 'blockstore', 'network', 'dag', 'providers'],
   pins: ['core', 'blockstore', 'dag'],
-  exchange: ['core', 'car', 'blockstore', 'dag', 'network'],
   gateway: ['core', 'car', 'blockstore', 'dag'],
   api: ['core', 'car', 'blockstore', 'network', 'dag', 'providers', 'exchange', 'pins', 'gateway'],
   testkit: ['core'],
