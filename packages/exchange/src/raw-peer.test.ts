@@ -19,6 +19,8 @@ export interface RawPeerOptions {
   onMessage?: (message: BitswapMessage, peer: RawPeer) => Promise<void>
   /** Accepts streams and never reads them. @default false */
   deaf?: boolean
+  /** Closes its own side of a stream before it reads, as Helia does. @default false */
+  halfCloses?: boolean
 }
 
 let rawCount = 0
@@ -28,7 +30,9 @@ export async function openRawPeer (node: TestNode, options: RawPeerOptions = {})
   const host = await openTcpHost(`raw-${++rawCount}`)
   const peer = new RawPeer(host, node)
   await host.handle(options.protocols ?? BITSWAP_PROTOCOLS, async (stream) => {
-    if (options.deaf !== true) await peer.receive(stream, options)
+    if (options.halfCloses === true) await stream.closeWrite()
+    if (options.deaf === true) await new Promise(() => {})
+    await peer.receive(stream, options)
   })
   await host.connect(node.host.address)
   return peer

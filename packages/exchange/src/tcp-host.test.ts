@@ -45,7 +45,7 @@ export class TcpHost implements ExchangeHost, AsyncDisposable {
 
   constructor (peer: PeerId) {
     this.peer = peer
-    this.#server = createServer({ noDelay: true }, (socket) => { void this.#accept(socket).catch(() => { socket.destroy() }) })
+    this.#server = createServer({ noDelay: true, allowHalfOpen: true }, (socket) => { void this.#accept(socket).catch(() => { socket.destroy() }) })
   }
 
   async listen (): Promise<void> {
@@ -113,7 +113,7 @@ export class TcpHost implements ExchangeHost, AsyncDisposable {
 
   async #dial (peer: PeerId, protocols: readonly string[]): Promise<{ socket: Socket, answer: string }> {
     const port = Number(this.#addresses.get(peer)?.split('/')[0])
-    const socket = connect({ port, host: '127.0.0.1', noDelay: true })
+    const socket = connect({ port, host: '127.0.0.1', noDelay: true, allowHalfOpen: true })
     this.#keep(socket)
     const hello: Hello & { address: string } = { peer: this.peer, protocols, address: this.address }
     socket.write(`${JSON.stringify(hello)}\n`)
@@ -136,11 +136,13 @@ export class TcpHost implements ExchangeHost, AsyncDisposable {
     const protocol = protocols.find((name) => this.#handlers.has(name))
     socket.write(`${JSON.stringify({ protocol })}\n`)
     if (protocol !== undefined) await this.#handlers.get(protocol)?.(new TcpStream(socket, peer, protocol))
+    socket.end()
   }
 
   #connected (peer: PeerId, socket: Socket): void {
     this.#connections.set(peer, socket)
     socket.resume()
+    socket.once('end', () => { socket.end() })
     socket.once('close', () => {
       if (this.#connections.get(peer) !== socket) return
       this.#connections.delete(peer)

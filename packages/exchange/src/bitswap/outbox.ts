@@ -155,7 +155,8 @@ export class Outbox implements Disposable {
       throw new HoldfastError('UNAVAILABLE', `Exchange with ${this.#peer} ended`)
     }
     this.#stream = stream
-    void this.#options.onStream(stream).finally(() => { this.#forget(stream) })
+    // That it ends says nothing about our side: Helia closes its own before it reads.
+    void this.#options.onStream(stream)
     return stream
   }
 

@@ -5,7 +5,7 @@
  * idle; the rate from bytes over the time in which something was asked.
  */
 
-/** Least that is asked of a peer at once, in bytes (bench/fetch.ts: 1 MiB costs a tenth of the rate on loopback, 16 MiB gain nothing). */
+/** Asked of a peer at once whatever its distance, in bytes: messages and buffers at both ends hold that much (bench/fetch.ts: less costs rate, more gains none). */
 export const MIN_WINDOW_BYTES: number = 4 * 1024 * 1024
 
 /** Most that is asked of a peer at once, in bytes: 16 MiB fill a yamux stream at any distance, and servers queue some. */
@@ -72,10 +72,13 @@ export class PeerMeter {
     return this.#srttMs
   }
 
-  /** Bytes that may be asked for at once: twice what is under way in one round trip, so that the rate can show itself. */
+  /**
+   * Bytes that may be asked for at once: twice what is under way in one round trip, so that the rate can show itself, and
+   * what waits in messages and buffers at both ends whatever the distance.
+   */
   get windowBytes (): number {
     if (this.#minRttMs === Infinity) return MIN_WINDOW_BYTES
-    return Math.min(Math.max(2 * this.#bytesPerMs * this.#minRttMs, MIN_WINDOW_BYTES), MAX_WINDOW_BYTES)
+    return Math.min(MIN_WINDOW_BYTES + 2 * this.#bytesPerMs * this.#minRttMs, MAX_WINDOW_BYTES)
   }
 
   /** When `byteLength` bytes more than `queuedBytes` are expected here, in milliseconds from now. */

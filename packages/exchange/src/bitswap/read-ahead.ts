@@ -10,10 +10,13 @@ export const MAX_AHEAD_BLOCKS = 2048
 /** Links that are held to know what comes next, about 10 MB; above it nothing more is opened. */
 export const MAX_LINKS_HELD = 65_536
 
+/** Dag nodes that are remembered as opened, the latest ones: about 1 MB. */
+const MAX_OPENED_KEYS = 8192
+
 /** What a block is taken for when its parent does not say. */
 export const UNKNOWN_BYTES: number = 256 * 1024
 
-/** What a dag node with a larger tree below it is taken for: 174 links of a default file are 8 KiB. */
+/** What a dag node with a tree below it is taken for, before one was seen: 174 links of a default file are 8 KiB. */
 const INNER_NODE_BYTES: number = 16 * 1024
 
 /** A block that its reader is expected to want. */
@@ -50,14 +53,17 @@ export class ReadAhead {
   readonly #options: ReadAheadOptions
   /** By multihash; of a block that is linked twice, the first place. */
   readonly #entries = new Map<string, Entry>()
+  /** Multihashes of dag nodes whose links were taken in. */
+  readonly #opened = new Set<string>()
   #first: Entry | undefined
-  #last: Entry | undefined
   /** No entry before this one remains to be handed out. */
   #cursor: Entry | undefined
   /** Handed out and not taken by the reader, with their bytes. */
   readonly #ahead = new Map<string, number>()
   #aheadBytes = 0
   #takenBytes = 0
+  /** Moving average of the length of the dag-pb nodes that were opened. */
+  #innerBytes = INNER_NODE_BYTES
 
   constructor (options: ReadAheadOptions) {
     this.#options = options
@@ -82,9 +88,11 @@ export class ReadAhead {
   open (block: Block): void {
     const key = multihashKey(block.cid)
     const entry = this.#entries.get(key)
-    const links = upcomingIn(block)
-    if (this.#entries.size === 0 || this.#entries.size + links.length <= MAX_LINKS_HELD) this.#insert(links, entry)
     this.#settle(key)
+    if (block.cid.code === CODECS.raw || !this.#isNew(key)) return
+    if (block.cid.code === CODECS.dagPb) this.#innerBytes = (7 * this.#innerBytes + block.bytes.byteLength) / 8
+    const links = upcomingIn(block, this.#innerBytes)
+    if (this.#entries.size === 0 || this.#entries.size + links.length <= MAX_LINKS_HELD) this.#insert(links, entry)
     if (entry !== undefined) this.#remove(entry)
   }
 
@@ -103,7 +111,10 @@ export class ReadAhead {
 
   /** What was handed out is not on its way: it is here already, or could not be had. */
   forget (cid: CID): void {
-    this.#settle(multihashKey(cid))
+    const key = multihashKey(cid)
+    this.#settle(key)
+    const entry = this.#entries.get(key)
+    if (entry !== undefined && cid.code === CODECS.raw) this.#remove(entry)
   }
 
   #takeEntry (entry: Entry): void {
@@ -118,23 +129,32 @@ export class ReadAhead {
     if (entry.cid.code === CODECS.raw) this.#remove(entry)
   }
 
+  /** A dag node is met when it arrives and again when it is read: only the first time do its links come next. */
+  #isNew (key: string): boolean {
+    if (this.#opened.has(key)) return false
+    this.#opened.add(key)
+    for (const oldest of this.#opened) {
+      if (this.#opened.size <= MAX_OPENED_KEYS) break
+      this.#opened.delete(oldest)
+    }
+    return true
+  }
+
+  /** What has no place was not expected, so the reader is there now: its links come first. */
   #insert (links: readonly Upcoming[], place: Entry | undefined): void {
-    let after = place ?? this.#last
-    let isFirst = true
+    let after = place
     for (const { cid, expectedBytes } of links) {
       const key = multihashKey(cid)
       if (this.#entries.has(key)) continue
       const entry: Entry = { cid, expectedBytes, key, previous: after, next: after === undefined ? this.#first : after.next, isOffered: false, isTaken: false }
       if (entry.previous === undefined) this.#first = entry
       else entry.previous.next = entry
-      if (entry.next === undefined) this.#last = entry
-      else entry.next.previous = entry
+      if (entry.next !== undefined) entry.next.previous = entry
       this.#entries.set(key, entry)
-      // What is opened was handed out or taken, so its links come before anything that was not.
-      if (isFirst && (place === undefined ? this.#cursor === undefined : place.isOffered)) this.#cursor = entry
-      isFirst = false
       after = entry
     }
+    // These may come before or after the cursor; at most `MAX_AHEAD_BLOCKS` lie between the beginning and what comes next.
+    this.#cursor = this.#first
   }
 
   #passOver (entry: Entry): void {
@@ -148,8 +168,7 @@ export class ReadAhead {
     this.#entries.delete(entry.key)
     if (entry.previous === undefined) this.#first = entry.next
     else entry.previous.next = entry.next
-    if (entry.next === undefined) this.#last = entry.previous
-    else entry.next.previous = entry.previous
+    if (entry.next !== undefined) entry.next.previous = entry.previous
     if (this.#cursor === entry) this.#cursor = entry.next
   }
 
@@ -161,10 +180,19 @@ export class ReadAhead {
   }
 }
 
-function upcomingIn (block: Block): Upcoming[] {
+/**
+ * The links of a block, each with how long its block is expected to be.
+ *
+ * `Tsize` counts all that is below a link: for a raw leaf, and for a part of a file that fits into a block, that is
+ * the block. An entry of a directory may be a tree of any shape, so it is taken for what its kind was so far.
+ */
+function upcomingIn (block: Block, innerBytes: number): Upcoming[] {
   try {
     if (block.cid.code !== CODECS.dagPb) return linksOf(block).map((cid) => ({ cid, expectedBytes: UNKNOWN_BYTES }))
-    return decodeDagPb(block.bytes).links.map(({ cid, tsize = UNKNOWN_BYTES }) => ({ cid, expectedBytes: tsize <= MAX_BLOCK_BYTES ? tsize : INNER_NODE_BYTES }))
+    return decodeDagPb(block.bytes).links.map(({ cid, name, tsize = UNKNOWN_BYTES }) => {
+      const isLeaf = tsize <= MAX_BLOCK_BYTES && (cid.code === CODECS.raw || name.byteLength === 0)
+      return { cid, expectedBytes: isLeaf ? tsize : Math.min(tsize, innerBytes) }
+    })
   } catch {
     return [] // The reader says so, in its own words.
   }

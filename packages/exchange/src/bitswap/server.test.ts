@@ -84,6 +84,16 @@ test('what a peer took back is not sent; a full want-list takes back all that it
   assert.deepEqual(peer.blocks.map(({ data }) => data), [kept.bytes])
 })
 
+test('a peer that closes its side of our stream at once gets all the same, over that stream', async () => {
+  await using node = await openTestNode()
+  const blocks = await blocksOf(20, 256 * KIB)
+  await node.blocks.putMany(blocks)
+  await using peer = await openRawPeer(node, { halfCloses: true })
+  await peer.send({ wants: blocks.map(({ cid }) => wantOf(cid)) })
+  await until(() => peer.blocks.length === 20)
+  assert.equal(node.host.openedStreams.length, 1)
+})
+
 test('higher priorities of one message come first', async () => {
   await using node = await openTestNode()
   const blocks = await blocksOf(20, 200 * KIB)

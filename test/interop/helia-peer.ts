@@ -1,0 +1,101 @@
+/**
+ * Helia in a process of its own, on loopback, with Bitswap as its only way to fetch.
+ *
+ * Prints a line of JSON when it listens, then answers each line of JSON on its standard input with one: see `HeliaRequest`.
+ */
+import { withBitswap } from '@helia/bitswap'
+import { withLibp2pLight } from '@helia/libp2p'
+import { unixfs } from '@helia/unixfs'
+import { decode as decodePb } from '@ipld/dag-pb'
+import { identify } from '@libp2p/identify'
+import { tcp } from '@libp2p/tcp'
+import { tls } from '@libp2p/tls'
+import { yamux } from '@libp2p/yamux'
+import { multiaddr } from '@multiformats/multiaddr'
+import { createHeliaLight } from 'helia'
+import { CID } from 'multiformats/cid'
+import { createHash } from 'node:crypto'
+import { createInterface } from 'node:readline'
+import { patternOf } from './pattern.ts'
+
+/** What a test may ask of it. */
+export type HeliaRequest =
+  | { readonly do: 'add-file', readonly byteLength: number }
+  | { readonly do: 'add-tree', readonly fileCount: number }
+  | { readonly do: 'connect', readonly address: string }
+  | { readonly do: 'cat', readonly cid: string }
+  | { readonly do: 'cat-tree', readonly cid: string }
+  | { readonly do: 'follow-chain', readonly cid: string }
+
+const node = await withBitswap(withLibp2pLight(createHeliaLight(), {
+  addresses: { listen: ['/ip4/127.0.0.1/tcp/0'] },
+  transports: [tcp()],
+  connectionEncrypters: [tls()],
+  streamMuxers: [yamux()],
+  services: { identify: identify() }
+})).start()
+const fs = unixfs(node)
+answer({ address: node.libp2p.getMultiaddrs()[0]?.toString() })
+
+for await (const line of createInterface(process.stdin)) {
+  try {
+    answer(await run(JSON.parse(line) as HeliaRequest))
+  } catch (err) {
+    answer({ error: String(err) })
+  }
+}
+process.exit(0)
+
+async function run (request: HeliaRequest): Promise<object> {
+  switch (request.do) {
+    case 'add-file': return { cid: (await fs.addBytes(patternOf(request.byteLength))).toString() }
+    case 'add-tree': return { cid: await addTree(request.fileCount) }
+    case 'connect':
+      await node.libp2p.dial(multiaddr(request.address))
+      return {}
+    case 'cat': return await digestOf(fs.cat(CID.parse(request.cid)))
+    case 'cat-tree': return await catTree(CID.parse(request.cid))
+    case 'follow-chain': return await followChain(CID.parse(request.cid))
+  }
+}
+
+async function addTree (fileCount: number): Promise<string> {
+  let root = ''
+  const files = Array.from({ length: fileCount }, (_, index) => ({ path: `tree/${index}`, content: patternOf(1000 + index) }))
+  for await (const { cid } of fs.addAll(files)) root = cid.toString()
+  return root
+}
+
+async function catTree (root: CID): Promise<object> {
+  let fileCount = 0
+  const names: string[] = []
+  for await (const { name, cid } of fs.ls(root)) {
+    const { digest } = await digestOf(fs.cat(cid))
+    names.push(`${name} ${digest}`)
+    fileCount++
+  }
+  return { fileCount, names }
+}
+
+async function followChain (root: CID): Promise<object> {
+  let blockCount = 0
+  for (let cid: CID | undefined = root; cid !== undefined; blockCount++) {
+    const bytes = Buffer.concat(await Array.fromAsync(node.blockstore.get(cid)))
+    cid = cid.code === 0x70 ? decodePb(bytes).Links[0]?.Hash : undefined
+  }
+  return { blockCount }
+}
+
+async function digestOf (content: AsyncIterable<Uint8Array>): Promise<{ digest: string, byteLength: number }> {
+  const hash = createHash('sha256')
+  let byteLength = 0
+  for await (const piece of content) {
+    hash.update(piece)
+    byteLength += piece.byteLength
+  }
+  return { digest: hash.digest('hex'), byteLength }
+}
+
+function answer (value: object): void {
+  process.stdout.write(`${JSON.stringify(value)}\n`)
+}
