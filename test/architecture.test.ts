@@ -33,6 +33,7 @@ interface Import {
   readonly file: string
   readonly specifier: string
   readonly isTypeOnly: boolean
+  readonly isDynamic: boolean
 }
 
 test('every package is in the table, and the table names only packages', () => {
@@ -77,6 +78,14 @@ for (const [name, folder] of Object.entries(FOLDERS)) {
   })
 }
 
+test('a client command loads nothing from elsewhere before it asks the daemon', () => {
+  const commands = readdirSync(join(ROOT, 'apps/node/src/commands')).filter((name) => !RUNS_A_NODE.includes(name))
+  assert.ok(commands.length > 10)
+  for (const name of ['../main.ts', ...commands]) {
+    assert.deepEqual([...foreignPackagesOf(join(ROOT, 'apps/node/src/commands', name))], [], name)
+  }
+})
+
 test('only environment.ts and the launcher read environment variables', () => {
   for (const folder of Object.values(FOLDERS)) {
     for (const file of sourceFiles(join(folder, 'src')).filter((path) => !isTest(path))) {
@@ -85,6 +94,34 @@ test('only environment.ts and the launcher read environment variables', () => {
     }
   }
 })
+
+/** Commands that check settings or run a node: they may take their time. */
+const RUNS_A_NODE: readonly string[] = ['config.ts', 'init.ts', 'start.ts']
+
+/** The packages of others that are loaded with `file`, by it or by what it imports. Dynamic imports wait until they are needed. */
+function foreignPackagesOf (file: string, seen = new Set<string>()): Set<string> {
+  const found = new Set<string>()
+  if (seen.has(file)) return found
+  seen.add(file)
+  for (const { specifier, isTypeOnly, isDynamic } of importsOf(file)) {
+    if (isTypeOnly || isDynamic || specifier.startsWith('node:')) continue
+    const ours = specifier.startsWith('.') ? join(file, '..', specifier) : entryOf(specifier)
+    if (ours === undefined) found.add(specifier)
+    else for (const name of foreignPackagesOf(ours, seen)) found.add(name)
+  }
+  return found
+}
+
+/** The source that a name of a package of ours stands for. */
+function entryOf (specifier: string): string | undefined {
+  const [, name = '', path] = /^@holdfast\/([a-z]+)(?:\/(.+))?$/.exec(specifier) ?? []
+  const folder = FOLDERS[name]
+  if (folder === undefined) return undefined
+  const { exports } = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8')) as { exports: Record<string, string> }
+  const entry = exports[path === undefined ? '.' : `./${path}`]
+  assert.ok(entry !== undefined, `${specifier} is not exported`)
+  return join(folder, entry)
+}
 
 function isTest (file: string): boolean {
   return file.endsWith('.test.ts') || file.includes('/test-') || file.endsWith('conformance.ts')
@@ -99,9 +136,9 @@ function sourceFiles (folder: string): string[] {
 function importsOf (path: string): Import[] {
   const text = readFileSync(path, 'utf8')
   const file = relative(ROOT, path)
-  const statics = [...text.matchAll(/^(?:import|export)\s+(type\s+)?[^'"]*?from\s+'([^']+)'/gm)].map(([, type, specifier = '']) => ({ file, specifier, isTypeOnly: type !== undefined }))
-  const dynamics = [...text.matchAll(/\bimport\('([^']+)'\)/g)].map(([, specifier = '']) => ({ file, specifier, isTypeOnly: false }))
-  const bare = [...text.matchAll(/^import\s+'([^']+)'/gm)].map(([, specifier = '']) => ({ file, specifier, isTypeOnly: false }))
+  const statics = [...text.matchAll(/^(?:import|export)\s+(type\s+)?[^'"]*?from\s+'([^']+)'/gm)].map(([, type, specifier = '']) => ({ file, specifier, isTypeOnly: type !== undefined, isDynamic: false }))
+  const dynamics = [...text.matchAll(/\bimport\('([^']+)'\)/g)].map(([, specifier = '']) => ({ file, specifier, isTypeOnly: false, isDynamic: true }))
+  const bare = [...text.matchAll(/^import\s+'([^']+)'/gm)].map(([, specifier = '']) => ({ file, specifier, isTypeOnly: false, isDynamic: false }))
   return [...statics, ...dynamics, ...bare]
 }
 
