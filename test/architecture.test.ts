@@ -79,7 +79,7 @@ for (const [name, folder] of Object.entries(FOLDERS)) {
 }
 
 test('a client command loads nothing from elsewhere before it asks the daemon', () => {
-  const commands = readdirSync(join(ROOT, 'apps/node/src/commands')).filter((name) => !RUNS_A_NODE.includes(name))
+  const commands = readdirSync(join(ROOT, 'apps/node/src/commands')).filter((name) => !RUNS_A_NODE.has(name))
   assert.ok(commands.length > 10)
   for (const name of ['../main.ts', ...commands]) {
     assert.deepEqual([...foreignPackagesOf(join(ROOT, 'apps/node/src/commands', name))], [], name)
@@ -96,7 +96,7 @@ test('only environment.ts and the launcher read environment variables', () => {
 })
 
 /** Commands that check settings or run a node: they may take their time. */
-const RUNS_A_NODE: readonly string[] = ['config.ts', 'init.ts', 'start.ts']
+const RUNS_A_NODE: ReadonlySet<string> = new Set(['config.ts', 'init.ts', 'start.ts'])
 
 /** The packages of others that are loaded with `file`, by it or by what it imports. Dynamic imports wait until they are needed. */
 function foreignPackagesOf (file: string, seen = new Set<string>()): Set<string> {
