@@ -1,0 +1,309 @@
+import type { BlockReader, Blockstore } from '@holdfast/blockstore'
+import { type AbortOptions, type Block, HoldfastError, IDENTITY, isHoldfastError, type Logger, multihashKey, silentLogger } from '@holdfast/core'
+import type { CID } from 'multiformats/cid'
+import { diskWith, type JournalFs } from '../journal/journal-fs.ts'
+import type { LeaseBook, LeaseWindow } from '../leases.ts'
+import type { PinSet } from '../pin-set.ts'
+import type { CacheCounts } from './cache-book.ts'
+import { type Evicted, evictOldest, forgetPinned } from './evict.ts'
+import { MAX_CACHED_BLOCKS, openBook, type OpenedBook } from './open-book.ts'
+import { isOutOfSpace } from './out-of-space.ts'
+
+/** Bytes of cached blocks that are kept when nothing else is said: what Kubo's default leaves to content, on a tenth of a small disk of today. */
+export const DEFAULT_CACHE_MAX_BYTES: number = 10 * 1024 ** 3
+
+/** Share of the bound that is left after an eviction, so that the next one is some time away. */
+const LOW_WATER = 0.9
+
+/** Blocks that a reader used last and that stay while it reads: the path to where it is, and what it is reading. */
+export const READER_WINDOW_BLOCKS = 32
+
+/** Blocks that were fetched last and stay while anybody reads: nobody may have read them yet. */
+export const FETCH_WINDOW_BLOCKS = 64
+
+/** Bytes that are freed at least when a write finds no space, so that not every write has to free some. */
+const MIN_ROOM_BYTES: number = 16 * 1024 * 1024
+
+/** How often a write is tried: others may take the room that was made for it. */
+const MAX_TRIES = 8
+
+/** What a file costs beside its bytes: the rest of its last file system block. */
+const FILE_OVERHEAD_BYTES = 4096
+
+export interface FetchCacheDeps {
+  /** Where all blocks are; nobody else writes there. */
+  readonly blocks: Blockstore
+  readonly leases: LeaseBook
+  readonly log?: Logger
+}
+
+export interface FetchCacheOptions {
+  /** The file of the book of cached blocks. */
+  readonly path: string
+  /** Bytes of cached blocks above which the oldest go. @default DEFAULT_CACHE_MAX_BYTES */
+  readonly maxBytes?: number | undefined
+  /** Blocks above which the oldest go. @default MAX_CACHED_BLOCKS */
+  readonly maxBlocks?: number | undefined
+  /** Replaces parts of the disk, for tests that make it fail. */
+  readonly fs?: Partial<JournalFs> | undefined
+}
+
+/** What is known of the cache. */
+export interface CacheStatus extends CacheCounts {
+  readonly maxBytes: number
+}
+
+/** Makes blocks that are pinned no cache. */
+export interface CacheKeeper {
+  /** The block, which is under a lease, is no cache from now on. */
+  keep(cid: CID): void
+  /** Resolves when that survives a crash. To be awaited before the pin is made. */
+  kept(): Promise<void>
+}
+
+/**
+ * The blocks of a node, some of which are cache: fetched, not here before, and neither put nor pinned since.
+ *
+ * When there is more cache than allowed, and before a write is refused for lack of space, the cached blocks that were
+ * used longest ago are removed. Whatever a lease protects stays meanwhile.
+ */
+export interface FetchCache extends CacheKeeper, AsyncDisposable {
+  /** All blocks. A put makes a block no cache, a get counts as its use; a put that finds no space evicts and tries again. */
+  readonly blocks: Blockstore
+  /** The same for whoever fetches: what is put here and was not there before is cache. */
+  readonly fetchedBlocks: Blockstore
+  readonly status: CacheStatus
+  /** Wraps a reader so that the blocks it read last stay until it is disposed. */
+  protectReader<Reader extends BlockReader & Disposable>(reader: Reader): BlockReader & Disposable
+  /** Runs a write; when it finds no space, evicts and runs it again. */
+  withRoom<T>(byteLength: number, write: () => Promise<T>): Promise<T>
+  /** Says where the pins are: without them, nothing is evicted after a crash. */
+  watch(pins: PinSet): void
+  /** Resolves when no eviction is under way or due. */
+  settled(): Promise<void>
+}
+
+/**
+ * Opens the cache over a store.
+ *
+ * @throws `UNAVAILABLE` when the book of cached blocks can neither be written nor removed.
+ */
+export async function openFetchCache (deps: FetchCacheDeps, { path, fs = {}, ...limits }: FetchCacheOptions): Promise<FetchCache> {
+  const log = deps.log ?? silentLogger
+  return new BookedCache({ ...deps, log }, await openBook(path, { fs: diskWith(fs), log }), limits)
+}
+
+class BookedCache implements FetchCache {
+  readonly blocks: Blockstore
+  readonly fetchedBlocks: Blockstore
+  readonly #deps: Required<FetchCacheDeps>
+  readonly #opened: OpenedBook
+  readonly #maxBytes: number
+  readonly #maxBlocks: number
+  readonly #fetched: LeaseWindow
+  #readerCount = 0
+  #pins: PinSet | undefined
+  /** Walks the pins once, when the book is doubtful; evictions wait for it. */
+  #checked: Promise<void> | undefined
+  /** Evictions take turns. */
+  #turn: Promise<void> = Promise.resolve()
+  #isEvictionDue = false
+  /** Evictions that freed something. */
+  #evictionCount = 0
+  #isClosed = false
+
+  constructor (deps: Required<FetchCacheDeps>, opened: OpenedBook, { maxBytes = DEFAULT_CACHE_MAX_BYTES, maxBlocks = MAX_CACHED_BLOCKS }: Pick<FetchCacheOptions, 'maxBytes' | 'maxBlocks'>) {
+    this.#deps = deps
+    this.#opened = opened
+    this.#maxBytes = maxBytes
+    this.#maxBlocks = maxBlocks
+    this.#fetched = deps.leases.openWindow({ maxBlocks: FETCH_WINDOW_BLOCKS })
+    this.blocks = this.#storeWith((blocks, options) => this.#putOwned(blocks, options))
+    this.fetchedBlocks = this.#storeWith((blocks, options) => this.#putFetched(blocks, options))
+  }
+
+  get status (): CacheStatus {
+    const { blockCount, byteLength } = this.#opened.book
+    return { blockCount, byteLength, maxBytes: this.#maxBytes }
+  }
+
+  watch (pins: PinSet): void {
+    this.#pins = pins
+    this.#evictIfAbove()
+  }
+
+  keep (cid: CID): void {
+    this.#opened.book.forget(multihashKey(cid))
+  }
+
+  async kept (): Promise<void> {
+    await this.#opened.forgottenDurably()
+  }
+
+  protectReader (reader: BlockReader & Disposable): BlockReader & Disposable {
+    const window = this.#deps.leases.openWindow({ maxBlocks: READER_WINDOW_BLOCKS })
+    this.#readerCount++
+    return {
+      get: async (cid, options) => {
+        await window.hold(cid)
+        return await reader.get(cid, options)
+      },
+      has: async (cid, options) => {
+        await window.hold(cid)
+        return await reader.has(cid, options)
+      },
+      [Symbol.dispose]: () => {
+        reader[Symbol.dispose]()
+        window[Symbol.dispose]()
+        if (--this.#readerCount > 0) return
+        this.#fetched.clear()
+        this.#evictIfAbove()
+      }
+    }
+  }
+
+  async withRoom<T> (byteLength: number, write: () => Promise<T>): Promise<T> {
+    for (let tries = 1; ; tries++) {
+      const evictionCount = this.#evictionCount
+      try {
+        return await write()
+      } catch (err) {
+        if (!isOutOfSpace(err) || tries === MAX_TRIES) throw err
+        await this.#makeRoom(byteLength)
+        // Room that was made for somebody else while the write ran may do.
+        if (this.#evictionCount === evictionCount) throw err
+      }
+    }
+  }
+
+  async settled (): Promise<void> {
+    await this.#turn
+  }
+
+  async [Symbol.asyncDispose] (): Promise<void> {
+    this.#isClosed = true
+    this.#fetched[Symbol.dispose]()
+    await this.#turn
+    await this.#opened[Symbol.asyncDispose]()
+  }
+
+  #storeWith (putMany: (blocks: readonly Block[], options?: AbortOptions) => Promise<void>): Blockstore {
+    const { blocks } = this.#deps
+    const { book } = this.#opened
+    return {
+      get: async (cid, options) => {
+        const block = await blocks.get(cid, options)
+        if (block !== undefined) book.touch(multihashKey(cid))
+        return block
+      },
+      has: (cid, options) => blocks.has(cid, options),
+      put: (block, options) => putMany([block], options),
+      putMany,
+      delete: (cid, { when, ...options } = {}) => blocks.delete(cid, {
+        ...options,
+        when: () => {
+          if (when?.() === false) return false
+          book.forget(multihashKey(cid))
+          return true
+        }
+      }),
+      list: (options) => blocks.list(options),
+      usage: (options) => blocks.usage(options),
+      [Symbol.asyncDispose]: () => blocks[Symbol.asyncDispose]()
+    }
+  }
+
+  /** Whoever puts a block wants it kept, also when it came as cache before. */
+  async #putOwned (blocks: readonly Block[], options?: AbortOptions): Promise<void> {
+    using _ = this.#opened.book.own(blocks.map(({ cid }) => multihashKey(cid)))
+    await this.withRoom(roomFor(blocks), () => this.#deps.blocks.putMany(blocks, options))
+    // Before the put is acknowledged, so that no restart finds the block in the book.
+    await this.#opened.forgottenDurably()
+  }
+
+  async #putFetched (blocks: readonly Block[], options?: AbortOptions): Promise<void> {
+    const { book } = this.#opened
+    const stored = blocks.filter(({ cid }) => cid.multihash.code !== IDENTITY)
+    // What is being evicted is looked for only when it is gone.
+    await Promise.all(stored.map(({ cid }) => this.#fetched.hold(cid)))
+    const claim = book.claim(stored.map(({ cid }) => multihashKey(cid)))
+    try {
+      await Promise.all(stored.map(async ({ cid }) => {
+        const key = multihashKey(cid)
+        if (claim.has(key) && await this.#deps.blocks.has(cid, options)) claim.withdraw(key)
+      }))
+      await this.withRoom(roomFor(blocks), () => this.#deps.blocks.putMany(blocks, options))
+      for (const { cid, bytes } of stored) claim.commit(multihashKey(cid), bytes.byteLength)
+    } finally {
+      for (const { cid } of stored) claim.withdraw(multihashKey(cid))
+    }
+    if (this.#readerCount === 0) this.#fetched.clear()
+    this.#evictIfAbove()
+  }
+
+  #isAbove (share: number): boolean {
+    const { byteLength, blockCount } = this.#opened.book
+    return byteLength > this.#maxBytes * share || blockCount > this.#maxBlocks * share
+  }
+
+  /** Evicts beside what goes on: nobody waits for it. */
+  #evictIfAbove (): void {
+    if (this.#isClosed || this.#isEvictionDue || this.#pins === undefined || !this.#isAbove(1)) return
+    this.#isEvictionDue = true
+    this.#inTurn(async () => {
+      this.#isEvictionDue = false
+      if (this.#isAbove(1)) await this.#evictToLowWater()
+    }).catch((err: unknown) => { this.#deps.log.warn('Cached blocks could not be evicted', { err }) })
+  }
+
+  async #evictToLowWater (): Promise<void> {
+    await this.#check()
+    const { byteLength, blockCount } = this.#opened.book
+    const goal = { byteLength: byteLength - this.#maxBytes * LOW_WATER, blockCount: blockCount - this.#maxBlocks * LOW_WATER }
+    await this.#evict((evicted) => this.#isClosed || (evicted.byteLength >= goal.byteLength && evicted.blockCount >= goal.blockCount))
+  }
+
+  /** Frees room for a write, and some more. */
+  async #makeRoom (byteLength: number): Promise<void> {
+    if (this.#isClosed || this.#pins === undefined) return
+    const neededBytes = Math.max(2 * byteLength, MIN_ROOM_BYTES)
+    await this.#inTurn(async () => {
+      await this.#check()
+      await this.#evict((evicted) => evicted.byteLength >= neededBytes)
+    })
+  }
+
+  async #inTurn (step: () => Promise<void>): Promise<void> {
+    const turn = this.#turn.then(step)
+    this.#turn = turn.catch(() => {})
+    await turn
+  }
+
+  async #evict (isEnough: (evicted: Evicted) => boolean): Promise<void> {
+    const { book } = this.#opened
+    const evicted = await evictOldest({ ...this.#deps, book }, isEnough)
+    if (evicted.blockCount === 0) return
+    this.#evictionCount++
+    this.#deps.log.debug('Cached blocks were evicted', { ...evicted, cachedBytes: book.byteLength })
+  }
+
+  /** A crash, or a copy made at the wrong time, may leave blocks in the book that a pin needs: before the first eviction every pin is walked. */
+  async #check (): Promise<void> {
+    if (this.#opened.isDoubtful) await (this.#checked ??= this.#forgetPinned())
+  }
+
+  async #forgetPinned (): Promise<void> {
+    const { book } = this.#opened
+    try {
+      if (this.#pins === undefined) throw new HoldfastError('UNAVAILABLE', 'The pins are not known')
+      await forgetPinned({ blocks: this.#deps.blocks, book, pins: this.#pins })
+    } catch (err) {
+      this.#deps.log.warn('Cached blocks of before the last start are kept until a gc: not all pins could be walked', { err: isHoldfastError(err) ? err.message : err })
+      book.clear()
+    }
+  }
+}
+
+function roomFor (blocks: readonly Block[]): number {
+  return blocks.reduce((sum, { bytes }) => sum + bytes.byteLength + FILE_OVERHEAD_BYTES, 0)
+}
