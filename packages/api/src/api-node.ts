@@ -1,7 +1,7 @@
 import type { BlockReader, Blockstore } from '@holdfast/blockstore'
 import type { Logger } from '@holdfast/core'
 import type { Host } from '@holdfast/network'
-import type { Journal, LeaseBook, PinSet } from '@holdfast/pins'
+import type { FetchCache, Journal, LeaseBook, PinSet } from '@holdfast/pins'
 import type { Announcer, ContentRouting } from '@holdfast/providers'
 import type { CID } from 'multiformats/cid'
 import type { NodeIdentity, SettingEvent } from './operations.ts'
@@ -24,6 +24,8 @@ export interface ApiNode {
   readonly blocks: Blockstore
   /** The same without a cache, for whoever looks for damage on the disk. */
   readonly storedBlocks: Blockstore
+  /** Which of the blocks are cache; whoever pins takes blocks out of it. */
+  readonly cache: Pick<FetchCache, 'keep' | 'kept' | 'status'>
   /**
    * Opens a reader of one DAG that fetches from peers what is not here, and stores it.
    *

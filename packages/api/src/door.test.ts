@@ -1,7 +1,7 @@
 import { type Blockstore, MemoryBlockstore } from '@holdfast/blockstore'
 import { isErrorCode, silentLogger } from '@holdfast/core'
 import { offlineHost } from '@holdfast/network'
-import { LeaseBook, openJournal, openPinSet } from '@holdfast/pins'
+import { LeaseBook, openFetchCache, openJournal, openPinSet } from '@holdfast/pins'
 import { createContentRouting, startAnnouncer } from '@holdfast/providers'
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
@@ -14,15 +14,18 @@ import { createApiListener, MAX_ARGS_BYTES } from './api-listener.ts'
 import { type ApiClient, createApiClient } from './client/api-client.ts'
 
 /** A door with real parts behind it, on a socket of its own. */
-async function openDoor (context: TestContext, blocks: Blockstore = new MemoryBlockstore()): Promise<{ client: ApiClient, socketPath: string, blocks: Blockstore, leases: LeaseBook }> {
+async function openDoor (context: TestContext, stored: Blockstore = new MemoryBlockstore()): Promise<{ client: ApiClient, socketPath: string, blocks: Blockstore, leases: LeaseBook }> {
   const folder = await mkdtemp(join(tmpdir(), 'holdfast-'))
   const journal = await openJournal(join(folder, 'journal'))
   const pins = await openPinSet(journal)
   const leases = new LeaseBook()
+  const cache = await openFetchCache({ blocks: stored, leases }, { path: join(folder, 'cache.log'), maxBytes: 0 })
+  const { blocks } = cache
+  cache.watch(pins)
   const routing = createContentRouting([])
   const announcer = startAnnouncer({ routing, async * keys () {}, log: silentLogger }, { strategy: 'off' })
   const listener = createApiListener({
-    blocks, storedBlocks: blocks, journal, pins, leases, routing, announcer,
+    blocks, storedBlocks: stored, cache, journal, pins, leases, routing, announcer,
     host: offlineHost('12D3KooWLQzUv2FHWGVPXTXSZpdHs7oHbXub2G5WC8Tx4NQhyd2d'),
     openReader: () => ({ get: (cid, options) => blocks.get(cid, options), has: (cid, options) => blocks.has(cid, options), [Symbol.dispose] () {} }),
     repository: { folder, version: 1, engine: 'memory' },
@@ -37,7 +40,7 @@ async function openDoor (context: TestContext, blocks: Blockstore = new MemoryBl
   context.after(async () => {
     server.closeAllConnections()
     server.close()
-    for (const part of [announcer, pins, journal]) await part[Symbol.asyncDispose]()
+    for (const part of [announcer, cache, pins, journal]) await part[Symbol.asyncDispose]()
     await rm(folder, { recursive: true, force: true })
   })
   return { client: createApiClient(socketPath), socketPath, blocks, leases }

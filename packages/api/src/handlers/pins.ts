@@ -12,7 +12,7 @@ export async function pinAdd (node: ApiNode, { path, kind, name }: ArgsOf<'pin-a
   const { signal } = exchange
   using blocks = openReader(node, path, exchange)
   const cid = await resolveToCid(blocks, path, signal)
-  const pin = await pinDag({ blocks, pins: node.pins, leases: node.leases }, { cid, kind, ...(name === undefined ? {} : { name }) }, { signal, onProgress: progressReporter(exchange) })
+  const pin = await pinDag({ blocks, pins: node.pins, leases: node.leases, cache: node.cache }, { cid, kind, ...(name === undefined ? {} : { name }) }, { signal, onProgress: progressReporter(exchange) })
   node.announcer.announce(cid)
   await exchange.emit({ pin: toEvent(pin) })
 }

@@ -87,10 +87,12 @@ export class CacheLog implements BookLog, AsyncDisposable {
 
   /** Writes the book in its order, and that it is complete. */
   async [Symbol.asyncDispose] (): Promise<void> {
+    if (this.#isClosed) return
     this.#isClosed = true
     await this.#inTurn(async () => {
       this.#retryAtMs = -Infinity
-      if (this.#file !== undefined || this.#pending.length > 0) await this.#rewrite([{ kind: 'closed' }])
+      const [first] = this.#deps.entries()
+      if (this.#file !== undefined || first !== undefined) await this.#rewrite([{ kind: 'closed' }])
       await this.#close()
     })
   }

@@ -9,9 +9,6 @@ import { type Evicted, evictOldest, forgetPinned } from './evict.ts'
 import { MAX_CACHED_BLOCKS, openBook, type OpenedBook } from './open-book.ts'
 import { isOutOfSpace } from './out-of-space.ts'
 
-/** Bytes of cached blocks that are kept when nothing else is said: what Kubo's default leaves to content, on a tenth of a small disk of today. */
-export const DEFAULT_CACHE_MAX_BYTES: number = 10 * 1024 ** 3
-
 /** Share of the bound that is left after an eviction, so that the next one is some time away. */
 const LOW_WATER = 0.9
 
@@ -27,6 +24,8 @@ const MIN_ROOM_BYTES: number = 16 * 1024 * 1024
 /** How often a write is tried: others may take the room that was made for it. */
 const MAX_TRIES = 8
 
+const COULD_NOT_EVICT = 'Cached blocks could not be evicted'
+
 /** What a file costs beside its bytes: the rest of its last file system block. */
 const FILE_OVERHEAD_BYTES = 4096
 
@@ -40,8 +39,8 @@ export interface FetchCacheDeps {
 export interface FetchCacheOptions {
   /** The file of the book of cached blocks. */
   readonly path: string
-  /** Bytes of cached blocks above which the oldest go. @default DEFAULT_CACHE_MAX_BYTES */
-  readonly maxBytes?: number | undefined
+  /** Bytes of cached blocks above which the oldest go. */
+  readonly maxBytes: number
   /** Blocks above which the oldest go. @default MAX_CACHED_BLOCKS */
   readonly maxBlocks?: number | undefined
   /** Replaces parts of the disk, for tests that make it fail. */
@@ -74,7 +73,7 @@ export interface FetchCache extends CacheKeeper, AsyncDisposable {
   readonly fetchedBlocks: Blockstore
   readonly status: CacheStatus
   /** Wraps a reader so that the blocks it read last stay until it is disposed. */
-  protectReader<Reader extends BlockReader & Disposable>(reader: Reader): BlockReader & Disposable
+  protectReader(reader: BlockReader & Disposable): BlockReader & Disposable
   /** Runs a write; when it finds no space, evicts and runs it again. */
   withRoom<T>(byteLength: number, write: () => Promise<T>): Promise<T>
   /** Says where the pins are: without them, nothing is evicted after a crash. */
@@ -112,7 +111,7 @@ class BookedCache implements FetchCache {
   #evictionCount = 0
   #isClosed = false
 
-  constructor (deps: Required<FetchCacheDeps>, opened: OpenedBook, { maxBytes = DEFAULT_CACHE_MAX_BYTES, maxBlocks = MAX_CACHED_BLOCKS }: Pick<FetchCacheOptions, 'maxBytes' | 'maxBlocks'>) {
+  constructor (deps: Required<FetchCacheDeps>, opened: OpenedBook, { maxBytes, maxBlocks = MAX_CACHED_BLOCKS }: Pick<FetchCacheOptions, 'maxBytes' | 'maxBlocks'>) {
     this.#deps = deps
     this.#opened = opened
     this.#maxBytes = maxBytes
@@ -169,7 +168,7 @@ class BookedCache implements FetchCache {
         return await write()
       } catch (err) {
         if (!isOutOfSpace(err) || tries === MAX_TRIES) throw err
-        await this.#makeRoom(byteLength)
+        await this.#makeRoom(byteLength).catch((evictErr: unknown) => { this.#deps.log.warn(COULD_NOT_EVICT, { err: evictErr }) })
         // Room that was made for somebody else while the write ran may do.
         if (this.#evictionCount === evictionCount) throw err
       }
@@ -253,7 +252,7 @@ class BookedCache implements FetchCache {
     this.#inTurn(async () => {
       this.#isEvictionDue = false
       if (this.#isAbove(1)) await this.#evictToLowWater()
-    }).catch((err: unknown) => { this.#deps.log.warn('Cached blocks could not be evicted', { err }) })
+    }).catch((err: unknown) => { this.#deps.log.warn(COULD_NOT_EVICT, { err }) })
   }
 
   async #evictToLowWater (): Promise<void> {
