@@ -46,6 +46,7 @@ export class LeaseBook {
   /** Of leases that were let go while a collection runs. */
   #retired: DigestSet[] = []
   readonly #windows = new Set<Set<string>>()
+  readonly #releaseListeners: Array<() => void> = []
   #collecting = false
   readonly #removals = new Map<string, Promise<void>>()
 
@@ -62,11 +63,18 @@ export class LeaseBook {
         await this.#removals.get(multihashKey(cid))
       },
       [Symbol.dispose]: () => {
-        if (this.#open.delete(lease) && this.#collecting && blocks.count > 0) this.#retired.push(blocks)
+        if (!this.#open.delete(lease)) return
+        if (this.#collecting && blocks.count > 0) this.#retired.push(blocks)
+        for (const listener of this.#releaseListeners) listener()
       }
     }
     this.#open.set(lease, { reason, blocks })
     return lease
+  }
+
+  /** Has `listener` called whenever a lease is let go: what it kept may go now. Windows are left out. */
+  onRelease (listener: () => void): void {
+    this.#releaseListeners.push(listener)
   }
 
   /** Opens a lease that lets the block go which was protected longest ago when there are more than `maxBlocks`. Costs about 100 bytes a block. */

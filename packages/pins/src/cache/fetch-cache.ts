@@ -116,6 +116,7 @@ class BookedCache implements FetchCache {
     this.#opened = opened
     this.#maxBytes = maxBytes
     this.#maxBlocks = maxBlocks
+    deps.leases.onRelease(() => { this.#evictIfAbove() })
     this.#fetched = deps.leases.openWindow({ maxBlocks: FETCH_WINDOW_BLOCKS })
     this.blocks = this.#storeWith((blocks, options) => this.#putOwned(blocks, options))
     this.fetchedBlocks = this.#storeWith((blocks, options) => this.#putFetched(blocks, options))
