@@ -65,14 +65,14 @@ export class LeaseBook {
       [Symbol.dispose]: () => {
         if (!this.#open.delete(lease)) return
         if (this.#collecting && blocks.count > 0) this.#retired.push(blocks)
-        for (const listener of this.#releaseListeners) listener()
+        this.#released()
       }
     }
     this.#open.set(lease, { reason, blocks })
     return lease
   }
 
-  /** Has `listener` called whenever a lease is let go: what it kept may go now. Windows are left out. */
+  /** Has `listener` called whenever a lease, or a collection, ends: what it kept may go now. Windows are left out. */
   onRelease (listener: () => void): void {
     this.#releaseListeners.push(listener)
   }
@@ -120,6 +120,7 @@ export class LeaseBook {
       [Symbol.dispose]: () => {
         this.#collecting = false
         this.#retired = []
+        this.#released()
       }
     }
   }
@@ -142,6 +143,10 @@ export class LeaseBook {
   /** The leases that are open, oldest first; the windows of readers are left out. */
   list (): LeaseStatus[] {
     return [...this.#open.values()].map(({ reason, blocks }) => ({ reason, blockCount: blocks.count }))
+  }
+
+  #released (): void {
+    for (const listener of this.#releaseListeners) listener()
   }
 
   #isInWindow (key: string): boolean {

@@ -222,23 +222,29 @@ class BookedCache implements FetchCache {
   }
 
   async #putFetched (blocks: readonly Block[], options?: AbortOptions): Promise<void> {
-    const { book } = this.#opened
     const stored = blocks.filter(({ cid }) => cid.multihash.code !== IDENTITY)
-    // What is being evicted is looked for only when it is gone.
-    await Promise.all(stored.map(({ cid }) => this.#fetched.hold(cid)))
-    const claim = book.claim(stored.map(({ cid }) => multihashKey(cid)))
+    {
+      using window = this.#deps.leases.openWindow({ maxBlocks: stored.length })
+      // What is being evicted is looked for only when it is gone.
+      await Promise.all(stored.map(({ cid }) => window.hold(cid)))
+      await this.#putClaimed(stored, options)
+      if (this.#readerCount > 0) for (const { cid } of stored) this.#fetched.protect(cid)
+    }
+    this.#evictIfAbove()
+  }
+
+  async #putClaimed (blocks: readonly Block[], options?: AbortOptions): Promise<void> {
+    const keyed = blocks.map(({ cid, bytes: { byteLength } }) => ({ cid, key: multihashKey(cid), byteLength }))
+    const claim = this.#opened.book.claim(keyed.map(({ key }) => key))
     try {
-      await Promise.all(stored.map(async ({ cid }) => {
-        const key = multihashKey(cid)
+      await Promise.all(keyed.map(async ({ cid, key }) => {
         if (claim.has(key) && await this.#deps.blocks.has(cid, options)) claim.withdraw(key)
       }))
       await this.withRoom(roomFor(blocks), () => this.#deps.blocks.putMany(blocks, options))
-      for (const { cid, bytes } of stored) claim.commit(multihashKey(cid), bytes.byteLength)
+      for (const { key, byteLength } of keyed) claim.commit(key, byteLength)
     } finally {
-      for (const { cid } of stored) claim.withdraw(multihashKey(cid))
+      for (const { key } of keyed) claim.withdraw(key)
     }
-    if (this.#readerCount === 0) this.#fetched.clear()
-    this.#evictIfAbove()
   }
 
   #isAbove (share: number): boolean {

@@ -185,5 +185,5 @@ test('whatever happens at once, no block of a pinned DAG and none that was put i
       assert.ok(cache.status.byteLength <= maxBytes, `${cache.status.byteLength} bytes are cached of at most ${maxBytes}`)
     }
     assert.deepEqual(leases.list(), [])
-  }), { numRuns: 400 })
+  }), { numRuns: 300 })
 })
