@@ -19,7 +19,7 @@ interface Owning extends Disposable {}
  * Knows which blocks are cache, from the one that was used longest ago to the latest.
  *
  * A block is cache when it was fetched, was not here before, and nobody put or pinned it since. Every method answers at
- * once, so that no decision is taken on a state that has changed. Holds about 110 bytes for each block of sha2-256.
+ * once, so that no decision is taken on a state that has changed. Holds about 90 bytes for each block of sha2-256.
  */
 export class CacheBook implements CacheCounts {
   readonly #log: BookLog

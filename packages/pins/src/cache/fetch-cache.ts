@@ -193,7 +193,7 @@ class BookedCache implements FetchCache {
     return {
       get: async (cid, options) => {
         const block = await blocks.get(cid, options)
-        if (block !== undefined) book.touch(multihashKey(cid))
+        if (block !== undefined && book.blockCount > 0) book.touch(multihashKey(cid))
         return block
       },
       has: (cid, options) => blocks.has(cid, options),

@@ -6,7 +6,7 @@ import { CacheLog } from './cache-log.ts'
 import { CACHE_LOG_MAGIC, type CacheRecord, cidOfKey, decodeFrame } from './log-format.ts'
 
 /**
- * Blocks in the book; beyond that the oldest are evicted whatever their bytes: about 60 MiB of memory, and 20 GiB of
+ * Blocks in the book; beyond that the oldest are evicted whatever their bytes: about 45 MiB of memory, and 20 GiB of
  * blocks of 40 KiB.
  */
 export const MAX_CACHED_BLOCKS: number = 512 * 1024
