@@ -21,7 +21,7 @@ const SETTINGS = {
   /** TCP port of the Kubo-compatible RPC; 0 is any free port. */
   rpcPort: port,
   /** Bytes of blocks that were only fetched; beyond that the oldest are removed. 0 keeps what is being read. */
-  cacheMaxBytes: v.pipe(v.number('must be a number of bytes'), v.safeInteger('must be a whole number of bytes'), v.minValue(0, 'must be 0 or more')),
+  cacheMaxBytes: v.pipe(v.number('must be a number of bytes (flags and config set also take 10GiB)'), v.safeInteger('must be a whole number of bytes'), v.minValue(0, 'must be 0 or more')),
   /** Least important log lines that are printed. */
   logLevel: v.picklist(['error', 'warn', 'info', 'debug'], 'must be error, warn, info or debug')
 } as const

@@ -25,6 +25,8 @@ export interface CacheLogDeps {
   readonly log: Logger
   /** What the book holds, the block that was used longest ago first. */
   entries(): Iterable<[key: string, byteLength: number]>
+  /** Whether the next node may rely on what the book says by now. */
+  isTrusted(): boolean
 }
 
 /**
@@ -85,14 +87,14 @@ export class CacheLog implements BookLog, AsyncDisposable {
     await this.#inTurn(async () => { await this.#rewrite([]) })
   }
 
-  /** Writes the book in its order, and that it is complete. */
+  /** Writes the book in its order, and, if it may be relied on, that it is complete. */
   async [Symbol.asyncDispose] (): Promise<void> {
     if (this.#isClosed) return
     this.#isClosed = true
     await this.#inTurn(async () => {
       this.#retryAtMs = -Infinity
       const [first] = this.#deps.entries()
-      if (this.#file !== undefined || first !== undefined) await this.#rewrite([{ kind: 'closed' }])
+      if (this.#file !== undefined || first !== undefined) await this.#rewrite(this.#deps.isTrusted() ? [{ kind: 'closed' }] : [])
       await this.#close()
     })
   }

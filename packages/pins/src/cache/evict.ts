@@ -1,5 +1,5 @@
 import type { Blockstore } from '@holdfast/blockstore'
-import { multihashKey } from '@holdfast/core'
+import { type AbortOptions, multihashKey } from '@holdfast/core'
 import type { CID } from 'multiformats/cid'
 import type { LeaseBook } from '../leases.ts'
 import type { PinSet } from '../pin-set.ts'
@@ -84,9 +84,10 @@ function sumOf (parts: readonly Evicted[]): Evicted {
  *
  * @throws as `collectGarbage` when a pin is not whole.
  */
-export async function forgetPinned ({ blocks, book, pins }: Pick<EvictDeps, 'blocks' | 'book'> & { readonly pins: PinSet }): Promise<void> {
+export async function forgetPinned ({ blocks, book, pins }: Pick<EvictDeps, 'blocks' | 'book'> & { readonly pins: PinSet }, { signal }: AbortOptions): Promise<void> {
   const seen = new ReachableSet()
   for (const pin of pins.list()) {
-    for await (const cid of reachableFrom(blocks, pin, seen, { passLeaf: async () => {} })) book.forget(multihashKey(cid))
+    signal?.throwIfAborted()
+    for await (const cid of reachableFrom(blocks, pin, seen, { signal, passLeaf: async () => {} })) book.forget(multihashKey(cid))
   }
 }

@@ -295,3 +295,25 @@ async function waitForFile (path: string): Promise<void> {
     await new Promise((resolve) => setImmediate(resolve))
   }
 }
+
+test('after a crash nothing of before is evicted when a pin cannot be walked; what is fetched from then on is', async () => {
+  const path = newPath()
+  const stored = new MemoryBlockstore()
+  const [leaf, cached] = await leavesOf('a', 'b')
+  assert.ok(leaf && cached)
+  const root = await nodeOf([await nodeOf([leaf])])
+  const crashed = newPath()
+  {
+    await using world = await openWorld({ path, stored })
+    await world.pins.add({ cid: root.cid, kind: 'recursive' })
+    await fetchAll(world, [leaf, cached, root])
+    await world.blocks.put(root)
+    await cp(path, crashed)
+    await cp(`${path}.journal`, `${crashed}.journal`, { recursive: true })
+  }
+  await using world = await openWorld({ path: crashed, stored, maxBytes: 0 })
+  await world.cache.settled()
+  const fetched = await leafOf('c')
+  await fetchAll(world, [fetched])
+  assert.deepEqual(await hasEach(world, [leaf, cached, root, fetched]), [true, true, true, false])
+})

@@ -1,5 +1,5 @@
 import type { BlockReader, Blockstore } from '@holdfast/blockstore'
-import { type AbortOptions, type Block, HoldfastError, IDENTITY, isHoldfastError, type Logger, multihashKey, silentLogger } from '@holdfast/core'
+import { type AbortOptions, type Block, HoldfastError, IDENTITY, type Logger, multihashKey, silentLogger } from '@holdfast/core'
 import type { CID } from 'multiformats/cid'
 import { diskWith, type JournalFs } from '../journal/journal-fs.ts'
 import type { LeaseBook, LeaseWindow } from '../leases.ts'
@@ -109,7 +109,7 @@ class BookedCache implements FetchCache {
   #isEvictionDue = false
   /** Evictions that freed something. */
   #evictionCount = 0
-  #isClosed = false
+  readonly #closing = new AbortController()
 
   constructor (deps: Required<FetchCacheDeps>, opened: OpenedBook, { maxBytes, maxBlocks = MAX_CACHED_BLOCKS }: Pick<FetchCacheOptions, 'maxBytes' | 'maxBlocks'>) {
     this.#deps = deps
@@ -181,7 +181,7 @@ class BookedCache implements FetchCache {
   }
 
   async [Symbol.asyncDispose] (): Promise<void> {
-    this.#isClosed = true
+    this.#closing.abort(new HoldfastError('UNAVAILABLE', 'The node is closing'))
     this.#fetched[Symbol.dispose]()
     await this.#turn
     await this.#opened[Symbol.asyncDispose]()
@@ -254,24 +254,26 @@ class BookedCache implements FetchCache {
 
   /** Evicts beside what goes on: nobody waits for it. */
   #evictIfAbove (): void {
-    if (this.#isClosed || this.#isEvictionDue || this.#pins === undefined || !this.#isAbove(1)) return
+    if (this.#closing.signal.aborted || this.#isEvictionDue || this.#pins === undefined || !this.#isAbove(1)) return
     this.#isEvictionDue = true
     this.#inTurn(async () => {
       this.#isEvictionDue = false
       if (this.#isAbove(1)) await this.#evictToLowWater()
-    }).catch((err: unknown) => { this.#deps.log.warn(COULD_NOT_EVICT, { err }) })
+    }).catch((err: unknown) => {
+      if (!this.#closing.signal.aborted) this.#deps.log.warn(COULD_NOT_EVICT, { err })
+    })
   }
 
   async #evictToLowWater (): Promise<void> {
     await this.#check()
     const { byteLength, blockCount } = this.#opened.book
     const goal = { byteLength: byteLength - this.#maxBytes * LOW_WATER, blockCount: blockCount - this.#maxBlocks * LOW_WATER }
-    await this.#evict((evicted) => this.#isClosed || (evicted.byteLength >= goal.byteLength && evicted.blockCount >= goal.blockCount))
+    await this.#evict((evicted) => this.#closing.signal.aborted || (evicted.byteLength >= goal.byteLength && evicted.blockCount >= goal.blockCount))
   }
 
   /** Frees room for a write, and some more. */
   async #makeRoom (byteLength: number): Promise<void> {
-    if (this.#isClosed || this.#pins === undefined) return
+    if (this.#closing.signal.aborted || this.#pins === undefined) return
     const neededBytes = Math.max(2 * byteLength, MIN_ROOM_BYTES)
     await this.#inTurn(async () => {
       await this.#check()
@@ -300,13 +302,16 @@ class BookedCache implements FetchCache {
 
   async #forgetPinned (): Promise<void> {
     const { book } = this.#opened
+    const { signal } = this.#closing
     try {
       if (this.#pins === undefined) throw new HoldfastError('UNAVAILABLE', 'The pins are not known')
-      await forgetPinned({ blocks: this.#deps.blocks, book, pins: this.#pins })
+      await forgetPinned({ blocks: this.#deps.blocks, book, pins: this.#pins }, { signal })
     } catch (err) {
-      this.#deps.log.warn('Cached blocks of before the last start are kept until a gc: not all pins could be walked', { err: isHoldfastError(err) ? err.message : err })
+      signal.throwIfAborted()
+      this.#deps.log.warn('Cached blocks of before the last start are kept until a gc: not all pins could be walked', { err })
       book.clear()
     }
+    this.#opened.isDoubtful = false
   }
 }
 

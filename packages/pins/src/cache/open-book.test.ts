@@ -73,9 +73,18 @@ test('an orderly end is told from a crash, also after the file was opened and no
 
   const crashed = newPath()
   await writeFile(crashed, bytes)
-  await using again = await openAt(crashed)
+  const again = await openAt(crashed)
   assert.equal(again.isDoubtful, true)
   assert.deepEqual(heldIn(again), ['a', 'bb'])
+  await again[Symbol.asyncDispose]()
+
+  // Nobody looked at the pins meanwhile: an orderly end alone makes it no better.
+  await using third = await openAt(crashed)
+  assert.equal(third.isDoubtful, true)
+  third.isDoubtful = false
+  await third[Symbol.asyncDispose]()
+  await using trusted = await openAt(crashed)
+  assert.equal(trusted.isDoubtful, false)
 })
 
 test('what was forgotten durably stays forgotten after a crash', async () => {

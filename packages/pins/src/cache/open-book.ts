@@ -18,8 +18,11 @@ export interface OpenedBook extends AsyncDisposable {
   readonly book: CacheBook
   /** @throws as `CacheLog.forgottenDurably`. */
   forgottenDurably(): Promise<void>
-  /** The node that wrote the book did not end in order, or the file is a copy made while it ran: pins may need what it names. */
-  readonly isDoubtful: boolean
+  /**
+   * The node that wrote the book did not end in order, or the file is a copy made while it ran: pins may need what it names.
+   * Whoever made sure that they do not sets it to `false`.
+   */
+  isDoubtful: boolean
 }
 
 /**
@@ -32,16 +35,17 @@ export interface OpenedBook extends AsyncDisposable {
 export async function openBook (path: string, { fs, log }: { readonly fs: JournalFs, readonly log: Logger }): Promise<OpenedBook> {
   await removeFiles(fs, dirname(path), [`${basename(path)}.tmp`])
   const found = await readBook(path, { fs, log })
-  const cacheLog = new CacheLog({ fs, path, log, entries: () => book.entries() })
+  const cacheLog = new CacheLog({ fs, path, log, entries: () => book.entries(), isTrusted: () => !opened.isDoubtful })
   const book: CacheBook = new CacheBook(cacheLog, found?.byteLengths)
   // From now on the file does not say any more that it is complete.
   if (found !== undefined) await cacheLog.rewrite()
-  return {
+  const opened: OpenedBook = {
     book,
     isDoubtful: found !== undefined && !found.isClosed,
     forgottenDurably: () => cacheLog.forgottenDurably(),
     [Symbol.asyncDispose]: () => cacheLog[Symbol.asyncDispose]()
   }
+  return opened
 }
 
 interface Found {
