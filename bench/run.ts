@@ -19,13 +19,12 @@ import { START_ROWS } from './rows/start.ts'
 
 const MEASUREMENTS: readonly Measurement[] = [...ADD_ROWS, ...READ_ROWS, ...START_ROWS, ...FETCH_ROWS, ...DELAYED_ROWS, ...ROUTING_ROWS, ...IDLE_ROWS]
 
-const options = readOptions(process.argv.slice(2), process.env)
+const options = orExit(() => readOptions(process.argv.slice(2), process.env))
 if (options === undefined) {
   console.log(`${USAGE}\n\nRows:\n${MEASUREMENTS.map(({ name }) => `  ${name}`).join('\n')}`)
   process.exit(0)
 }
-const chosen = MEASUREMENTS.filter(({ name }) => options.words.length === 0 || options.words.some((word) => name.includes(word)))
-if (chosen.length === 0) throw new Error(`No row is called ${options.words.join(' or ')}; see --list`)
+const chosen = orExit(() => choose(options.words))
 
 const rows: Row[] = []
 await using bench = await openBench(options, process.env)
@@ -42,3 +41,19 @@ const machine = { node: process.versions.node, cpu: cpu?.model.trim(), cores: cp
 mkdirSync(results, { recursive: true })
 writeFileSync(join(results, 'latest.json'), `${JSON.stringify({ machine, rounds: options.rounds, rows }, null, 2)}\n`)
 console.log([toTable(rows), toCostTable(rows), ...options.isComparing ? [toComparison(rows, readFileSync(join(import.meta.dirname, 'baselines.json'), 'utf8'))] : []].filter((table) => table !== '').join('\n\n'))
+
+function choose (words: readonly string[]): Measurement[] {
+  const chosen = MEASUREMENTS.filter(({ name }) => words.length === 0 || words.some((word) => name.includes(word)))
+  if (chosen.length === 0) throw new Error(`No row is called ${words.join(' or ')}; --list tells their names`)
+  return chosen
+}
+
+/** What is wrong with a command line is said in a line, not in a stack. */
+function orExit<T> (read: () => T): T {
+  try {
+    return read()
+  } catch (err) {
+    console.error(`${err instanceof Error ? err.message : String(err)}\n\n${USAGE}`)
+    process.exit(2)
+  }
+}
