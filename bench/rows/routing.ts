@@ -31,7 +31,7 @@ async function announceAndFind (bench: Bench): Promise<Row[]> {
   const rounds = Math.min(bench.options.rounds, 5)
   const path = treeFolder(bench.memoryFolder, rounds * CIDS_PER_ROUND)
   await using ours = await openOurNetwork(bench, path)
-  await using theirs = await openKadNetwork(ours.cids[0] ?? '')
+  await using theirs = await openKadNetwork(ours.cids.at(-1) ?? '')
   const networks = [{ name: 'Holdfast', network: ours }, { name: '@libp2p/kad-dht', network: theirs }]
   const cidsOfRound = new Map(networks.map(({ name }) => [name, ours.cids.values()]))
   const subjects = (work: (network: Network, cids: readonly string[]) => Promise<number[]>): Parameters<typeof compare>[2] => networks.map(({ name, network }) => ({
