@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { text } from 'node:stream/consumers'
 
-/** Beside the processors more threads for files than Node's four: ours asks for them itself, and Helia shall not do without. */
+/** Sixteen threads for files instead of Node's four: our launcher asks for them itself, and Helia shall have as many. */
 const ENVIRONMENT = { ...process.env, UV_THREADPOOL_SIZE: '16' }
 
 /** Clock ticks of /proc/PID/stat, per second: fixed by Linux for what it shows to programs. */
