@@ -2,7 +2,7 @@ import { MemoryBlockstore } from '@holdfast/blockstore'
 import { Block, CODECS, encodeDagPb, silentLogger } from '@holdfast/core'
 import { importBytes, importSources, listDirectory, readFile, recipeOf, walkDag } from '@holdfast/dag'
 import { type Exchange, openExchange } from '@holdfast/exchange'
-import { type NetworkHost, openHost, openIdentity } from '@holdfast/network'
+import { type NetworkHost, NO_DISCOVERY, openHost, openIdentity } from '@holdfast/network'
 import { CID } from 'multiformats/cid'
 import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
@@ -27,7 +27,7 @@ interface Node {
 
 async function startOurs (context: TestContext): Promise<Node> {
   const identity = await openIdentity(join(await newFolder(context), 'identity.key'))
-  const host = await openHost({ identity, log: silentLogger }, { mode: 'lan', listen: ['/ip4/127.0.0.1/tcp/0'], dht: 'off' })
+  const host = await openHost({ identity, log: silentLogger }, { mode: 'lan', listen: ['/ip4/127.0.0.1/tcp/0'], dht: 'off', ...NO_DISCOVERY })
   const blocks = new MemoryBlockstore()
   const exchange = await openExchange({ host, routing: { async * findProviders () {} }, blocks, log: silentLogger })
   atEnd(context, async () => {

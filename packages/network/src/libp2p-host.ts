@@ -13,6 +13,8 @@ export interface Libp2pHostDeps {
   readonly node: Libp2p
   readonly log: Logger
   readonly traffic: TrafficBook
+  /** Whether this node connects only to peers that have the same swarm key. */
+  readonly hasSwarmKey: boolean
   readonly reachability: () => Reachability
 }
 
@@ -22,14 +24,16 @@ export class Libp2pHost implements Host {
   readonly #node: Libp2p
   readonly #log: Logger
   readonly #traffic: TrafficBook
+  readonly #hasSwarmKey: boolean
   readonly #reachability: () => Reachability
   /** What connected peers said they speak. */
   readonly #protocols = new Map<PeerId, readonly string[]>()
 
-  constructor ({ node, log, traffic, reachability }: Libp2pHostDeps) {
+  constructor ({ node, log, traffic, hasSwarmKey, reachability }: Libp2pHostDeps) {
     this.#node = node
     this.#log = log
     this.#traffic = traffic
+    this.#hasSwarmKey = hasSwarmKey
     this.#reachability = reachability
     this.peer = node.peerId.toString()
     node.addEventListener('peer:identify', ({ detail }) => { this.#onIdentify(detail) })
@@ -120,14 +124,14 @@ export class Libp2pHost implements Host {
       return await this.#node.dial(target, { signal: timeout.signal })
     } catch (cause) {
       signal?.throwIfAborted()
-      throw dialError(named, cause)
+      throw dialError(named, cause, { hasSwarmKey: this.#hasSwarmKey })
     }
   }
 
   async #openOn (connection: Connection, protocols: string[], signal: AbortSignal | undefined): Promise<PeerStream> {
     using timeout = deadline(OPEN_STREAM_TIMEOUT_MS, signal)
     try {
-      const stream = await connection.newStream(protocols, { signal: timeout.signal, runOnLimitedConnection: true })
+      const stream = await connection.newStream(protocols, { signal: timeout.signal })
       return createPeerStream(stream, connection, this.#traffic.counterOf(stream.protocol))
     } catch (cause) {
       signal?.throwIfAborted()
@@ -190,6 +194,7 @@ function resetStreams (connections: readonly Connection[]): void {
 function openError (peer: PeerId, protocols: readonly string[], cause: unknown): HoldfastError {
   const name = cause instanceof Error ? cause.name : ''
   if (name === 'UnsupportedProtocolError') return new HoldfastError('UNSUPPORTED', `${peer} does not speak ${protocols.join(' or ')}`, { cause, peer, protocols })
+  if (name === 'LimitedConnectionError') return new HoldfastError('UNAVAILABLE', `Only a relay connects this node with ${peer}, and a relay carries no content`, { cause, peer, protocols, attempts: [] })
   const why = cause instanceof Error && cause.message !== '' ? cause.message : name
   return new HoldfastError('UNAVAILABLE', `Cannot open a stream for ${protocols.join(' or ')} with ${peer}: ${why}`, { cause, peer, protocols, attempts: [] })
 }
