@@ -32,3 +32,8 @@ test('a host that listens nowhere is reached through a relay, which carries ping
   assert.ok(result.latencyMs > 0)
   assert.match(result.failure, /a relay carries no content/)
 })
+
+test('a relayed connection is replaced by a direct one, which carries content', (context) => {
+  const result = inNamespace<{ isIntact: boolean, directions: readonly string[] }>(context, world('hole-punching'), ['1.2.3.4', '5.6.7.8', '9.9.9.9'])
+  if (result !== undefined) assert.deepEqual(result, { isIntact: true, directions: ['outbound'] })
+})
