@@ -1,7 +1,7 @@
 import { isErrorCode } from '@holdfast/core'
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { CONFIG_KEYS, type ConfigLayer, DEFAULT_CONFIG, parseConfig, parseConfigFile, parseSetting } from './config.ts'
+import { CONFIG_KEYS, type ConfigLayer, DEFAULT_CONFIG, parseConfig, parseConfigFile, parseList, parseSetting, settingText } from './config.ts'
 
 function layer (values: Record<string, unknown>, source = 'test'): ConfigLayer {
   return { values, sourceOf: (key) => `${source} ${key}` }
@@ -52,5 +52,33 @@ test('settings from the command line become numbers where they are', () => {
   }
   for (const [key, text] of [['cacheMaxBytes', '-1'], ['cacheMaxBytes', '10 elephants'], ['cacheMaxBytes', '9999999999999999TiB'], ['cacheMaxBytes', '1constructor'], ['gatewayPort', '1KiB'], ['gatewayPort', 'x'], ['gatewayPort', '-1'], ['network', 'moon'], ['nothing', '1']] as const) {
     assert.throws(() => parseSetting(key, text), (err) => isErrorCode(err, 'INVALID'), `${key}=${text}`)
+  }
+})
+
+const PEER = '/dnsaddr/example.com/p2p/12D3KooWRBhwfeP2Y4TCx1SM6s9rUoHhR5STiGwxBhgFRcw3UERE'
+
+for (const [text, value] of [
+  ['none', []],
+  ['[]', []],
+  ['auto', ['auto']],
+  [`${PEER}, auto`, [PEER, 'auto']],
+  [JSON.stringify([PEER]), [PEER]]
+] as const) {
+  test(`${text} is a list of ${value.length}, and is printed so that it can be read again`, () => {
+    assert.deepEqual(parseSetting('bootstrap', text), { key: 'bootstrap', value })
+    assert.deepEqual(parseList(settingText(value)), value)
+  })
+}
+
+for (const text of ['', 'example.com', `${PEER},`, '[1]', '["x"]', '[', '[[]]', Array.from({ length: 65 }, () => PEER).join()]) {
+  test(`${text.slice(0, 20)} is no list of multiaddrs`, () => {
+    assert.throws(() => parseSetting('bootstrap', text), (err) => isErrorCode(err, 'INVALID') && err.message.includes('bootstrap must'))
+  })
+}
+
+test('a switch is on or off', () => {
+  for (const key of ['mdns', 'upnp', 'relayClient', 'autonat', 'holePunching']) {
+    assert.deepEqual(parseSetting(key, 'off'), { key, value: 'off' })
+    assert.throws(() => parseSetting(key, 'true'), (err) => isErrorCode(err, 'INVALID') && err.message.includes('on or off'))
   }
 })

@@ -29,7 +29,7 @@ async function openDoor (context: TestContext, stored: Blockstore = new MemoryBl
     host: offlineHost('12D3KooWLQzUv2FHWGVPXTXSZpdHs7oHbXub2G5WC8Tx4NQhyd2d'),
     openReader: () => ({ get: (cid, options) => blocks.get(cid, options), has: (cid, options) => blocks.has(cid, options), [Symbol.dispose] () {} }),
     repository: { folder, version: 1, engine: 'memory' },
-    describe: () => ({ peerId: 'peer', agent: 'agent', swarm: [], gateway: '', rpc: '', repository: folder }),
+    describe: () => ({ peerId: 'peer', agent: 'agent', swarm: [], reachability: { state: 'unknown', how: '' }, gateway: '', rpc: '', repository: folder }),
     settings: () => [],
     stop () {},
     log: silentLogger

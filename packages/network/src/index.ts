@@ -4,4 +4,4 @@ export { type Identity, type IdentityOptions, openIdentity, type PrivateKey } fr
 export { DEFAULT_LISTEN, type DhtMode, type DiscoveryOptions, type NetworkDeps, type NetworkHost, type NetworkMode, type NetworkOptions, NO_DISCOVERY } from './network-options.ts'
 export { offlineHost } from './offline-host.ts'
 export { openHost } from './open-host.ts'
-export { newSwarmKey, openSwarmKey, parseSwarmKey } from './private/swarm-key.ts'
+export { newSwarmKey, openSwarmKey, parseSwarmKey, readSwarmKey, writeSwarmKey } from './private/swarm-key.ts'

@@ -14,6 +14,7 @@
 import { HoldfastError, type Logger, silentLogger } from '@holdfast/core'
 import { randomBytes } from 'node:crypto'
 import { chmod, open } from 'node:fs/promises'
+import { createFile } from '../create-file.ts'
 
 const HEADER = '/key/swarm/psk/1.0.0/'
 const KEY_BYTES = 32
@@ -42,10 +43,35 @@ export async function openSwarmKey (path: string, { log = silentLogger }: { log?
     return bytes
   } catch (cause) {
     if (cause instanceof HoldfastError) throw cause
-    const errno = cause instanceof Error && 'code' in cause ? String(cause.code) : String(cause)
-    if (errno === 'ENOENT') return undefined
-    throw new HoldfastError('UNAVAILABLE', `Cannot read the swarm key ${path}: ${errno}`, { cause, path })
+    if (errnoOf(cause) === 'ENOENT') return undefined
+    throw new HoldfastError('UNAVAILABLE', `Cannot read the swarm key ${path}: ${errnoOf(cause)}`, { cause, path })
   }
+}
+
+/**
+ * Reads a swarm key that has to be there.
+ *
+ * @throws as `openSwarmKey`; `NOT_FOUND` when there is none.
+ */
+export async function readSwarmKey (path: string): Promise<Uint8Array> {
+  const bytes = await openSwarmKey(path)
+  if (bytes === undefined) throw new HoldfastError('NOT_FOUND', `There is no swarm key ${path}`, { path })
+  return bytes
+}
+
+/**
+ * Writes a swarm key where there is none. It is durable when this resolves, and only its owner can read it.
+ *
+ * @throws `INVALID` when there is one: nodes that have it would be cut off.
+ */
+export async function writeSwarmKey (path: string, bytes: Uint8Array): Promise<void> {
+  let isNew: boolean
+  try {
+    isNew = await createFile(path, bytes)
+  } catch (cause) {
+    throw new HoldfastError('UNAVAILABLE', `Cannot write the swarm key ${path}: ${errnoOf(cause)}`, { cause, path })
+  }
+  if (!isNew) throw new HoldfastError('INVALID', `${path} is there already; remove it first to join another network`, { path })
 }
 
 /** Makes the text of a new swarm key. */
@@ -77,4 +103,8 @@ export function parseSwarmKey (bytes: Uint8Array, name: string): Uint8Array {
     return key
   }
   throw invalid(encoding === '' ? 'it has one line' : `its second line is another one, of ${encoding.length} characters`)
+}
+
+function errnoOf (cause: unknown): string {
+  return cause instanceof Error && 'code' in cause ? String(cause.code) : String(cause)
 }
