@@ -30,7 +30,7 @@ function reasonOf (err: Error, hasSwarmKey: boolean): string {
 }
 
 /** How a peer without a key answers to what it cannot read. */
-const CUT_OFF = /ECONNRESET|EPIPE/
+const CUT_OFF = /ECONNRESET|EPIPE|greeting of a private network/
 
 /** What TLS and Noise say when the key is not that of the peer id. */
 const OTHER_PEER = /^Unexpected Peer$|^Payload identity key .* does not match/

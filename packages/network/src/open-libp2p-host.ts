@@ -65,7 +65,7 @@ export async function openLibp2pHost ({ identity, log, peerFile, backoff }: Netw
   reachability.attach(node, inside.parts().addressManager)
   pingOnceIdentified(node)
   await start(node, addresses)
-  const running = await startDiscovery({ node, log, plan, mdns: discovery.mdns, mode, reachability, networks, peerFile, backoff, ...inside.parts() })
+  const running = await startDiscovery({ node, log, hasSwarmKey, plan, mdns: discovery.mdns, mode, reachability, networks, peerFile, backoff, ...inside.parts() })
   const close = host[Symbol.asyncDispose].bind(host)
   return Object.assign(host, {
     routing: createDhtRouting({ node, networks, traffic, log }),

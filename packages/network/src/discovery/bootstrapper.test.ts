@@ -26,7 +26,7 @@ function recorder (): { log: Logger, lines: Line[] } {
 /** Listens and never says a word: a firewall that drops everything. */
 async function blackHole (context: TestContext): Promise<number> {
   const sockets = new Set<Socket>()
-  const server = createServer((socket) => { sockets.add(socket) }).listen(0, '127.0.0.1')
+  const server = createServer((socket) => { sockets.add(socket.on('error', () => {})) }).listen(0, '127.0.0.1')
   await once(server, 'listening')
   context.after(() => {
     server.close()

@@ -10,6 +10,7 @@ import type { PeerAddress } from './bootstrap-peers.ts'
 export interface BootstrapDeps {
   readonly node: Pick<Libp2p, 'dial' | 'getPeers' | 'addEventListener' | 'removeEventListener'>
   readonly log: Logger
+  readonly hasSwarmKey: boolean
   /** Peers that were good, newest first; asked before each round. */
   readonly remembered: () => readonly PeerAddress[]
 }
@@ -89,7 +90,7 @@ class Bootstrapper implements AsyncDisposable {
       this.#onReached(peer)
       return undefined
     } catch (cause) {
-      return dialError(address.toString(), cause).message
+      return dialError(address.toString(), cause, this.#deps).message
     }
   }
 

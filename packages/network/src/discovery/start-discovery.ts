@@ -16,6 +16,7 @@ export interface DiscoveryDeps extends Libp2pParts {
   readonly node: Libp2p
   readonly log: Logger
   readonly mode: 'public' | 'lan'
+  readonly hasSwarmKey: boolean
   readonly plan: DiscoveryPlan
   readonly mdns: MdnsDiscovery | undefined
   readonly reachability: ReachabilityWatch
@@ -26,7 +27,7 @@ export interface DiscoveryDeps extends Libp2pParts {
 
 /** Starts what looks for peers once libp2p runs. It resolves without waiting for any peer. */
 export async function startDiscovery (deps: DiscoveryDeps): Promise<AsyncDisposable> {
-  const { node, log, plan, mdns, reachability, transportManager } = deps
+  const { node, log, plan, mdns, hasSwarmKey, reachability, transportManager } = deps
   const running = new AsyncDisposableStack()
   if (mdns !== undefined) running.use(mdns.attach(node, log))
   if (plan.autonat) watchObservedAddress(deps)
@@ -34,7 +35,7 @@ export async function startDiscovery (deps: DiscoveryDeps): Promise<AsyncDisposa
   const memory = await openMemory(deps)
   if (memory !== undefined) running.use(memory)
   const remembered = (): ReturnType<PeerMemory['list']> => rememberedFor(deps.mode, memory)
-  if (plan.bootstrap.length > 0 || (plan.remembers && memory !== undefined)) running.use(startBootstrapper({ node, log, remembered }, plan.bootstrap, deps.backoff))
+  if (plan.bootstrap.length > 0 || (plan.remembers && memory !== undefined)) running.use(startBootstrapper({ node, log, hasSwarmKey, remembered }, plan.bootstrap, deps.backoff))
   return running
 }
 

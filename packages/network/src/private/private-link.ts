@@ -7,31 +7,46 @@
  *
  * @see https://github.com/libp2p/specs/blob/master/pnet/Private-Networks-PSK-V1.md
  */
-import type { AbortOptions } from '@holdfast/core'
+import { type AbortOptions, HoldfastError } from '@holdfast/core'
 import type { ConnectionProtector, MessageStream, MultiaddrConnection } from '@libp2p/interface'
 import { AbstractMultiaddrConnection, byteStream, type SendResult } from '@libp2p/utils'
 import { randomBytes } from 'node:crypto'
 import type { Uint8ArrayList } from 'uint8arraylist'
 import { deadline } from '../deadline.ts'
-import { HANDSHAKE_TIMEOUT_MS } from '../limits.ts'
 import { KeyStream } from './key-stream.ts'
 
 const NONCE_BYTES = 24
+
+/** How long the first bytes of the other side may take, in ms: less than the 6 s that libp2p gives an address, so that the reason is told. */
+const GREETING_TIMEOUT_MS = 5_000
+
+/** What a dial says when the first bytes of a private network do not come. */
+const UNANSWERED = 'the greeting of a private network was not answered'
 
 /** Lets libp2p connect only to who has the same key, of 32 bytes. */
 export function swarmKeyProtector (key: Uint8Array): () => ConnectionProtector {
   return () => ({ protect: async (link, options) => await protect(link, key, options) })
 }
 
-async function protect (link: MessageStream, key: Uint8Array, { signal: outer }: AbortOptions = {}): Promise<MultiaddrConnection> {
+async function protect (link: MessageStream, key: Uint8Array, options: AbortOptions = {}): Promise<MultiaddrConnection> {
   if (!isLink(link)) throw new Error('Only a link to an address can be protected')
-  using timeout = deadline(HANDSHAKE_TIMEOUT_MS, outer)
+  const ours = randomBytes(NONCE_BYTES)
+  try {
+    const theirs = await exchange(link, ours, options)
+    return new PrivateLink(link, new KeyStream(key, ours), new KeyStream(key, theirs))
+  } catch (cause) {
+    options.signal?.throwIfAborted()
+    throw new HoldfastError('UNAVAILABLE', UNANSWERED, { cause })
+  }
+}
+
+async function exchange (link: MessageStream, ours: Uint8Array, { signal: outer }: AbortOptions): Promise<Uint8Array> {
+  using timeout = deadline(GREETING_TIMEOUT_MS, outer)
   const { signal } = timeout
   const bytes = byteStream(link)
-  const ours = randomBytes(NONCE_BYTES)
   const [theirs] = await Promise.all([bytes.read({ bytes: NONCE_BYTES, signal }), bytes.write(ours, { signal })])
   bytes.unwrap()
-  return new PrivateLink(link, new KeyStream(key, ours), new KeyStream(key, theirs.subarray()))
+  return theirs.subarray()
 }
 
 function isLink (stream: MessageStream): stream is MultiaddrConnection {
