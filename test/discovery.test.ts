@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { spawnSync } from 'node:child_process'
 import { copyFile, readFile, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -95,4 +96,21 @@ test('a swarm key that is none keeps the node from starting, and the file is nam
   assert.match(stderr, /swarm\.key is no swarm key: its third line has 4 digits; expected/)
   await copyFile(join(path, 'swarm.key'), join(path, 'copy'))
   assert.equal((await holdfast(['init', '--swarm-key', join(path, 'copy'), '--path', join(path, 'other')])).status, 2)
+})
+
+/** Runs a daemon in a network that has nothing but a loopback interface. */
+const NO_INTERNET = ['unshare', '-rn', 'sh', '-c', 'ip link set lo up && exec "$0" "$@"']
+const cannotUnshare = process.platform !== 'linux' || spawnSync('unshare', ['-rn', 'ip', 'link', 'set', 'lo', 'up']).status !== 0
+
+test('a public node with everything on is up at once without internet, says once that nobody was reached, and stops in order', { skip: cannotUnshare && 'NOT TESTED: a network namespace cannot be made here' }, async (context) => {
+  const on = ['--network', 'public', '--bootstrap', 'auto', '--mdns', 'on', '--upnp', 'on', '--relay-client', 'on', '--autonat', 'on', '--hole-punching', 'on']
+  const startMs = performance.now()
+  const node = await startNode(context, { under: NO_INTERNET, flags: on })
+  // One dial that is waited for would take 10 s.
+  assert.ok(performance.now() - startMs < 8_000)
+  await eventually('the line is there', async () => node.log().includes('No bootstrap peer was reached'))
+  const [identity] = await node.json<{ reachability: object }>(['id'])
+  assert.deepEqual(identity?.reachability, { state: 'unknown', how: 'No peer outside of this LAN is connected' })
+  assert.equal(await node.end(), 0)
+  assert.equal(node.log().split('\n').filter((line) => /"level":"?(warn|error|40|50)/.test(line)).length, 1, node.log())
 })
