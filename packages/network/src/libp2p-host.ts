@@ -28,6 +28,8 @@ export class Libp2pHost implements Host {
   readonly #reachability: () => Reachability
   /** What connected peers said they speak. */
   readonly #protocols = new Map<PeerId, readonly string[]>()
+  /** Ours that may run over a relay. */
+  readonly #relayedProtocols = new Set<string>()
 
   constructor ({ node, log, traffic, hasSwarmKey, reachability }: Libp2pHostDeps) {
     this.#node = node
@@ -81,7 +83,13 @@ export class Libp2pHost implements Host {
       ...(maxOutboundStreams === undefined ? {} : { maxOutboundStreams }),
       runOnLimitedConnection: runOnRelayed ?? false
     })
-    return { [Symbol.asyncDispose]: async () => { await this.#node.unhandle([...protocols]) } }
+    if (runOnRelayed === true) for (const protocol of protocols) this.#relayedProtocols.add(protocol)
+    return {
+      [Symbol.asyncDispose]: async () => {
+        for (const protocol of protocols) this.#relayedProtocols.delete(protocol)
+        await this.#node.unhandle([...protocols])
+      }
+    }
   }
 
   watchPeers (watcher: PeerWatcher): Disposable {
@@ -131,7 +139,7 @@ export class Libp2pHost implements Host {
   async #openOn (connection: Connection, protocols: string[], signal: AbortSignal | undefined): Promise<PeerStream> {
     using timeout = deadline(OPEN_STREAM_TIMEOUT_MS, signal)
     try {
-      const stream = await connection.newStream(protocols, { signal: timeout.signal })
+      const stream = await connection.newStream(protocols, { signal: timeout.signal, runOnLimitedConnection: protocols.every((protocol) => this.#relayedProtocols.has(protocol)) })
       return createPeerStream(stream, connection, this.#traffic.counterOf(stream.protocol))
     } catch (cause) {
       signal?.throwIfAborted()
@@ -194,7 +202,7 @@ function resetStreams (connections: readonly Connection[]): void {
 function openError (peer: PeerId, protocols: readonly string[], cause: unknown): HoldfastError {
   const name = cause instanceof Error ? cause.name : ''
   if (name === 'UnsupportedProtocolError') return new HoldfastError('UNSUPPORTED', `${peer} does not speak ${protocols.join(' or ')}`, { cause, peer, protocols })
-  if (name === 'LimitedConnectionError') return new HoldfastError('UNAVAILABLE', `Only a relay connects this node with ${peer}, and a relay carries no content`, { cause, peer, protocols, attempts: [] })
+  if (name === 'LimitedConnectionError') return new HoldfastError('UNAVAILABLE', `Only a relay connects this node with ${peer}, and a relay carries few bytes: no content`, { cause, peer, protocols, attempts: [] })
   const why = cause instanceof Error && cause.message !== '' ? cause.message : name
   return new HoldfastError('UNAVAILABLE', `Cannot open a stream for ${protocols.join(' or ')} with ${peer}: ${why}`, { cause, peer, protocols, attempts: [] })
 }
