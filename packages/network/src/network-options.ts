@@ -36,6 +36,8 @@ export interface NetworkOptions extends DiscoveryOptions {
   readonly listen?: readonly string[]
   /** @default 'auto' */
   readonly dht?: DhtMode
+  /** The waits between rounds that did not reach enough bootstrap peers. @default 5 s, doubled up to 10 min */
+  readonly bootstrapRetry?: BackoffOptions
   /** The bytes of a `swarm.key`: connects only to nodes that have the same. A secret. */
   readonly swarmKey?: Uint8Array | undefined
 }
@@ -45,8 +47,6 @@ export interface NetworkDeps {
   readonly log: Logger
   /** Where good peers are remembered from one run to the next; nowhere when absent. */
   readonly peerFile?: string
-  /** The waits between tries to reach bootstrap peers. @default 5 s, doubled up to 10 min */
-  readonly backoff?: BackoffOptions
 }
 
 /** Port 4001 as Kubo, on every interface. */

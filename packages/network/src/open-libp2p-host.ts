@@ -27,8 +27,8 @@ import { tcpTransport } from './transport.ts'
 export const connectionMonitor: { readonly pingInterval: number, readonly abortConnectionOnPingFailure: false } = { pingInterval: MONITOR_INTERVAL_MS, abortConnectionOnPingFailure: false }
 
 /** Builds libp2p and starts it. Loaded by `openHost` only, so that who needs no network does not load it. */
-export async function openLibp2pHost ({ identity, log, peerFile, backoff }: NetworkDeps, options: NetworkOptions & { mode: 'public' | 'lan' }): Promise<NetworkHost> {
-  const { mode, listen = DEFAULT_LISTEN, dht = 'auto', swarmKey } = options
+export async function openLibp2pHost ({ identity, log, peerFile }: NetworkDeps, options: NetworkOptions & { mode: 'public' | 'lan' }): Promise<NetworkHost> {
+  const { mode, listen = DEFAULT_LISTEN, dht = 'auto', swarmKey, bootstrapRetry } = options
   const hasSwarmKey = swarmKey !== undefined
   const addresses = listen.map((address) => parseMultiaddr(address).toString())
   const plan = planDiscovery(options, { mode, hasSwarmKey })
@@ -65,13 +65,16 @@ export async function openLibp2pHost ({ identity, log, peerFile, backoff }: Netw
   reachability.attach(node, inside.parts().addressManager)
   pingOnceIdentified(node)
   await start(node, addresses)
-  const running = await startDiscovery({ node, log, hasSwarmKey, plan, mdns: discovery.mdns, mode, reachability, networks, peerFile, backoff, ...inside.parts() })
+  const running = await startDiscovery({ node, log, hasSwarmKey, plan, mdns: discovery.mdns, mode, reachability, networks, peerFile, bootstrapRetry, ...inside.parts() })
   const close = host[Symbol.asyncDispose].bind(host)
   return Object.assign(host, {
     routing: createDhtRouting({ node, networks, traffic, log }),
     [Symbol.asyncDispose]: async () => {
-      await running[Symbol.asyncDispose]()
-      await close()
+      try {
+        await running[Symbol.asyncDispose]()
+      } finally {
+        await close()
+      }
     }
   })
 }

@@ -10,6 +10,8 @@ import { PUBLIC_BOOTSTRAP, parseBootstrap } from './bootstrap-peers.ts'
 
 const SOMEBODY = '12D3KooWRBhwfeP2Y4TCx1SM6s9rUoHhR5STiGwxBhgFRcw3UERE'
 
+const QUICK = { firstMs: 20, maxMs: 40 }
+
 interface Line {
   readonly level: string
   readonly message: string
@@ -59,7 +61,7 @@ test('a node that waits for bootstrap peers stops at once', async (context) => {
 
 test('nobody reached is one line that names how many were tried', async (context) => {
   const { log, lines } = recorder()
-  await newHost(context, { bootstrap: [1, 2, 3].map((last) => `/ip4/127.0.0.${last}/tcp/1/p2p/${SOMEBODY}`) }, { log, backoff: { firstMs: 20, maxMs: 40 } })
+  await newHost(context, { bootstrap: [1, 2, 3].map((last) => `/ip4/127.0.0.${last}/tcp/1/p2p/${SOMEBODY}`), bootstrapRetry: QUICK }, { log })
   await until(() => lines.length > 0)
   assert.deepEqual(lines.map(({ level, message }) => ({ level, message })), [{ level: 'warn', message: 'No bootstrap peer was reached; this goes on in the background' }])
   assert.equal(lines[0]?.fields['triedCount'], 3)
@@ -74,7 +76,7 @@ test('a bootstrap peer that comes up later is reached, and one line says so', as
   const late = await newHost(context, {}, { identity })
   const address = addressOf(late)
   await late[Symbol.asyncDispose]()
-  const host = await newHost(context, { bootstrap: [address] }, { log, backoff: { firstMs: 20, maxMs: 40 } })
+  const host = await newHost(context, { bootstrap: [address], bootstrapRetry: QUICK }, { log })
   await until(() => lines.length > 0)
   assert.deepEqual(host.peers(), [])
   await newHost(context, { listen: [address.split('/p2p/', 1)[0] ?? ''] }, { identity })
@@ -84,7 +86,7 @@ test('a bootstrap peer that comes up later is reached, and one line says so', as
 
 test('a node comes back by itself when it lost its peers', async (context) => {
   const server = await newHost(context)
-  const host = await newHost(context, { bootstrap: [addressOf(server)] }, { backoff: { firstMs: 20, maxMs: 40 } })
+  const host = await newHost(context, { bootstrap: [addressOf(server)], bootstrapRetry: QUICK })
   await until(() => host.isConnected(server.peer))
   const lost = Promise.withResolvers<void>()
   using _ = host.watchPeers({ connected () {}, disconnected: () => { lost.resolve() } })
@@ -96,7 +98,7 @@ test('a node comes back by itself when it lost its peers', async (context) => {
 test('with enough peers the others are left alone', async (context) => {
   const servers = []
   for (let count = 0; count < 10; count++) servers.push(await newHost(context))
-  const host = await newHost(context, { bootstrap: servers.map(addressOf) }, { backoff: { firstMs: 20, maxMs: 40 } })
+  const host = await newHost(context, { bootstrap: servers.map(addressOf), bootstrapRetry: QUICK })
   await until(() => host.peers().length >= 4)
   await new Promise((resolve) => { setTimeout(resolve, 200) })
   // Four are dialled at a time, so three more may have been on their way when the fourth was there.

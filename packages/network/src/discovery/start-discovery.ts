@@ -22,7 +22,7 @@ export interface DiscoveryDeps extends Libp2pParts {
   readonly reachability: ReachabilityWatch
   readonly networks: readonly KadNetwork[]
   readonly peerFile: string | undefined
-  readonly backoff: BackoffOptions | undefined
+  readonly bootstrapRetry: BackoffOptions | undefined
 }
 
 /** Starts what looks for peers once libp2p runs. It resolves without waiting for any peer. */
@@ -35,7 +35,7 @@ export async function startDiscovery (deps: DiscoveryDeps): Promise<AsyncDisposa
   const memory = await openMemory(deps)
   if (memory !== undefined) running.use(memory)
   const remembered = (): ReturnType<PeerMemory['list']> => rememberedFor(deps.mode, memory)
-  if (plan.bootstrap.length > 0 || (plan.remembers && memory !== undefined)) running.use(startBootstrapper({ node, log, hasSwarmKey, remembered }, plan.bootstrap, deps.backoff))
+  if (plan.bootstrap.length > 0 || (plan.remembers && memory !== undefined)) running.use(startBootstrapper({ node, log, hasSwarmKey, remembered }, plan.bootstrap, deps.bootstrapRetry))
   return running
 }
 
