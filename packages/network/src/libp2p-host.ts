@@ -4,8 +4,9 @@ import type { Multiaddr } from '@multiformats/multiaddr'
 import { parseDialTarget, parsePeerId, readMultiaddr } from './addresses.ts'
 import { deadline } from './deadline.ts'
 import { dialError } from './dial-error.ts'
-import type { ConnectedPeer, Host, PeerId, PeerStream, PeerWatcher, ProtocolHandlerOptions, Reachability, Traffic } from './host.ts'
+import type { ConnectedPeer, HeldBytes, Host, PeerId, PeerStream, PeerWatcher, ProtocolHandlerOptions, Reachability, Traffic } from './host.ts'
 import { DIAL_TIMEOUT_MS, MAX_PEER_ADDRESSES, MAX_PEER_PROTOCOLS, MAX_PROTOCOL_CHARACTERS, OPEN_STREAM_TIMEOUT_MS } from './limits.ts'
+import type { HostGuards } from './limits/guards.ts'
 import { createPeerStream } from './peer-stream.ts'
 import type { TrafficBook } from './traffic.ts'
 
@@ -13,6 +14,7 @@ export interface Libp2pHostDeps {
   readonly node: Libp2p
   readonly log: Logger
   readonly traffic: TrafficBook
+  readonly guards: HostGuards
   readonly reachability: () => Reachability
 }
 
@@ -22,14 +24,16 @@ export class Libp2pHost implements Host {
   readonly #node: Libp2p
   readonly #log: Logger
   readonly #traffic: TrafficBook
+  readonly #guards: HostGuards
   readonly #reachability: () => Reachability
   /** What connected peers said they speak. */
   readonly #protocols = new Map<PeerId, readonly string[]>()
 
-  constructor ({ node, log, traffic, reachability }: Libp2pHostDeps) {
+  constructor ({ node, log, traffic, guards, reachability }: Libp2pHostDeps) {
     this.#node = node
     this.#log = log
     this.#traffic = traffic
+    this.#guards = guards
     this.#reachability = reachability
     this.peer = node.peerId.toString()
     node.addEventListener('peer:identify', ({ detail }) => { this.#onIdentify(detail) })
@@ -105,6 +109,18 @@ export class Libp2pHost implements Host {
     return this.#reachability()
   }
 
+  holdBytes (peer: PeerId): HeldBytes {
+    return this.#guards.ledger.hold(peer)
+  }
+
+  allowBytes (peer: PeerId, maxBytes: number): Disposable {
+    return this.#guards.ledger.allow(peer, maxBytes)
+  }
+
+  protect (peer: PeerId): Disposable {
+    return this.#guards.doorkeeper.protect(peer)
+  }
+
   traffic (): Traffic {
     return this.#traffic.summary(this.#node.getConnections())
   }
@@ -128,7 +144,7 @@ export class Libp2pHost implements Host {
     using timeout = deadline(OPEN_STREAM_TIMEOUT_MS, signal)
     try {
       const stream = await connection.newStream(protocols, { signal: timeout.signal, runOnLimitedConnection: true })
-      return createPeerStream(stream, connection, this.#traffic.counterOf(stream.protocol))
+      return this.#peerStream(stream, connection)
     } catch (cause) {
       signal?.throwIfAborted()
       throw openError(connection.remotePeer.toString(), protocols, cause)
@@ -136,7 +152,7 @@ export class Libp2pHost implements Host {
   }
 
   async #serve (stream: Stream, connection: Connection, handler: (stream: PeerStream) => Promise<void>): Promise<void> {
-    const ours = createPeerStream(stream, connection, this.#traffic.counterOf(stream.protocol))
+    const ours = this.#peerStream(stream, connection)
     try {
       await handler(ours)
       await ours[Symbol.asyncDispose]()
@@ -144,6 +160,14 @@ export class Libp2pHost implements Host {
       this.#log.debug('A stream of a peer ended with an error', { peer: ours.peer, protocol: ours.protocol, err })
       ours.abort(err instanceof Error ? err : new Error(String(err)))
     }
+  }
+
+  #peerStream (stream: Stream, connection: Connection): PeerStream {
+    return createPeerStream(stream, connection, {
+      counter: this.#traffic.counterOf(stream.protocol),
+      held: this.#guards.ledger.hold(connection.remotePeer.toString()),
+      onWrite: () => { this.#guards.meters.sample(connection) }
+    })
   }
 
   /** The protocols worth proposing: each one that the peer lacks costs a round trip. */
