@@ -166,7 +166,7 @@ export class Libp2pHost implements Host {
     return createPeerStream(stream, connection, {
       counter: this.#traffic.counterOf(stream.protocol),
       held: this.#guards.ledger.hold(connection.remotePeer.toString()),
-      onWrite: () => { this.#guards.meters.sample(connection) }
+      sample: () => this.#guards.meters.sample(connection)
     })
   }
 

@@ -81,6 +81,9 @@ export const READ_QUEUE_BYTES: number = 256 << 10
 /** Bytes that `write` lets wait in a stream before it makes the caller wait. */
 export const WRITE_QUEUE_BYTES: number = 256 << 10
 
+/** Bytes of all streams of a connection that may wait before a `write` lets none of its own wait, and adds none while so many wait for the line. */
+export const CONNECTION_WRITE_BYTES: number = 1 * MIB
+
 /** Bytes that wait in one stream at most, whoever wrote them; more ends the stream. Two messages of the largest kind (4 MiB). */
 export const MAX_WRITE_BUFFER_BYTES: number = 8 * MIB
 

@@ -3,18 +3,18 @@ import type { Connection, Stream, StreamCloseEvent, StreamMessageEvent } from '@
 import { AbstractStream } from '@libp2p/utils'
 import { Uint8ArrayList } from 'uint8arraylist'
 import { ByteQueue } from './byte-queue.ts'
-import { waitUntilWritten } from './drain.ts'
+import { nextDrain, waitUntilWritten } from './drain.ts'
 import type { HeldBytes, PeerId, PeerStream } from './host.ts'
-import { countTo } from './limits/connection-meters.ts'
-import { LINGER_MS, READ_QUEUE_BYTES, WRITE_QUEUE_BYTES } from './limits.ts'
+import { type ConnectionSample, countTo } from './limits/connection-meters.ts'
+import { CONNECTION_WRITE_BYTES, LINGER_MS, READ_QUEUE_BYTES, WRITE_QUEUE_BYTES } from './limits.ts'
 import type { ProtocolCounter } from './traffic.ts'
 
 export interface StreamBooks {
   readonly counter: ProtocolCounter
   /** A line of its own on the account of the peer; the stream gives it back. */
   readonly held: HeldBytes
-  /** To be called when bytes were given to the library. */
-  readonly onWrite: () => void
+  /** Puts on the account what the library holds for the connection, and tells how much it is. */
+  readonly sample: () => ConnectionSample
 }
 
 /** Makes our stream of a stream of libp2p. To be called in the tick in which the library gives it. */
@@ -29,7 +29,7 @@ class Libp2pPeerStream implements PeerStream {
   readonly #stream: Stream
   readonly #counter: ProtocolCounter
   readonly #held: HeldBytes
-  readonly #onWrite: () => void
+  readonly #sample: () => ConnectionSample
   readonly #queue = new ByteQueue()
   #isHeld = false
   #isDropped = false
@@ -38,11 +38,11 @@ class Libp2pPeerStream implements PeerStream {
   #end: 'open' | 'ended' | HoldfastError = 'open'
   #wake: (() => void) | undefined
 
-  constructor (stream: Stream, connection: Connection, { counter, held, onWrite }: StreamBooks) {
+  constructor (stream: Stream, connection: Connection, { counter, held, sample }: StreamBooks) {
     this.#stream = stream
     this.#counter = counter
     this.#held = held
-    this.#onWrite = onWrite
+    this.#sample = sample
     this.peer = connection.remotePeer.toString()
     this.protocol = stream.protocol
     this.connectionId = connection.id
@@ -75,6 +75,9 @@ class Libp2pPeerStream implements PeerStream {
   async write (parts: readonly Uint8Array[], { signal }: AbortOptions = {}): Promise<void> {
     signal?.throwIfAborted()
     this.#requireWritable()
+    // Many streams together could make this node hold too much for one peer, where each alone does not.
+    while (this.#sample().lineBytes > CONNECTION_WRITE_BYTES) await nextDrain(this.#stream, signal)
+    this.#requireWritable()
     const list = new Uint8ArrayList(...parts)
     this.#counter.sentBytes += list.byteLength
     try {
@@ -82,9 +85,10 @@ class Libp2pPeerStream implements PeerStream {
     } catch (cause) {
       throw this.#lost(cause)
     }
-    this.#onWrite()
-    await waitUntilWritten(this.#stream, WRITE_QUEUE_BYTES, signal)
-    this.#onWrite()
+    // Never for the other streams, which the peer may have stopped for good.
+    const isCrowded = this.#sample().heldBytes > CONNECTION_WRITE_BYTES
+    await waitUntilWritten(this.#stream, isCrowded ? 0 : WRITE_QUEUE_BYTES, signal)
+    this.#sample()
   }
 
   async closeWrite (): Promise<void> {

@@ -100,7 +100,7 @@ function createKadNetwork (profile: KadProfile, { traffic, ledger, meters }: Kad
     },
     serverCount: () => made?.table.size ?? 0,
     isInTable: (peer) => made?.guard.has(peer) ?? false,
-    booksOf: (connection) => ({ counter, held: ledger.hold(connection.remotePeer.toString()), onWrite: () => { meters.sample(connection) } }),
+    booksOf: (connection) => ({ counter, held: ledger.hold(connection.remotePeer.toString()), sample: () => meters.sample(connection) }),
     service (components) {
       const guard = new TableGuard(components.peerId.toMultihash().bytes, { limitLoopback })
       const admit = (peer: LibraryPeerId): void => {

@@ -3,6 +3,13 @@ import type { HeldBytes } from '../host.ts'
 import type { TrafficBook } from '../traffic.ts'
 import type { ByteLedger } from './byte-ledger.ts'
 
+/** What the library holds for a connection. */
+export interface ConnectionSample {
+  readonly heldBytes: number
+  /** Of these, what has left its stream and waits for the line. Some goes out with each `drain` of any stream. */
+  readonly lineBytes: number
+}
+
 /**
  * Puts on each peer's account what the library holds for its connections: bytes that nobody has taken out of a stream yet, and bytes
  * that wait to be sent, in the streams, under them and in the socket.
@@ -12,7 +19,7 @@ import type { ByteLedger } from './byte-ledger.ts'
 export class ConnectionMeters {
   readonly #ledger: ByteLedger
   readonly #traffic: TrafficBook
-  readonly #meters = new Map<Connection, { readonly held: HeldBytes, readonly below: readonly Buffered[] }>()
+  readonly #meters = new Map<Connection, Meter>()
 
   constructor (ledger: ByteLedger, traffic: TrafficBook) {
     this.#ledger = ledger
@@ -21,10 +28,12 @@ export class ConnectionMeters {
 
   /** To be called with each connection that opens, before anything else happens on it. */
   opened (connection: Connection): void {
-    const secured = securedOf(connection)
-    this.#meters.set(connection, { held: this.#ledger.hold(connection.remotePeer.toString()), below: secured === undefined ? [] : [secured] })
+    const secured = fieldOf(fieldOf(connection, 'muxer'), 'maConn')
+    const link = fieldOf(connection, 'maConn')
+    if (!isSecured(secured) || !isBuffered(link)) throw new Error('This version of libp2p has no connections that can be measured')
+    this.#meters.set(connection, { held: this.#ledger.hold(connection.remotePeer.toString()), secured, link })
     // After the muxer's own listener, which was there first.
-    secured?.addEventListener('message', () => { this.sample(connection) })
+    secured.addEventListener('message', () => { this.sample(connection) })
   }
 
   closed (connection: Connection): void {
@@ -33,16 +42,17 @@ export class ConnectionMeters {
   }
 
   /** Looks again at what the library holds for a connection. */
-  sample (connection: Connection): void {
+  sample (connection: Connection): ConnectionSample {
     const meter = this.#meters.get(connection)
-    if (meter === undefined) return
+    if (meter === undefined) return { heldBytes: 0, lineBytes: 0 }
     let byteLength = this.#traffic.waitingBytesOf(connection)
-    for (const { readBufferLength, writeBufferLength } of [...connection.streams, ...meter.below]) byteLength += readBufferLength + writeBufferLength
+    for (const { readBufferLength, writeBufferLength } of [...connection.streams, meter.secured, meter.link]) byteLength += readBufferLength + writeBufferLength
     try {
       countTo(meter.held, byteLength)
     } catch {
       // The ledger has ended the connections of this peer already, and said why.
     }
+    return { heldBytes: byteLength, lineBytes: meter.secured.writeBufferLength }
   }
 }
 
@@ -66,13 +76,23 @@ interface Secured extends Buffered {
   addEventListener(type: 'message', listener: () => void): void
 }
 
-/** The encrypted stream under the muxer of a connection; the library keeps both in fields that its types call private. */
-function securedOf (connection: Connection): Secured | undefined {
-  const muxer: unknown = 'muxer' in connection ? connection.muxer : undefined
-  const secured: unknown = typeof muxer === 'object' && muxer !== null && 'maConn' in muxer ? muxer.maConn : undefined
-  return isSecured(secured) ? secured : undefined
+interface Meter {
+  readonly held: HeldBytes
+  /** The encrypted stream under the muxer. */
+  readonly secured: Secured
+  /** What is under the encryption. */
+  readonly link: Buffered
+}
+
+/** A field that the library's types call private. */
+function fieldOf (value: unknown, name: string): unknown {
+  return typeof value === 'object' && value !== null ? Reflect.get(value, name) : undefined
+}
+
+function isBuffered (value: unknown): value is Buffered {
+  return typeof value === 'object' && value !== null && 'writeBufferLength' in value && 'readBufferLength' in value
 }
 
 function isSecured (value: unknown): value is Secured {
-  return typeof value === 'object' && value !== null && 'writeBufferLength' in value && 'readBufferLength' in value && 'addEventListener' in value
+  return isBuffered(value) && 'addEventListener' in value
 }
