@@ -8,6 +8,7 @@ import type { ConnectedPeer, HeldBytes, Host, PeerId, PeerStream, PeerWatcher, P
 import { DIAL_TIMEOUT_MS, MAX_PEER_ADDRESSES, MAX_PEER_PROTOCOLS, MAX_PROTOCOL_CHARACTERS, OPEN_STREAM_TIMEOUT_MS } from './limits.ts'
 import type { HostGuards } from './limits/guards.ts'
 import { createPeerStream } from './peer-stream.ts'
+import { isAcceptableKeyBytes } from './security.ts'
 import type { TrafficBook } from './traffic.ts'
 
 export interface Libp2pHostDeps {
@@ -181,8 +182,13 @@ export class Libp2pHost implements Host {
     if (peer.equals(this.#node.peerId)) throw new HoldfastError('INVALID', `${peer.toString()} is this node itself`, { peer: peer.toString() })
   }
 
-  #onIdentify ({ peerId, protocols }: IdentifyResult): void {
+  #onIdentify ({ peerId, protocols, publicKey }: IdentifyResult): void {
     if (this.#node.getConnections(peerId).length === 0) return
+    if (publicKey !== undefined && !isAcceptableKeyBytes(publicKey)) {
+      this.#log.debug('A peer was turned away: its key is too weak or too long', { peer: peerId.toString() })
+      for (const connection of this.#node.getConnections(peerId)) connection.abort(new Error('The key is too weak or too long'))
+      return
+    }
     this.#protocols.set(peerId.toString(), protocols.filter(({ length }) => length <= MAX_PROTOCOL_CHARACTERS).slice(0, MAX_PEER_PROTOCOLS))
   }
 

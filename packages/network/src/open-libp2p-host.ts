@@ -14,7 +14,7 @@ import { NO_LIBRARY_LIMITS, openGuards, watchConnections } from './limits/guards
 import { muxers } from './muxers.ts'
 import { DEFAULT_LISTEN, type NetworkDeps, type NetworkHost, type NetworkOptions } from './network-options.ts'
 import { quietLogger } from './quiet-logger.ts'
-import { encrypters } from './security.ts'
+import { encrypters, keyGater } from './security.ts'
 import { TrafficBook } from './traffic.ts'
 import { tcpTransport } from './transport.ts'
 
@@ -25,6 +25,7 @@ export const connectionMonitor: { readonly pingInterval: number, readonly abortC
 export async function openLibp2pHost ({ identity, log }: NetworkDeps, { mode, listen = DEFAULT_LISTEN, dht = 'auto', limitLoopback = false }: NetworkOptions & { mode: 'public' | 'lan' }): Promise<NetworkHost> {
   const addresses = listen.map((address) => parseMultiaddr(address).toString())
   const traffic = new TrafficBook()
+  const addressBook = new AddressBookStore()
   const { guards, networks } = openGuards({ log, traffic, node: () => node }, { mode, dht, hasSwarmKey: false, limitLoopback })
 
   const node: Libp2p = await createLibp2p({
@@ -32,10 +33,11 @@ export async function openLibp2pHost ({ identity, log }: NetworkDeps, { mode, li
     privateKey: privateKeyFromProtobuf(identity.privateKey.toProtobuf()),
     nodeInfo: { name: 'holdfast', userAgent: 'holdfast' },
     logger: quietLogger,
-    datastore: new AddressBookStore(),
+    datastore: addressBook,
     addresses: { listen: addresses },
     transports: [tcpTransport({ traffic, doorkeeper: guards.doorkeeper })],
     connectionEncrypters: encrypters(),
+    connectionGater: keyGater,
     streamMuxers: muxers(),
     connectionManager: {
       dialTimeout: DIAL_TIMEOUT_MS,
@@ -46,7 +48,7 @@ export async function openLibp2pHost ({ identity, log }: NetworkDeps, { mode, li
     services: services(networks)
   })
 
-  watchConnections(node, guards)
+  watchConnections(node, { ...guards, addressBook })
   const host = new Libp2pHost({ node, log, traffic, guards, reachability: () => ({ state: 'unknown', how: 'Nobody was asked yet' }) })
   await start(node, addresses)
   return Object.assign(host, { routing: createDhtRouting({ node, networks, log }) })

@@ -8,6 +8,7 @@ import assert from 'node:assert/strict'
 import { connect, type Socket } from 'node:net'
 import { test, type TestContext } from 'node:test'
 import { addressOf, newHost, until } from '../../test/harness.ts'
+import { AddressBookStore } from '../address-book-store.ts'
 import { HANDSHAKE_TIMEOUT_MS, MAX_CONNECTIONS, MAX_INBOUND_CONNECTIONS, MAX_INBOUND_PER_GROUP, MAX_PENDING_HANDSHAKES, MAX_PENDING_PER_GROUP, OUTBOUND_RESERVE } from '../limits.ts'
 import { muxers } from '../muxers.ts'
 import { quietLogger } from '../quiet-logger.ts'
@@ -33,7 +34,7 @@ async function newGuarded (context: TestContext, limits: Partial<DoorLimits> & {
   const tagged = new Set<string>()
   const doorkeeper = new Doorkeeper({ log: silentLogger, traffic, isTagged: (peer) => tagged.has(peer) }, limits)
   const node = await newNode(context, { start: false, transports: [tcpTransport({ traffic, doorkeeper })], connectionManager: { ...NO_LIBRARY_LIMITS, inboundUpgradeTimeout: HANDSHAKE_TIMEOUT_MS } })
-  watchConnections(node, { doorkeeper, meters: new ConnectionMeters(new ByteLedger(() => {}), traffic) })
+  watchConnections(node, { doorkeeper, meters: new ConnectionMeters(new ByteLedger(() => {}), traffic), addressBook: new AddressBookStore() })
   await node.start()
   const address = String(node.getMultiaddrs()[0])
   return { node, doorkeeper, address, port: Number(address.split('/')[4]), tagged }

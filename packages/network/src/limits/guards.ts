@@ -1,5 +1,6 @@
 import type { Logger } from '@holdfast/core'
 import type { Libp2p } from '@libp2p/interface'
+import type { AddressBookStore } from '../address-book-store.ts'
 import { parsePeerId } from '../addresses.ts'
 import { type KadNetwork, kadNetworks, type KadOptions } from '../dht/kad-networks.ts'
 import type { TrafficBook } from '../traffic.ts'
@@ -35,8 +36,11 @@ export function openGuards ({ log, traffic, node }: { log: Logger, traffic: Traf
   return { guards: { doorkeeper: new Doorkeeper({ log, traffic, isTagged }, options), ledger, meters }, networks }
 }
 
-/** Tells the guards of each connection. To be called before libp2p starts. */
-export function watchConnections (node: Libp2p, { doorkeeper, meters }: Pick<HostGuards, 'doorkeeper' | 'meters'>): void {
+/** Tells the guards of each connection, and the address book whom not to forget. To be called before libp2p starts. */
+export function watchConnections (node: Libp2p, { doorkeeper, meters, addressBook }: Pick<HostGuards, 'doorkeeper' | 'meters'> & { addressBook: AddressBookStore }): void {
+  addressBook.keep(node.peerId)
+  node.addEventListener('peer:connect', ({ detail }) => { addressBook.keep(detail) })
+  node.addEventListener('peer:disconnect', ({ detail }) => { addressBook.release(detail) })
   node.addEventListener('connection:open', ({ detail }) => {
     meters.opened(detail)
     doorkeeper.opened(detail)
