@@ -66,11 +66,11 @@ class FilteredStream extends AbstractStream {
   }
 
   override sendPause (): void {
-    this.#inner.pause()
+    if (this.#inner instanceof AbstractStream) this.#inner.sendPause()
   }
 
   override sendResume (): void {
-    this.#inner.resume()
+    if (this.#inner instanceof AbstractStream) this.#inner.sendResume()
   }
 
   override async sendCloseWrite (options?: { signal?: AbortSignal }): Promise<void> {

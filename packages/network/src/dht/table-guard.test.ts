@@ -1,21 +1,10 @@
-import { isErrorCode, silentLogger } from '@holdfast/core'
-import { identify } from '@libp2p/identify'
-import type { Libp2p } from '@libp2p/interface'
-import { ping } from '@libp2p/ping'
+import { isErrorCode } from '@holdfast/core'
 import { multiaddr } from '@multiformats/multiaddr'
-import { createLibp2p } from 'libp2p'
 import assert from 'node:assert/strict'
-import { test, type TestContext } from 'node:test'
+import { test } from 'node:test'
 import { addressOf, newHost, until } from '../../test/harness.ts'
-import { AddressBookStore } from '../address-book-store.ts'
+import { newKadNode } from '../../test/kad-node.ts'
 import { addressGroup } from '../limits/address-group.ts'
-import { NO_LIBRARY_LIMITS, openGuards, watchConnections } from '../limits/guards.ts'
-import { muxers } from '../muxers.ts'
-import { quietLogger } from '../quiet-logger.ts'
-import { encrypters } from '../security.ts'
-import { TrafficBook } from '../traffic.ts'
-import { tcpTransport } from '../transport.ts'
-import type { KadNetwork } from './kad-networks.ts'
 import { TableGuard } from './table-guard.ts'
 
 const SELF = Uint8Array.of(0)
@@ -80,28 +69,6 @@ test('machines of this house and programs of this machine are not counted', () =
 test('a peer behind a relay does not get into the table', () => {
   assert.throws(() => { new TableGuard(SELF).admit({ peer: 'a', id: Uint8Array.of(1), group: undefined }) }, (err) => isErrorCode(err, 'UNAVAILABLE'))
 })
-
-/** A node with a DHT whose table can be looked into. */
-async function newKadNode (context: TestContext, { limitLoopback }: { limitLoopback: boolean }): Promise<{ node: Libp2p, network: KadNetwork }> {
-  const traffic = new TrafficBook()
-  const { guards, networks } = openGuards({ log: silentLogger, traffic, node: () => node }, { mode: 'lan', dht: 'server', hasSwarmKey: false, limitLoopback })
-  const [network] = networks
-  assert.ok(network !== undefined)
-  const node: Libp2p = await createLibp2p({
-    start: false,
-    logger: quietLogger,
-    transports: [tcpTransport({ traffic, doorkeeper: guards.doorkeeper })],
-    connectionEncrypters: encrypters(),
-    streamMuxers: muxers(),
-    connectionManager: NO_LIBRARY_LIMITS,
-    connectionMonitor: { enabled: false },
-    services: { identify: identify(), ping: ping({ maxInboundStreams: 16, maxOutboundStreams: 16 }), dht: network.service }
-  })
-  watchConnections(node, { ...guards, addressBook: new AddressBookStore() })
-  await node.start()
-  context.after(async () => { await node.stop() })
-  return { node, network }
-}
 
 test('servers of one network do not fill the table of a node, and its members are known as such', async (context) => {
   const [free, bounded] = [await newKadNode(context, { limitLoopback: false }), await newKadNode(context, { limitLoopback: true })]
