@@ -125,6 +125,8 @@ export interface Host extends AsyncDisposable {
   /**
    * Connects to a multiaddr with `/p2p/…`, or to a peer id whose addresses are known or can be found.
    *
+   * Who is named by an address is wanted: as with `protect`, until it disconnects.
+   *
    * @throws `INVALID` for an address that cannot be dialled by anybody; `UNAVAILABLE` with `details.attempts: DialAttempt[]`.
    */
   connect(address: string, options?: AbortOptions): Promise<PeerId>

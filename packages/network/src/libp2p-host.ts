@@ -29,6 +29,8 @@ export class Libp2pHost implements Host {
   readonly #reachability: () => Reachability
   /** What connected peers said they speak. */
   readonly #protocols = new Map<PeerId, readonly string[]>()
+  /** Connected peers whose address somebody gave, and what keeps them from making room for strangers. */
+  readonly #wanted = new Map<PeerId, Disposable>()
 
   constructor ({ node, log, traffic, guards, reachability }: Libp2pHostDeps) {
     this.#node = node
@@ -38,7 +40,7 @@ export class Libp2pHost implements Host {
     this.#reachability = reachability
     this.peer = node.peerId.toString()
     node.addEventListener('peer:identify', ({ detail }) => { this.#onIdentify(detail) })
-    node.addEventListener('peer:disconnect', ({ detail }) => { this.#protocols.delete(detail.toString()) })
+    node.addEventListener('peer:disconnect', ({ detail }) => { this.#forget(detail.toString()) })
   }
 
   addresses (): string[] {
@@ -58,7 +60,9 @@ export class Libp2pHost implements Host {
     signal?.throwIfAborted()
     const target = parseDialTarget(address)
     this.#requireOther(target.peer)
-    return (await this.#dial(target.address ?? target.peer, address, signal)).remotePeer.toString()
+    const peer = (await this.#dial(target.address ?? target.peer, address, signal)).remotePeer.toString()
+    if (target.address !== undefined && !this.#wanted.has(peer)) this.#wanted.set(peer, this.protect(peer))
+    return peer
   }
 
   async disconnect (peer: PeerId): Promise<void> {
@@ -180,6 +184,12 @@ export class Libp2pHost implements Host {
 
   #requireOther (peer: LibraryPeerId): void {
     if (peer.equals(this.#node.peerId)) throw new HoldfastError('INVALID', `${peer.toString()} is this node itself`, { peer: peer.toString() })
+  }
+
+  #forget (peer: PeerId): void {
+    this.#protocols.delete(peer)
+    this.#wanted.get(peer)?.[Symbol.dispose]()
+    this.#wanted.delete(peer)
   }
 
   #onIdentify ({ peerId, protocols, publicKey }: IdentifyResult): void {

@@ -9,7 +9,8 @@ import { connect, type Socket } from 'node:net'
 import { test, type TestContext } from 'node:test'
 import { addressOf, newHost, until } from '../../test/harness.ts'
 import { AddressBookStore } from '../address-book-store.ts'
-import { HANDSHAKE_TIMEOUT_MS, MAX_CONNECTIONS, MAX_INBOUND_CONNECTIONS, MAX_INBOUND_PER_GROUP, MAX_PENDING_HANDSHAKES, MAX_PENDING_PER_GROUP, OUTBOUND_RESERVE } from '../limits.ts'
+import { Libp2pHost } from '../libp2p-host.ts'
+import { HANDSHAKE_TIMEOUT_MS, MAX_CONNECTIONS, MAX_INBOUND_CONNECTIONS, MAX_INBOUND_PER_GROUP, MAX_INBOUND_STREAMS, MAX_PENDING_HANDSHAKES, MAX_PENDING_PER_GROUP, OUTBOUND_RESERVE } from '../limits.ts'
 import { muxers } from '../muxers.ts'
 import { quietLogger } from '../quiet-logger.ts'
 import { encrypters } from '../security.ts'
@@ -21,6 +22,7 @@ import { Doorkeeper, type DoorLimits } from './doorkeeper.ts'
 import { NO_LIBRARY_LIMITS, watchConnections } from './guards.ts'
 
 interface Guarded {
+  readonly host: Libp2pHost
   readonly node: Libp2p
   readonly doorkeeper: Doorkeeper
   readonly address: string
@@ -34,10 +36,13 @@ async function newGuarded (context: TestContext, limits: Partial<DoorLimits> & {
   const tagged = new Set<string>()
   const doorkeeper = new Doorkeeper({ log: silentLogger, traffic, isTagged: (peer) => tagged.has(peer) }, limits)
   const node = await newNode(context, { start: false, transports: [tcpTransport({ traffic, doorkeeper })], connectionManager: { ...NO_LIBRARY_LIMITS, inboundUpgradeTimeout: HANDSHAKE_TIMEOUT_MS } })
-  watchConnections(node, { doorkeeper, meters: new ConnectionMeters(new ByteLedger(() => {}), traffic), addressBook: new AddressBookStore() })
+  const ledger = new ByteLedger(() => {})
+  const meters = new ConnectionMeters(ledger, traffic)
+  watchConnections(node, { doorkeeper, meters, addressBook: new AddressBookStore() })
+  const host = new Libp2pHost({ node, log: silentLogger, traffic, guards: { doorkeeper, ledger, meters }, reachability: () => ({ state: 'unknown', how: 'Not asked' }) })
   await node.start()
   const address = String(node.getMultiaddrs()[0])
-  return { node, doorkeeper, address, port: Number(address.split('/')[4]), tagged }
+  return { host, node, doorkeeper, address, port: Number(address.split('/')[4]), tagged }
 }
 
 async function newNode (context: TestContext, options: Parameters<typeof createLibp2p>[0] = {}): Promise<Libp2p> {
@@ -216,6 +221,37 @@ test('protection lasts until it was given back as often as it was asked for', as
   other[Symbol.dispose]()
   await connectStrangers(context, guarded, 1)
   await until(() => first?.status !== 'open')
+})
+
+test('a peer that was connected by hand stays, also when it had connected by itself before', async (context) => {
+  const guarded = await newGuarded(context, { maxConnections: 10, maxInbound: 1 })
+  const friend = await newNode(context)
+  const connection = await friend.dial(multiaddr(guarded.address))
+  await until(() => guarded.node.getConnections(friend.peerId).length === 1)
+  await guarded.host.connect(String(friend.getMultiaddrs()[0]))
+  await (await newNode(context)).dial(multiaddr(guarded.address)).catch(() => {})
+  await until(() => guarded.doorkeeper.connectionCount <= 2)
+  assert.equal(connection.status, 'open')
+
+  await guarded.host.disconnect(friend.peerId.toString())
+  await until(() => guarded.node.getConnections(friend.peerId).length === 0 && friend.getConnections().length === 0)
+  const again = await friend.dial(multiaddr(guarded.address))
+  await until(() => guarded.node.getConnections(friend.peerId).length === 1)
+  await connectStrangers(context, guarded, 1)
+  await until(() => again.status !== 'open')
+})
+
+test('T2.1-c: of the streams that a peer opens exactly so many live as are allowed', async (context) => {
+  const guarded = await newGuarded(context)
+  await guarded.host.handle(['/holdfast/test/1.0.0'], async (stream) => { for await (const _ of stream.read()) { /* Stays open. */ } }, { maxInboundStreams: 2 * MAX_INBOUND_STREAMS })
+  const stranger = await newNode(context)
+  const connection = await stranger.dial(multiaddr(guarded.address))
+  const opened = await Promise.allSettled(Array.from({ length: MAX_INBOUND_STREAMS + 50 }, async () => await connection.newStream('/holdfast/test/1.0.0', { maxOutboundStreams: 1_000, signal: AbortSignal.timeout(10_000) })))
+  assert.ok(opened.some(({ status }) => status === 'rejected'))
+  const [ours] = guarded.node.getConnections(stranger.peerId)
+  assert.ok(ours !== undefined)
+  await until(() => ours.streams.filter(({ direction }) => direction === 'inbound').length === MAX_INBOUND_STREAMS)
+  assert.equal(ours.status, 'open')
 })
 
 /** The port from which a connection was dialled. */
