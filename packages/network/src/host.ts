@@ -21,6 +21,8 @@ export interface PeerStream extends AsyncDisposable {
   /**
    * Queues `parts` in order, without copying them, and resolves when at most `WRITE_QUEUE_BYTES` of the stream still wait.
    *
+   * What waits is on the account of the peer: `parts` of `MAX_PEER_BYTES` at once can end the connection.
+   *
    * @throws `UNAVAILABLE` when the stream ends first.
    */
   write(parts: readonly Uint8Array[], options?: AbortOptions): Promise<void>

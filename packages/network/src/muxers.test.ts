@@ -68,7 +68,7 @@ for (const [name, encrypters] of Object.entries({ tls: [tls()], noise: [noise()]
     await using stream = await host.openStream(peer, [ECHO])
     const sent = Buffer.alloc(8 << 20, 'standard')
     const received = readAll(stream.read())
-    await stream.write([sent])
+    for (let at = 0; at < sent.byteLength; at += 1 << 20) await stream.write([sent.subarray(at, at + (1 << 20))])
     await stream.closeWrite()
     assert.ok((await received).equals(sent))
   })

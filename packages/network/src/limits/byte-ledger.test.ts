@@ -1,6 +1,8 @@
 import { isErrorCode } from '@holdfast/core'
+import fc from 'fast-check'
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import type { HeldBytes } from '../host.ts'
 import { MAX_MEMBER_BYTES } from '../limits.ts'
 import { ByteLedger } from './byte-ledger.ts'
 
@@ -91,4 +93,33 @@ test('a line that was given back takes nothing more', () => {
   assert.throws(() => { held.add(1) })
   held.subtract(1)
   assert.equal(ledger.heldBytes, 0)
+})
+
+test('whatever is added and given back, no bound is passed and the sum is that of the lines', () => {
+  const step = fc.record({ line: fc.nat(11), byteLength: fc.integer({ min: -40, max: 40 }), isEnd: fc.boolean() })
+  fc.assert(fc.property(fc.array(step, { maxLength: 200 }), (steps) => {
+    const { ledger, reported } = newLedger({ maxPeerBytes: 60, maxBytes: 100 })
+    const lines = new Map<number, { peer: string, held: HeldBytes, reportedBefore: number }>()
+    const isOpen = ({ peer, reportedBefore }: { peer: string, reportedBefore: number }): boolean => reported.filter((each) => each === peer).length === reportedBefore
+    for (const { line, byteLength, isEnd } of steps) {
+      const peer = String(line % 3)
+      const known = lines.get(line) ?? { peer, held: ledger.hold(peer), reportedBefore: reported.filter((each) => each === peer).length }
+      lines.set(line, known)
+      try {
+        if (byteLength > 0) known.held.add(byteLength)
+        else known.held.subtract(-byteLength)
+      } catch (err) {
+        assert.ok(isErrorCode(err, 'LIMIT'))
+      }
+      if (isEnd) {
+        known.held[Symbol.dispose]()
+        lines.delete(line)
+      }
+      assert.equal(ledger.heldBytes, lines.values().filter(isOpen).reduce((sum, { held }) => sum + held.heldBytes, 0))
+      assert.ok(ledger.heldBytes <= 100)
+      for (const name of ['0', '1', '2']) assert.ok(ledger.heldBytesOf(name) <= 60)
+    }
+    for (const { held } of lines.values()) held[Symbol.dispose]()
+    assert.equal(ledger.heldBytes, 0)
+  }))
 })
