@@ -1,10 +1,16 @@
 import { isErrorCode, type Logger, silentLogger } from '@holdfast/core'
+import { tcp } from '@libp2p/tcp'
+import { multiaddr } from '@multiformats/multiaddr'
+import { createLibp2p } from 'libp2p'
 import assert from 'node:assert/strict'
 import { test, type TestContext } from 'node:test'
 import { addressOf, newHost, readAll, until } from '../../test/harness.ts'
 import type { PeerStream } from '../host.ts'
 import { MAX_MEMBER_BYTES, MAX_PEER_BYTES } from '../limits.ts'
+import { muxers } from '../muxers.ts'
 import type { NetworkHost } from '../network-options.ts'
+import { quietLogger } from '../quiet-logger.ts'
+import { encrypters } from '../security.ts'
 
 const PROTOCOL = '/holdfast/test/bytes/1.0.0'
 const MIB = 1 << 20
@@ -95,17 +101,23 @@ async function countOf (stream: PeerStream): Promise<number> {
 }
 
 test('T2.1-d: what waits for a peer that never reads is bounded, over all of its streams', async (context) => {
+  const warnings: string[] = []
   const writes: Array<Promise<void>> = []
-  const { client, server, warnings } = await newPair(context, async (stream) => {
+  const server = await newHost(context, {}, noting(warnings))
+  await server.handle([PROTOCOL], async (stream) => {
     // A part of this node that does not wait for its own writes.
-    for (let count = 0; count < 8; count++) writes.push(stream.write([Buffer.alloc(MIB)]).catch(() => {}))
+    for (let count = 0; count < 7; count++) writes.push(stream.write([Buffer.alloc(MIB)]).catch(() => {}))
     await stalled(context)
   })
-  // Each stream takes a window of 4 MiB, which the client holds; the rest waits at the server.
-  await Promise.all(Array.from({ length: 8 }, async () => await client.openStream(server.peer, [PROTOCOL]).catch(() => {})))
-  await until(() => !server.isConnected(client.peer))
+  const mute = await createLibp2p({ logger: quietLogger, transports: [tcp()], connectionEncrypters: encrypters(), streamMuxers: muxers(), connectionMonitor: { enabled: false } })
+  context.after(async () => { await mute.stop() })
+  const connection = await mute.dial(multiaddr(addressOf(server)))
+  // Each stream takes a window of 4 MiB and leaves it where it is; the rest waits at the server, on no stream as much as one may have.
+  for (let count = 0; count < 8 && connection.status === 'open'; count++) await connection.newStream(PROTOCOL).catch(() => {})
+  await until(() => connection.status !== 'open')
   await Promise.all(writes)
-  await until(() => warnings.length === 1)
+  assert.equal(warnings.length, 1)
+  assert.match(String(warnings[0]), new RegExp(`${mute.peerId} would make this node hold more than ${MAX_PEER_BYTES} bytes`))
 })
 
 test('what a package holds for a peer counts with what its streams hold', async (context) => {
