@@ -40,6 +40,8 @@ export interface NetworkOptions extends DiscoveryOptions {
   readonly bootstrapRetry?: BackoffOptions
   /** The bytes of a `swarm.key`: connects only to nodes that have the same. A secret. */
   readonly swarmKey?: Uint8Array | undefined
+  /** Whether the limits per address group also hold for loopback, where every program of this machine has the same. @default false */
+  readonly limitLoopback?: boolean
 }
 
 export interface NetworkDeps {

@@ -7,19 +7,20 @@ import { createLibp2p, type ServiceFactoryMap } from 'libp2p'
 import { AddressBookStore } from './address-book-store.ts'
 import { parseMultiaddr } from './addresses.ts'
 import { createDhtRouting } from './dht/dht-routing.ts'
-import { type KadNetwork, kadNetworks } from './dht/kad-networks.ts'
+import type { KadNetwork } from './dht/kad-networks.ts'
 import { loadDiscovery, planDiscovery } from './discovery/discovery-parts.ts'
 import { pingOnceIdentified } from './discovery/first-ping.ts'
 import type { Libp2pParts } from './discovery/libp2p-parts.ts'
 import { ReachabilityWatch } from './discovery/reachability-watch.ts'
 import { startDiscovery } from './discovery/start-discovery.ts'
 import { Libp2pHost } from './libp2p-host.ts'
-import { DIAL_TIMEOUT_MS, HANDSHAKE_TIMEOUT_MS, MAX_CONNECTIONS, MAX_PING_STREAMS, MONITOR_INTERVAL_MS } from './limits.ts'
+import { DIAL_TIMEOUT_MS, HANDSHAKE_TIMEOUT_MS, MAX_PING_STREAMS, MONITOR_INTERVAL_MS } from './limits.ts'
+import { NO_LIBRARY_LIMITS, openGuards, watchConnections } from './limits/guards.ts'
 import { muxers } from './muxers.ts'
 import { DEFAULT_LISTEN, type NetworkDeps, type NetworkHost, type NetworkOptions } from './network-options.ts'
 import { quietLogger } from './quiet-logger.ts'
-import { encrypters } from './security.ts'
 import { parseSwarmKey } from './private/swarm-key.ts'
+import { encrypters, keyGater } from './security.ts'
 import { TrafficBook } from './traffic.ts'
 import { tcpTransport } from './transport.ts'
 
@@ -28,12 +29,13 @@ export const connectionMonitor: { readonly pingInterval: number, readonly abortC
 
 /** Builds libp2p and starts it. Loaded by `openHost` only, so that who needs no network does not load it. */
 export async function openLibp2pHost ({ identity, log, peerFile }: NetworkDeps, options: NetworkOptions & { mode: 'public' | 'lan' }): Promise<NetworkHost> {
-  const { mode, listen = DEFAULT_LISTEN, dht = 'auto', swarmKey, bootstrapRetry } = options
+  const { mode, listen = DEFAULT_LISTEN, dht = 'auto', swarmKey, bootstrapRetry, limitLoopback = false } = options
   const hasSwarmKey = swarmKey !== undefined
   const addresses = listen.map((address) => parseMultiaddr(address).toString())
   const plan = planDiscovery(options, { mode, hasSwarmKey })
   const traffic = new TrafficBook()
-  const networks = kadNetworks(traffic, { mode, dht, hasSwarmKey })
+  const addressBook = new AddressBookStore()
+  const { guards, networks } = openGuards({ log, traffic, node: () => node }, { mode, dht, hasSwarmKey, limitLoopback })
   const reachability = new ReachabilityWatch({ mode, asksPeers: plan.autonat, listens: addresses.length > 0 })
   const discovery = await loadDiscovery(plan, (result) => { reachability.noteDialBack(result) })
   const inside = insideView()
@@ -43,32 +45,32 @@ export async function openLibp2pHost ({ identity, log, peerFile }: NetworkDeps, 
     privateKey: privateKeyFromProtobuf(identity.privateKey.toProtobuf()),
     nodeInfo: { name: 'holdfast', userAgent: 'holdfast' },
     logger: quietLogger,
-    datastore: new AddressBookStore(),
+    datastore: addressBook,
     addresses: { listen: addresses },
-    transports: [tcpTransport(traffic), ...discovery.transports],
+    transports: [tcpTransport({ traffic, doorkeeper: guards.doorkeeper }), ...discovery.transports],
     ...(swarmKey === undefined ? {} : { connectionProtector: await protector(swarmKey) }),
     connectionEncrypters: encrypters(),
+    connectionGater: keyGater,
     streamMuxers: muxers(),
     connectionManager: {
-      maxConnections: MAX_CONNECTIONS,
       dialTimeout: DIAL_TIMEOUT_MS,
       inboundUpgradeTimeout: HANDSHAKE_TIMEOUT_MS,
-      inboundConnectionThreshold: 100,
-      maxIncomingPendingConnections: 100
+      ...NO_LIBRARY_LIMITS
     },
     connectionMonitor,
     peerDiscovery: discovery.peerDiscovery,
     services: { ...services(networks), ...discovery.services, inside: inside.service }
   })
 
-  const host = new Libp2pHost({ node, log, traffic, hasSwarmKey, reachability: () => reachability.reachability() })
+  watchConnections(node, { ...guards, addressBook })
+  const host = new Libp2pHost({ node, log, traffic, guards, hasSwarmKey, reachability: () => reachability.reachability() })
   reachability.attach(node, inside.parts().addressManager)
   pingOnceIdentified(node)
   await start(node, addresses)
   const running = await startDiscovery({ node, log, hasSwarmKey, plan, mdns: discovery.mdns, mode, reachability, networks, peerFile, bootstrapRetry, ...inside.parts() })
   const close = host[Symbol.asyncDispose].bind(host)
   return Object.assign(host, {
-    routing: createDhtRouting({ node, networks, traffic, log }),
+    routing: createDhtRouting({ node, networks, log }),
     [Symbol.asyncDispose]: async () => {
       try {
         await running[Symbol.asyncDispose]()
