@@ -6,6 +6,7 @@ import { Readable } from 'node:stream'
 import { test } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
 import { blocksOf, connectNodes, openTestNode, routingTo } from './nodes.test.ts'
+import { patternOf } from './pattern.test.ts'
 import { until } from './raw-peer.test.ts'
 
 const MIB = 1024 * 1024
@@ -124,11 +125,3 @@ test('a damaged block of the own store is fetched anew', async () => {
   isRotten = false
   assert.deepEqual((await fetcher.blocks.get(block.cid))?.bytes, block.bytes)
 })
-
-function patternOf (byteLength: number): Uint8Array {
-  const bytes = new Uint8Array(byteLength)
-  const words = new Uint32Array(bytes.buffer, 0, byteLength >> 2)
-  let state = 1
-  for (let index = 0; index < words.length; index++) words[index] = state = Math.imul(state, 1_664_525) + 1_013_904_223
-  return bytes
-}
