@@ -7,7 +7,7 @@ import { test } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
 import { blocksOf, connectNodes, openTestNode, routingTo } from './nodes.test.ts'
 import { patternOf } from './pattern.test.ts'
-import { until } from './raw-peer.test.ts'
+import { openRawPeer, payloadOf, until } from './raw-peer.test.ts'
 
 const MIB = 1024 * 1024
 
@@ -124,4 +124,28 @@ test('a damaged block of the own store is fetched anew', async () => {
   assert.deepEqual((await session.get(block.cid))?.bytes, block.bytes)
   isRotten = false
   assert.deepEqual((await fetcher.blocks.get(block.cid))?.bytes, block.bytes)
+})
+
+test('a DAG that will be read whole is asked for at once; otherwise no more is asked ahead than was read', async () => {
+  for (const [walk, minCount, maxCount] of [[true, 8, 8], [false, 1, 2]] as const) {
+    const content = patternOf(8 * 256 * 1024)
+    const source = new MemoryBlockstore()
+    const { cid } = await importBytes(source, Readable.from([content]), recipeOf({ profile: 'unixfs-v0-2015' }))
+    await using fetcher = await openTestNode()
+    // Gives the root alone: what is asked next shows how far the session looks ahead.
+    await using peer = await openRawPeer(fetcher, {
+      async onMessage ({ wants }, raw) {
+        const root = await source.get(cid)
+        if (root !== undefined && wants.some((want) => want.cid.equals(cid) && !want.isCancel)) await raw.send({ blocks: [payloadOf(root)] })
+      }
+    })
+    await until(() => fetcher.exchange.stats().peerCount === 1)
+    using session = fetcher.exchange.openSession(cid, { walk })
+    const reading = Array.fromAsync(readFile(session, cid)).catch(() => {})
+    await until(() => peer.wants.some((want) => !want.cid.equals(cid)))
+    const wanted = new Set(peer.wants.filter((want) => !want.cid.equals(cid)).map((want) => want.cid.toString()))
+    assert.ok(wanted.size >= minCount && wanted.size <= maxCount, `walk ${walk}: ${wanted.size} leaves were asked for in the second round trip`)
+    session[Symbol.dispose]()
+    await reading
+  }
 })
