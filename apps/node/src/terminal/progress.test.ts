@@ -42,7 +42,7 @@ test('a terminal shows the fetch while it lasts, and is left without a trace', a
     }
   }
   assert.match(stripVTControlCharacters(shown), /fetching {2}\d+ blocks {2}[\d.]+ MiB {2}[\d.]+ MiB\/s {2}3 peers {2}0 % read/)
-  assert.match(shown, /\u001b\[0?K|\u001b\[2K|\u001b\[0G/, 'the line is cleared')
+  assert.ok(!stripVTControlCharacters(shown.slice(shown.lastIndexOf('read'))).includes('fetching'), 'nothing is left on the line')
 })
 
 test('where nobody watches nothing is shown, and what is printed aside is printed', () => {
