@@ -53,10 +53,9 @@ export interface Exchange extends AsyncDisposable {
 export interface ExchangeDeps {
   readonly host: ExchangeHost
   readonly routing: ContentRouting
+  /** Where it tells lengths without reading, small blocks are sent where HAVE was asked. */
   readonly blocks: Blockstore
   readonly log: Logger
-  /** Answers the length of a stored block without reading it; with it, small blocks are sent where HAVE was asked. */
-  readonly byteLengthOf?: ((cid: CID) => Promise<number | undefined>) | undefined
 }
 
 /** Begins to serve the blocks of a store over Bitswap, and to fetch what it lacks. */
