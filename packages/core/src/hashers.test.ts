@@ -89,7 +89,10 @@ test('a hash in JavaScript lets the event loop go on during a block, and comes t
   for (const [name, digest] of expected) {
     let turnCount = 0
     let isHashing = true
-    const turn = (): void => { if (isHashing) setImmediate(turn, turnCount++) }
+    const turn = (): void => {
+      turnCount++
+      if (isHashing) setImmediate(turn)
+    }
     turn()
     const found = await hasherNamed(name).digest(block)
     isHashing = false

@@ -5,7 +5,7 @@ import assert from 'node:assert/strict'
 import { Readable } from 'node:stream'
 import { test } from 'node:test'
 import type { Line } from './far-host.test.ts'
-import { connectNodes, openTestNode, type TestNode } from './nodes.test.ts'
+import { blocksOf, connectNodes, openTestNode, type TestNode } from './nodes.test.ts'
 import { patternOf } from './pattern.test.ts'
 import { until } from './raw-peer.test.ts'
 
@@ -70,4 +70,18 @@ test('a holder that is forty times slower than another does not hold up the end,
   // 4 MiB are asked of a peer before it was measured: alone they would take it four seconds.
   assert.ok(elapsedMs < 3500, `${elapsedMs} ms`)
   assert.ok(twice <= slowBytes && twice <= 3 * MIB, `${twice} bytes came twice, ${slowBytes} from the slow holder`)
+})
+
+test('blocks that are asked for before anybody is known to hold them come from one peer each, though all say HAVE', async () => {
+  await using opened = new AsyncDisposableStack()
+  const fetcher = opened.use(await openTestNode({ lineTo: () => FAR }))
+  const holders = await Promise.all(Array.from({ length: 4 }, async () => opened.use(await openTestNode({ lineTo: () => ({ delayMs: FAR.delayMs }) }))))
+  const blocks = await blocksOf(16, MIB / 4)
+  for (const { blocks: store } of holders) await store.putMany(blocks)
+  await connectNodes(fetcher, ...holders)
+  using session = fetcher.exchange.openSession(blocks[0].cid)
+  const found = await Promise.all(blocks.map(async ({ cid }) => await session.get(cid)))
+  assert.ok(found.every((block, index) => block?.cid.equals(blocks[index]?.cid) === true))
+  await until(() => holders.every(({ exchange }) => exchange.stats().outstandingBytes === 0))
+  assert.equal(holders.reduce((sum, { exchange }) => sum + exchange.stats().sentBlockCount, 0), blocks.length)
 })
