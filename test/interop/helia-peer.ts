@@ -14,6 +14,8 @@ import { yamux } from '@libp2p/yamux'
 import { multiaddr } from '@multiformats/multiaddr'
 import { createHeliaLight } from 'helia'
 import { CID } from 'multiformats/cid'
+import * as raw from 'multiformats/codecs/raw'
+import { sha256 } from 'multiformats/hashes/sha2'
 import { createHash } from 'node:crypto'
 import { createInterface } from 'node:readline'
 import { patternOf } from './pattern.ts'
@@ -26,6 +28,10 @@ export type HeliaRequest =
   | { readonly do: 'cat', readonly cid: string }
   | { readonly do: 'cat-tree', readonly cid: string }
   | { readonly do: 'follow-chain', readonly cid: string }
+  /** Stores the pattern of each length as one raw block. */
+  | { readonly do: 'put-blocks', readonly byteLengths: readonly number[] }
+  /** Gives up a file, and hangs up, once so many bytes were read. */
+  | { readonly do: 'cat-some', readonly cid: string, readonly byteLength: number }
 
 const node = await withBitswap(withLibp2pLight(createHeliaLight(), {
   addresses: { listen: ['/ip4/127.0.0.1/tcp/0'] },
@@ -56,6 +62,8 @@ async function run (request: HeliaRequest): Promise<object> {
     case 'cat': return await digestOf(fs.cat(CID.parse(request.cid)))
     case 'cat-tree': return await catTree(CID.parse(request.cid))
     case 'follow-chain': return await followChain(CID.parse(request.cid))
+    case 'put-blocks': return { cids: await putBlocks(request.byteLengths) }
+    case 'cat-some': return await catSome(CID.parse(request.cid), request.byteLength)
   }
 }
 
@@ -84,6 +92,33 @@ async function followChain (root: CID): Promise<object> {
     cid = cid.code === 0x70 ? decodePb(bytes).Links[0]?.Hash : undefined
   }
   return { blockCount }
+}
+
+async function putBlocks (byteLengths: readonly number[]): Promise<string[]> {
+  const cids: string[] = []
+  for (const byteLength of byteLengths) {
+    const bytes = patternOf(byteLength)
+    const cid = CID.createV1(raw.code, await sha256.digest(bytes))
+    await node.blockstore.put(cid, bytes)
+    cids.push(cid.toString())
+  }
+  return cids
+}
+
+async function catSome (cid: CID, byteLength: number): Promise<object> {
+  const controller = new AbortController()
+  let readBytes = 0
+  try {
+    for await (const piece of fs.cat(cid, { signal: controller.signal })) {
+      readBytes += piece.byteLength
+      if (readBytes < byteLength) continue
+      controller.abort()
+      for (const connection of node.libp2p.getConnections()) connection.abort(new Error('The test hangs up'))
+    }
+  } catch (err) {
+    if (!controller.signal.aborted) throw err
+  }
+  return { byteLength: readBytes }
 }
 
 async function digestOf (content: AsyncIterable<Uint8Array>): Promise<{ digest: string, byteLength: number }> {
