@@ -21,7 +21,7 @@ export interface SessionOptions {
   signal?: AbortSignal | undefined
   /** How long to wait for the next block before giving up, in milliseconds. @default DEFAULT_STALL_MS */
   stallMs?: number | undefined
-  /** The whole DAG will be read, so fetch ahead from the beginning; otherwise as much as was read so far. @default false */
+  /** All below what is read first will be read, so fetch ahead from the beginning; otherwise as much as was read so far. @default false */
   walk?: boolean | undefined
   /** Called for each block that was fetched and stored. */
   onProgress?: ((progress: FetchProgress) => void) | undefined

@@ -1,17 +1,14 @@
 import type { BlockReader } from '@holdfast/blockstore'
-import { type AbortOptions, type Block, HoldfastError, identityBlock, isErrorCode, type Logger, multihashKey, requireVerifiable } from '@holdfast/core'
+import { type AbortOptions, type Block, HoldfastError, identityBlock, isErrorCode, type Logger, requireVerifiable } from '@holdfast/core'
 import type { PeerId } from '@holdfast/network'
 import type { CID } from 'multiformats/cid'
 import type { ExchangeSession, SessionOptions } from '../exchange.ts'
 import { describeReport, type FetchReport } from '../fetch-report.ts'
-import type { AskedPeer } from './asked-peer.ts'
-import type { BitswapClient, SessionObserver } from './client.ts'
+import type { BitswapClient } from './client.ts'
 import { FetchAhead } from './fetch-ahead.ts'
 import { ProviderSearch, type ProviderSearchDeps } from './provider-search.ts'
-import { SessionAsks } from './session-asks.ts'
-import { Waiters } from './waiters.ts'
+import { SessionWants } from './session-wants.ts'
 import { Watchdog } from './watchdog.ts'
-import type { AskEnd, Want } from './want.ts'
 
 /** How long a session waits for the next block before it gives up, in milliseconds. */
 export const DEFAULT_STALL_MS = 30_000
@@ -25,20 +22,17 @@ export interface FetchSessionDeps extends ProviderSearchDeps {
 /**
  * Fetches the blocks of one DAG from whoever has them.
  *
- * Here is what the reader sees: blocks it waits for, progress, and when it is told that nothing comes.
- * `SessionAsks` decides whom to ask; `FetchAhead` knows what the reader will want next.
+ * Here is what the reader sees: blocks, progress, and that nothing comes. `SessionWants` holds what is wanted, `SessionAsks`
+ * decides whom to ask for it, and `FetchAhead` knows what the reader will want next.
  */
-export class FetchSession implements ExchangeSession, SessionObserver {
+export class FetchSession implements ExchangeSession {
   readonly #deps: FetchSessionDeps
   readonly #options: SessionOptions
   readonly #stallMs: number
   readonly #search: ProviderSearch
-  readonly #asks: SessionAsks
+  readonly #wants: SessionWants
   readonly #ahead: FetchAhead
-  readonly #waiters = new Waiters()
   readonly #stall: Watchdog
-  /** Wants of this session that are not over. */
-  readonly #wants = new Map<string, Want>()
   readonly #startedAtMs = performance.now()
   #isFillScheduled = false
   #isEnded = false
@@ -47,26 +41,26 @@ export class FetchSession implements ExchangeSession, SessionObserver {
 
   constructor (deps: FetchSessionDeps, root: CID, options: SessionOptions) {
     const { client, blocks, host, log } = deps
+    const onChange = (): void => { this.#fillSoon() }
     this.#deps = deps
     this.#options = options
     this.#stallMs = options.stallMs ?? DEFAULT_STALL_MS
     this.#stall = new Watchdog(this.#stallMs, () => { this.#stalled() })
     this.#search = new ProviderSearch(deps, (peer) => { this.#foundProvider(peer) })
-    this.#asks = new SessionAsks({
-      host, client, root, search: this.#search,
-      isWanted: ({ key }) => this.#wants.has(key),
-      isAwaited: ({ key }) => this.#waiters.has(key),
-      onChange: () => { this.#fillSoon() }
+    this.#wants = new SessionWants({
+      host, client, root, onChange, search: this.#search,
+      onArrived: (block) => { this.#arrived(block) },
+      onStored: () => { this.#stored() },
+      onReleased: (cid) => { this.#ahead.forget(cid) }
     })
     this.#ahead = new FetchAhead({
-      blocks, log, walk: options.walk === true,
-      isWanted: (cid) => this.#wants.has(multihashKey(cid)),
+      blocks, log, onChange, walk: options.walk === true,
+      isWanted: (cid) => this.#wants.isWanted(cid),
       isOnItsWay: (cid) => client.find(cid) !== undefined,
-      fetch: ({ cid, expectedBytes }) => { this.#open(cid, expectedBytes, false) },
-      passedOver: (cid) => { this.#passedOver(cid) },
-      onChange: () => { this.#fillSoon() }
+      fetch: ({ cid, expectedBytes }) => { this.#wants.open(cid, { expectedBytes, isDemanded: false }) },
+      passedOver: (cid) => { this.#wants.passOver(cid) }
     })
-    client.addSession(this)
+    client.addSession(this.#wants)
     options.signal?.addEventListener('abort', this.#onAbort, { once: true })
   }
 
@@ -94,57 +88,11 @@ export class FetchSession implements ExchangeSession, SessionObserver {
   }
 
   get report (): FetchReport {
-    return { peersAsked: this.#asks.peers.report, ...this.#search.report, elapsedMs: Math.round(performance.now() - this.#startedAtMs) }
+    return { peersAsked: this.#wants.asks.peers.report, ...this.#search.report, elapsedMs: Math.round(performance.now() - this.#startedAtMs) }
   }
 
   [Symbol.dispose] (): void {
     this.#end(new HoldfastError('UNAVAILABLE', 'The session has ended'))
-  }
-
-  onPeerConnected (peer: AskedPeer): void {
-    if (this.#search.isProvider(peer.id)) this.#foundProvider(peer.id)
-    else this.#asks.connected(peer)
-  }
-
-  onPeerGone (peer: AskedPeer): void {
-    this.#asks.disconnected(peer)
-  }
-
-  onTick (): void {
-    if (this.#wants.size > 0) this.#fillSoon()
-  }
-
-  onHave (want: Want, peer: AskedPeer): void {
-    this.#asks.has(want, peer)
-  }
-
-  onLack (_want: Want, peer: AskedPeer): void {
-    this.#asks.lacks(peer)
-  }
-
-  onAskEnded (want: Want, peer: AskedPeer, why: AskEnd): void {
-    this.#asks.ended(want, peer, why)
-  }
-
-  onArrived (want: Want, block: Block, peer: AskedPeer): void {
-    this.#asks.arrived(want, peer)
-    this.#blockCount++
-    this.#byteLength += block.bytes.byteLength
-    this.#watch()
-    this.#ahead.opened(block)
-  }
-
-  onStored (want: Want, block: Block): void {
-    this.#wants.delete(want.key)
-    this.#asks.forget(want)
-    if (!this.#waiters.resolve(want.key, block)) this.#deps.client.recentBlocks.add(block)
-    this.#watch()
-    this.#options.onProgress?.({ blockCount: this.#blockCount, byteLength: this.#byteLength, peerCount: this.#asks.peers.holderCount })
-  }
-
-  onFailed (want: Want, reason: unknown): void {
-    this.#wants.delete(want.key)
-    this.#waiters.reject(want.key, reason)
   }
 
   readonly #onAbort = (): void => { this.#end(this.#options.signal?.reason) }
@@ -153,11 +101,9 @@ export class FetchSession implements ExchangeSession, SessionObserver {
     if (this.#isEnded) return
     this.#isEnded = true
     this.#options.signal?.removeEventListener('abort', this.#onAbort)
-    for (const part of [this.#stall, this.#search, this.#asks, this.#ahead]) part[Symbol.dispose]()
-    this.#deps.client.removeSession(this)
-    for (const want of this.#wants.values()) this.#deps.client.release(want, this)
-    this.#wants.clear()
-    this.#waiters.rejectAll(reason)
+    for (const part of [this.#stall, this.#search, this.#ahead]) part[Symbol.dispose]()
+    this.#deps.client.removeSession(this.#wants)
+    this.#wants.end(reason)
   }
 
   async #getLocal (cid: CID, signal: AbortSignal | undefined): Promise<Block | undefined> {
@@ -175,41 +121,26 @@ export class FetchSession implements ExchangeSession, SessionObserver {
   async #fetch (cid: CID, expectedBytes: number, signal: AbortSignal | undefined): Promise<Block> {
     if (this.#isEnded) throw new HoldfastError('UNAVAILABLE', `Block ${cid} cannot be fetched: the session has ended`, { cid: cid.toString() })
     this.#ahead.becomeRemote()
-    const want = this.#open(cid, expectedBytes, true)
-    const block = this.#waiters.wait(want.key, { signal, onLeft: () => { this.#release(want) } })
-    if (this.#waiters.count === 1) this.#watch()
+    const block = this.#wants.fetch(cid, expectedBytes, signal)
+    if (this.#wants.awaitedCount === 1) this.#watch()
     return await block
   }
 
-  /** Wants a block; when nobody was asked for it, it is queued. */
-  #open (cid: CID, expectedBytes: number, isDemanded: boolean): Want {
-    const known = this.#wants.get(multihashKey(cid))
-    if (known !== undefined) {
-      if (isDemanded) this.#asks.demand(known)
-      return known
-    }
-    const want = this.#deps.client.open(cid, expectedBytes, this)
-    this.#wants.set(want.key, want)
-    if (want.askedForBlock.size === 0 && !want.hasArrived) this.#asks.add(want, isDemanded)
-    this.#fillSoon()
-    return want
+  #arrived (block: Block): void {
+    this.#blockCount++
+    this.#byteLength += block.bytes.byteLength
+    this.#watch()
+    this.#ahead.opened(block)
   }
 
-  #release (want: Want): void {
-    this.#wants.delete(want.key)
-    this.#asks.forget(want)
-    this.#ahead.forget(want.cid)
-    this.#deps.client.release(want, this)
-  }
-
-  #passedOver (cid: CID): void {
-    const want = this.#wants.get(multihashKey(cid))
-    if (want !== undefined && !this.#waiters.has(want.key)) this.#release(want)
+  #stored (): void {
+    this.#watch()
+    this.#options.onProgress?.({ blockCount: this.#blockCount, byteLength: this.#byteLength, peerCount: this.#wants.asks.peers.holderCount })
   }
 
   #foundProvider (id: PeerId): void {
     const peer = this.#deps.client.peer(id)
-    if (peer !== undefined && !this.#isEnded) this.#asks.foundProvider(peer)
+    if (peer !== undefined && !this.#isEnded) this.#wants.asks.foundProvider(peer)
   }
 
   #fillSoon (): void {
@@ -223,23 +154,20 @@ export class FetchSession implements ExchangeSession, SessionObserver {
 
   /** Asks for as much as the windows of the peers allow. */
   #fill (): void {
-    if (!this.#asks.fill()) return
-    this.#ahead.fill(() => this.#asks.hasNoneAhead)
-    if (!this.#ahead.isLookingUp) this.#asks.steal()
+    const { asks } = this.#wants
+    if (!asks.fill()) return
+    this.#ahead.fill(() => asks.hasNoneAhead)
+    if (!this.#ahead.isLookingUp) asks.steal()
   }
 
   /** While somebody waits, a block has to come every `stallMs`. */
   #watch (): void {
-    if (this.#waiters.count === 0 || this.#isEnded) this.#stall.disarm()
+    if (this.#wants.awaitedCount === 0 || this.#isEnded) this.#stall.disarm()
     else this.#stall.arm()
   }
 
   #stalled (): void {
     const { report } = this
-    for (const want of Array.from(this.#wants.values())) {
-      const cid = want.cid.toString()
-      if (this.#waiters.has(want.key)) this.#waiters.reject(want.key, new HoldfastError('UNAVAILABLE', `Block ${cid} could not be fetched within ${this.#stallMs} ms: ${describeReport(report)}`, { cid, report }))
-      this.#release(want)
-    }
+    this.#wants.giveUp((cid) => new HoldfastError('UNAVAILABLE', `Block ${cid} could not be fetched within ${this.#stallMs} ms: ${describeReport(report)}`, { cid: cid.toString(), report }))
   }
 }
