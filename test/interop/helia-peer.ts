@@ -20,6 +20,9 @@ import { createHash } from 'node:crypto'
 import { createInterface } from 'node:readline'
 import { patternOf } from './pattern.ts'
 
+/** Files that are read at once: one after the other, the 10 ms that Helia gathers wants for would be the whole test. */
+const CONCURRENT_FILES = 32
+
 /** What a test may ask of it. */
 export type HeliaRequest =
   | { readonly do: 'add-file', readonly byteLength: number }
@@ -75,14 +78,13 @@ async function addTree (fileCount: number): Promise<string> {
 }
 
 async function catTree (root: CID): Promise<object> {
-  let fileCount = 0
+  const entries = await Array.fromAsync(fs.ls(root))
   const names: string[] = []
-  for await (const { name, cid } of fs.ls(root)) {
-    const { digest } = await digestOf(fs.cat(cid))
-    names.push(`${name} ${digest}`)
-    fileCount++
+  for (let at = 0; at < entries.length; at += CONCURRENT_FILES) {
+    const read = entries.slice(at, at + CONCURRENT_FILES).map(async ({ name, cid }) => `${name} ${(await digestOf(fs.cat(cid))).digest}`)
+    names.push(...await Promise.all(read))
   }
-  return { fileCount, names }
+  return { fileCount: names.length, names }
 }
 
 async function followChain (root: CID): Promise<object> {
