@@ -12,21 +12,24 @@ import { pathToFileURL } from 'node:url'
 import type { TestContext } from 'node:test'
 import { newFolder, startNode, type TestNode } from '../harness.ts'
 import type { AttackOptions, AttackReport } from './attack.ts'
-import type { Stall } from './probe.ts'
+import type { Reading } from './probe.ts'
 
 /** How long a fetch may take while an attack runs, in milliseconds. */
 const FETCH_MS = 30_000
 
-/** How long an attacker may take until it is in position, in milliseconds. */
-const POSITION_MS = 20_000
+/** The longest life of an attacker, in milliseconds: it ends by itself then. */
+const ATTACKER_MS = 120_000
 
 export interface Arena {
   readonly victim: TestNode
   readonly honest: TestNode
-  /** The stalls since the last call. */
-  stalls(): Promise<Stall>
-  /** The most memory that the victim held since the last call, in bytes. */
-  peakRss(): Promise<number>
+  /** What there was to see since the last call. */
+  read(): Promise<Figures>
+}
+
+export interface Figures extends Reading {
+  /** The most memory that the process had since the last call, in bytes. */
+  readonly peakBytes: number
 }
 
 export async function openArena (context: TestContext): Promise<Arena> {
@@ -40,8 +43,12 @@ export async function openArena (context: TestContext): Promise<Arena> {
   return {
     victim,
     honest,
-    stalls: async () => await json(connect(socket)) as Stall,
-    peakRss: async () => await peakRss(victim)
+    async read () {
+      const peakBytes = await peakRss(victim)
+      const reading = await json(connect(socket)) as Reading
+      await lowerPeak(victim)
+      return { ...reading, peakBytes }
+    }
   }
 }
 
@@ -57,10 +64,17 @@ export interface HonestFile {
   readonly bytes: Uint8Array
 }
 
-/** Makes a file that only the honest daemon has. */
-export async function newFile ({ honest }: Arena, byteLength: number): Promise<HonestFile> {
-  const bytes = randomBytes(byteLength)
-  return { cid: await honest.ok(['add', '-Q'], { stdin: bytes }), bytes }
+/** Makes files that only the honest daemon has. */
+export async function newFiles (context: TestContext, { honest }: Arena, options: { count: number, byteLength: number }): Promise<HonestFile[]> {
+  const folder = await newFolder(context)
+  const files = Array.from({ length: options.count }, (_, index) => ({ path: join(folder, String(index)), bytes: randomBytes(options.byteLength) }))
+  await Promise.all(files.map(async ({ path, bytes }) => { await writeFile(path, bytes) }))
+  const added = await honest.json<{ path: string, cid: string }>(['add', ...files.map(({ path }) => path)])
+  return files.map(({ bytes }, index) => {
+    const cid = added.find(({ path }) => path === String(index))?.cid
+    assert.ok(cid !== undefined, JSON.stringify(added))
+    return { cid, bytes }
+  })
 }
 
 /** Has the victim fetch it, as a browser would ask for it, and compares every byte. Returns the time in milliseconds. */
@@ -74,36 +88,44 @@ export async function fetchFile ({ victim, honest }: Arena, { cid, bytes }: Hone
 }
 
 /** A hostile process at work. */
-export interface Attacker {
-  readonly isOver: () => boolean
-  /** What it says that it did, when its time is over. */
-  readonly report: Promise<AttackReport>
-  readonly [Symbol.dispose]: () => void
+export interface Attacker extends Disposable {
+  /** When it got into position, on the clock of `performance.now()`. */
+  readonly sinceMs: number
+  /** Ends the attack and returns what it says that it did. */
+  stop(): Promise<AttackReport>
 }
 
 /** Starts an attacker and waits until it is in position. */
-export async function startAttacker (options: AttackOptions): Promise<Attacker> {
-  const child = spawn(process.execPath, [join(import.meta.dirname, 'attacker.ts'), JSON.stringify(options)], { stdio: ['pipe', 'pipe', 'inherit'] })
+export async function startAttacker (options: Omit<AttackOptions, 'deadlineMs'>): Promise<Attacker> {
+  const given: AttackOptions = { ...options, deadlineMs: ATTACKER_MS }
+  const child = spawn(process.execPath, [join(import.meta.dirname, 'attacker.ts'), JSON.stringify(given)], { stdio: ['pipe', 'pipe', 'inherit'] })
   const exited = once(child, 'exit')
+  // It may be gone when it is told to stop; then it says why itself.
+  child.stdin.on('error', () => {})
   const lines = createInterface(child.stdout)[Symbol.asyncIterator]()
   const next = async (): Promise<AttackReport> => {
     const { value, done } = await lines.next()
     if (done === true) throw new Error(`Attacker ${options.attack} ended with status ${String((await exited)[0])}`)
     return JSON.parse(value) as AttackReport
   }
-  const timer = setTimeout(() => { child.kill('SIGKILL') }, POSITION_MS)
   await next()
-  clearTimeout(timer)
-  let isOver = false
-  const report = next().finally(() => { isOver = true })
-  // Whoever waits for it sees the error; until then it is nobody's.
-  report.catch(() => {})
-  return { report, isOver: () => isOver, [Symbol.dispose]: () => { child.kill('SIGKILL') } }
+  return {
+    sinceMs: performance.now(),
+    async stop () {
+      child.stdin.write('stop\n')
+      return await next()
+    },
+    [Symbol.dispose]: () => { child.kill('SIGKILL') }
+  }
 }
 
-/** The kernel's high-water mark, which is then lowered to what is held now. @see proc_pid_clear_refs(5) */
+/** The kernel's high-water mark of resident memory. */
 async function peakRss ({ process: { pid } }: TestNode): Promise<number> {
   const kib = /^VmHWM:\s+(\d+) kB$/m.exec(await readFile(`/proc/${pid}/status`, 'utf8'))?.[1]
-  await writeFile(`/proc/${pid}/clear_refs`, '5')
   return Number(kib) * 1024
+}
+
+/** Lowers the mark to what is held now. @see proc_pid_clear_refs(5) */
+async function lowerPeak ({ process: { pid } }: TestNode): Promise<void> {
+  await writeFile(`/proc/${pid}/clear_refs`, '5')
 }

@@ -11,13 +11,14 @@ export interface AttackOptions {
   readonly cid: string
   /** CIDs of blocks that the victim holds. */
   readonly held: readonly string[]
-  readonly durationMs: number
+  /** When the process ends whatever happens, in milliseconds from its start. */
+  readonly deadlineMs: number
   readonly parameters: Readonly<Record<string, string | number>>
 }
 
 /** An attack that goes on. */
 export interface Attack extends AttackOptions {
-  /** Fires when the time is over. */
+  /** Fires when the attack shall end. */
   readonly signal: AbortSignal
   /** Says that the attack is under way; the honest fetch begins. */
   inPosition(): void

@@ -1,8 +1,9 @@
 /**
  * A hostile process: runs one attack against a daemon and ends by itself.
  *
- * Its one argument is `AttackOptions` as JSON. Prints a line `{"inPosition":true}` when the attack is under way, and at the end a
- * line with what it did. Ends when its standard input does, that is when its parent is gone, and at a hard deadline in any case.
+ * Its one argument is `AttackOptions` as JSON. Prints a line `{"inPosition":true}` when the attack is under way, goes on until it
+ * gets a line on its standard input, and then prints one with what it did. Ends as well when its standard input does, that is when
+ * its parent is gone, and at a hard deadline in any case.
  */
 import type { Attack, AttackOptions, AttackProgram } from './attack.ts'
 import * as bitswap from './attacks/bitswap.ts'
@@ -11,17 +12,14 @@ import * as identify from './attacks/identify.ts'
 import * as streams from './attacks/streams.ts'
 import * as transport from './attacks/transport.ts'
 
-/** Time for getting into position and for the report, beyond the attack itself, in milliseconds. */
-const GRACE_MS = 20_000
-
 const PROGRAMS: Readonly<Record<string, AttackProgram>> = { ...bitswap, ...dht, ...identify, ...streams, ...transport }
 
 const options = JSON.parse(process.argv[2] ?? '') as AttackOptions
 const program = PROGRAMS[options.attack]
 if (program === undefined) throw new Error(`No attack is called ${options.attack}`)
 
-setTimeout(() => { process.exit(3) }, options.durationMs + GRACE_MS)
-process.stdin.on('end', () => { process.exit(4) }).resume()
+setTimeout(() => { process.exit(3) }, options.deadlineMs)
+process.stdin.on('data', () => { over.abort() }).on('end', () => { process.exit(4) })
 // A victim that resets the connection must not end the attack: the library's loose ends are the attacker's own business.
 process.on('unhandledRejection', () => { count('looseEnds') })
 process.on('uncaughtException', () => { count('looseEnds') })
@@ -40,7 +38,6 @@ try {
 }
 
 function inPosition (): void {
-  setTimeout(() => { over.abort() }, options.durationMs)
   print({ inPosition: true })
 }
 

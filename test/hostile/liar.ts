@@ -23,7 +23,7 @@ export interface LiarOptions {
 /** Opens a node of a new peer id that listens on loopback. */
 export async function openLiar ({ security = 'tls', key, identifies = true }: LiarOptions = {}): Promise<Libp2p> {
   const services: ServiceFactoryMap = identifies ? { identify: identify() } : {}
-  return await createLibp2p({
+  const liar = await createLibp2p({
     privateKey: key ?? await generateKeyPair('Ed25519'),
     addresses: { listen: ['/ip4/127.0.0.1/tcp/0'] },
     transports: [tcp()],
@@ -33,6 +33,9 @@ export async function openLiar ({ security = 'tls', key, identifies = true }: Li
     connectionMonitor: { enabled: false },
     services
   })
+  // Whoever does not answer pings gets into no routing table.
+  await liar.handle('/ipfs/ping/1.0.0', (stream) => { onBytes(stream, (bytes) => { void send(stream, bytes) }) })
+  return liar
 }
 
 /** Dials once more, also when there is a connection. */

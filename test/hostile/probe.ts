@@ -1,5 +1,6 @@
 /**
- * Runs inside the daemon under test, loaded before it by `--import`, and tells how long its event loop was held up.
+ * Runs inside the daemon under test, loaded before it by `--import`, and tells how long its event loop was held up and what it
+ * holds in memory when all garbage is gone.
  *
  * A timer ticks every `TICK_MS`. A tick that comes late means that something ran in between; on a busy machine it may as well have
  * been another program. What counts against the daemon is therefore the part of the delay in which its main thread really used a
@@ -8,14 +9,18 @@
  * Whoever connects to the socket `HOLDFAST_PROBE` gets one line of JSON, and the figures begin anew.
  */
 import { createServer } from 'node:net'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import { isMainThread } from 'node:worker_threads'
 
 /** What the probe answers. */
-export interface Stall {
+export interface Reading {
   /** The longest stall that the daemon's own work made, in milliseconds. */
   readonly ownMs: number
   /** The latest tick, whoever was to blame, in milliseconds. */
   readonly wallMs: number
+  /** Objects and buffers that are in use, in bytes. */
+  readonly heldBytes: number
 }
 
 const TICK_MS = 10
@@ -24,7 +29,9 @@ const path = process.env['HOLDFAST_PROBE']
 if (path !== undefined && isMainThread) watch(path)
 
 function watch (path: string): void {
-  let stall: Stall = { ownMs: 0, wallMs: 0 }
+  setFlagsFromString('--expose-gc')
+  const collectGarbage: () => void = runInNewContext('gc')
+  let stall = { ownMs: 0, wallMs: 0 }
   let tickMs = performance.now()
   let usedMs = threadMs()
   const tick = (): void => {
@@ -39,7 +46,13 @@ function watch (path: string): void {
   createServer((socket) => {
     // The stall that is just over counts, too.
     tick()
-    socket.on('error', () => {}).end(`${JSON.stringify(stall)}\n`)
+    const { ownMs, wallMs } = stall
+    collectGarbage()
+    const { heapUsed, external } = process.memoryUsage()
+    const reading: Reading = { ownMs, wallMs, heldBytes: heapUsed + external }
+    socket.on('error', () => {}).end(`${JSON.stringify(reading)}\n`)
+    // Its own work does not count.
+    tick()
     stall = { ownMs: 0, wallMs: 0 }
   }).listen(path).unref()
 }

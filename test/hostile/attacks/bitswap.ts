@@ -11,23 +11,23 @@ import { ADD_PROVIDER, BITSWAP, dhtPeer, dhtRequest, emptyEntries, field, frame,
 export async function haveEverything (attack: Attack): Promise<void> {
   const isSending = textOf(attack, 'sends') === 'wrong-bytes'
   const liar = await openLiar()
-  const answers = new Map<Connection, Promise<Stream>>()
-  await liar.handle(BITSWAP, (stream, connection) => {
+  let answer: Stream | undefined
+  await liar.handle(BITSWAP, (stream) => {
     const frames = new Frames()
     onBytes(stream, (bytes) => {
       const wants = frames.push(bytes).flatMap(wantsOf).filter(({ isCancel }) => !isCancel)
-      if (wants.length === 0) return
-      const answer = answers.get(connection) ?? openStream(connection, BITSWAP, attack.signal)
-      answers.set(connection, answer)
-      void answer.then(async (stream) => { await send(stream, frame(...wants.map((want) => lieAbout(want, isSending)))) }).catch(() => { answers.delete(connection) })
+      if (wants.length === 0 || answer === undefined) return
+      void send(answer, frame(...wants.map((want) => lieAbout(want, isSending))))
       attack.count('lies', wants.length)
     })
   })
   await announce(liar, attack, attack.honest)
   let connection = await announce(liar, attack, attack.victim)
+  answer = await openStream(connection, BITSWAP, attack.signal)
   attack.inPosition()
   await untilOver(attack, async () => {
     if (connection.status !== 'open') connection = await dial(liar, attack.victim, attack.signal)
+    if (answer?.status !== 'open') answer = await openStream(connection, BITSWAP, attack.signal)
     await sleep(100, undefined, { signal: attack.signal })
   })
 }
