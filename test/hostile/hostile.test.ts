@@ -29,6 +29,9 @@ const MAX_CONNECT_MS = 4000
 /** Fetches before the first measurement: code is loaded and compiled, the heap has its size. */
 const WARM_UP_FETCHES = 4
 
+/** Fetches that share the one peer that has anything: each has to get its turn. */
+const FILES_AT_ONCE = 8
+
 /** Blocks of 1 MiB that the victim has and an attacker may want. */
 const HELD_BLOCKS = 8
 
@@ -48,6 +51,12 @@ const selected = SCENARIOS.filter(({ name, attack }) => only === undefined || na
 test('a daemon among hostile peers', { timeout: (selected.length + 2) * (ATTACK_MS + 60_000), skip: process.platform === 'linux' ? false : skipLoudly('hostile peers', 'Memory is read from /proc.') }, async (context) => {
   let arena = await openArena(context)
   let quiet: Quiet | undefined
+
+  await context.test('quiet: files that are fetched at the same time from one peer all complete', async (context) => {
+    const files = await newFiles(context, arena, { count: FILES_AT_ONCE, byteLength: 16 * MIB })
+    const fetchMs = await Promise.all(files.map(async (file) => await fetchFile(arena, file)))
+    tell(context, { fetchMs: Math.round(Math.max(...fetchMs)) })
+  })
 
   for (const scenario of selected) {
     // Each attack is judged by itself: a daemon that the one before it left damaged makes room for a fresh one.

@@ -36,6 +36,8 @@ const badMessage = (name: string, kind: string): Scenario => ({ name, attack: 'b
 
 const badRequest = (name: string, kind: string): Scenario => ({ name, attack: 'badDhtMessages', parameters: { kind }, budgetBytes: ONE_PEER, check: everyOneRefused })
 
+const useless = (name: string, kind: string): Scenario => ({ name, attack: 'uselessMessages', parameters: { kind }, budgetBytes: ONE_PEER, check: atLeast('sent', 5) })
+
 const manyStreams = (name: string, protocol: string, mostCount: number): Scenario => ({
   name,
   attack: 'openStreams',
@@ -58,7 +60,11 @@ export const SCENARIOS: readonly Scenario[] = [
   badMessage('4 MiB of empty presences are refused (T2.4-a)', 'empty presences'),
   { name: 'want-lists without end are forgotten (T2.4-b)', attack: 'endlessWants', parameters: { connections: 1, wantsPerSecond: 100_000 }, budgetBytes: ONE_PEER, check: atLeast('wants', 20_000) },
   { name: 'many connections of one peer count as one peer', attack: 'endlessWants', parameters: { connections: 32, wantsPerSecond: 100_000 }, budgetBytes: ONE_PEER, check: atLeast('wants', 20_000) },
-  { name: 'blocks that nobody asked for are thrown away (T2.4-d)', attack: 'unaskedBlocks', parameters: {}, budgetBytes: ONE_PEER, check: atLeast('blocks', 20) },
+  useless('blocks that nobody asked for are thrown away (T2.4-d)', 'unasked block'),
+  useless('crowds of tiny blocks that nobody asked for are thrown away', 'many unasked blocks'),
+  useless('answers to what was never asked are passed over', 'many unasked presences'),
+  useless('4 MiB of fields that nobody knows are passed over', 'unknown fields'),
+  useless('a million empty messages hold up nobody', 'no messages at all'),
   { name: 'readers that never read get no more than their share of memory (T2.4-f)', attack: 'deafReaders', parameters: { peers: 4 }, budgetBytes: 4 * PEER_BYTES + NOISE_BYTES, check: atLeast('wants', 10) },
   { name: 'messages of one byte a second hold up nobody', attack: 'slowLoris', parameters: { streams: 64 }, budgetBytes: ONE_PEER, check: atLeast('bytes', 10) },
   { name: 'resets at every stage of a TLS handshake leave nothing behind', attack: 'resets', parameters: { security: 'tls' }, budgetBytes: ONE_PEER, isAboutConnections: true, check: atLeast('resets', 20) },

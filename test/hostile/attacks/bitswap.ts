@@ -71,16 +71,17 @@ export async function endlessWants (attack: Attack): Promise<void> {
   await Promise.all(Array.from({ length: connections }, async () => { await untilOver(attack, flood) }))
 }
 
-/** Sends blocks of 1 MiB that nobody asked for, as fast as they go. */
-export async function unaskedBlocks (attack: Attack): Promise<void> {
+/** Sends messages that may be sent and are of no use, as fast as they go. `kind`: which. */
+export async function uselessMessages (attack: Attack): Promise<void> {
+  const message = USELESS_MESSAGES[textOf(attack, 'kind')]?.()
+  if (message === undefined) throw new Error('No such message')
   const liar = await openLiar()
-  const message = frame(payload(randomCid(), randomBytes(MIB)))
   let isFirst = true
   await untilOver(attack, async () => {
     const stream = await openStream(await dial(liar, attack.victim, attack.signal), BITSWAP, attack.signal)
     if (isFirst) attack.inPosition()
     isFirst = false
-    while (!attack.signal.aborted && await send(stream, message)) attack.count('blocks')
+    while (!attack.signal.aborted && await send(stream, message)) attack.count('sent')
   })
 }
 
@@ -133,8 +134,15 @@ const BAD_MESSAGES: Readonly<Record<string, () => Uint8Array>> = {
   'empty wants': () => frame(field(1, emptyEntries(1).subarray(0, FULL_MESSAGE_BYTES - 6))),
   'empty blocks': () => frame(emptyEntries(3)),
   'empty blocks of 1.0': () => frame(emptyEntries(2)),
-  'empty presences': () => frame(emptyEntries(4)),
-  'unknown fields': () => frame(emptyEntries(15))
+  'empty presences': () => frame(emptyEntries(4))
+}
+
+const USELESS_MESSAGES: Readonly<Record<string, () => Uint8Array>> = {
+  'unasked block': () => frame(payload(randomCid(), randomBytes(MIB))),
+  'unknown fields': () => frame(emptyEntries(15)),
+  'many unasked blocks': () => frame(...Array.from({ length: 1000 }, () => payload(randomCid(), randomBytes(32)))),
+  'many unasked presences': () => frame(...Array.from({ length: 4000 }, () => have(randomCid()))),
+  'no messages at all': () => new Uint8Array(MIB)
 }
 
 function lieAbout ({ cid, isHave }: Want, isSending: boolean): Uint8Array {
