@@ -37,26 +37,26 @@ const HELD_BLOCKS = 8
 
 /**
  * What the process may take beyond what is in use, in bytes: V8 collects the garbage of its old generation when that has grown to a
- * multiple of what lives, and libuv and the allocator keep pages for the next time.
+ * multiple of what lives, and libuv and the allocator keep pages for the next time. Measured: 10,000 wants a second, of which
+ * nothing is kept, make it 176 MiB larger in 1.5 s and 214 MiB in 15 s.
  */
-const GARBAGE_BYTES = 192 * MIB
+const GARBAGE_BYTES = 256 * MIB
 
 /** What a daemon may have grown by in earlier attacks and still stand the next, in bytes. */
 const FIT_BYTES = 24 * MIB
 
-const only = process.env['ONLY']
+const TOGETHER = 'quiet: files that are fetched at the same time from one peer all complete'
 
-const selected = SCENARIOS.filter(({ name, attack }) => only === undefined || name.includes(only) || attack === only)
+/** Which attacks: all, or those whose program or sentence matches. */
+const only = new RegExp(process.env['ONLY'] ?? '')
+
+const selected = SCENARIOS.filter(({ name, attack }) => only.test(name) || only.test(attack))
 
 test('a daemon among hostile peers', { timeout: (selected.length + 2) * (ATTACK_MS + 60_000), skip: process.platform === 'linux' ? false : skipLoudly('hostile peers', 'Memory is read from /proc.') }, async (context) => {
   let arena = await openArena(context)
   let quiet: Quiet | undefined
 
-  await context.test('quiet: files that are fetched at the same time from one peer all complete', async (context) => {
-    const files = await newFiles(context, arena, { count: FILES_AT_ONCE, byteLength: 16 * MIB })
-    const fetchMs = await Promise.all(files.map(async (file) => await fetchFile(arena, file)))
-    tell(context, { fetchMs: Math.round(Math.max(...fetchMs)) })
-  })
+  if (only.test(TOGETHER)) await context.test(TOGETHER, async (context) => { await fetchTogether(context, arena) })
 
   for (const scenario of selected) {
     // Each attack is judged by itself: a daemon that the one before it left damaged makes room for a fresh one.
@@ -85,6 +85,12 @@ interface Trial {
   readonly scenario: Scenario
   readonly quiet: Quiet
   readonly file: HonestFile | undefined
+}
+
+async function fetchTogether (context: TestContext, arena: Arena): Promise<void> {
+  const files = await newFiles(context, arena, { count: FILES_AT_ONCE, byteLength: 16 * MIB })
+  const fetchMs = await Promise.all(files.map(async (file) => await fetchFile(arena, file)))
+  tell(context, { fetchMs: Math.round(Math.max(...fetchMs)) })
 }
 
 /** Fetches until code is loaded and compiled and the heap has its size, then once more to measure. */
