@@ -43,6 +43,15 @@ export async function dial (liar: Libp2p, address: string, signal: AbortSignal):
   return await liar.dial(multiaddr(address), { force: true, signal })
 }
 
+/** Gives the same connection for as long as it lasts, then the next. */
+export function steadyConnection (liar: Libp2p, { victim, signal }: { readonly victim: string, readonly signal: AbortSignal }): () => Promise<Connection> {
+  let connection: Connection | undefined
+  return async () => {
+    if (connection?.status !== 'open') connection = await dial(liar, victim, signal)
+    return connection
+  }
+}
+
 export async function openStream (connection: Connection, protocol: string, signal: AbortSignal): Promise<Stream> {
   const stream = await connection.newStream(protocol, { maxOutboundStreams: UNBOUNDED_COUNT, signal })
   // Nobody has to listen: what comes back is thrown away.

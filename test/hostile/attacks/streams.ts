@@ -2,7 +2,7 @@
 import type { Connection, Stream, StreamMuxer } from '@libp2p/interface'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type Attack, textOf, untilOver } from '../attack.ts'
-import { dial, openLiar, openStream, send } from '../liar.ts'
+import { openLiar, openStream, send, steadyConnection } from '../liar.ts'
 
 /** More than any peer may open. */
 const MOST_STREAMS = 1000
@@ -11,13 +11,13 @@ const MOST_STREAMS = 1000
 export async function openStreams (attack: Attack): Promise<void> {
   const protocol = textOf(attack, 'protocol')
   const liar = await openLiar()
-  let connection = await dial(liar, attack.victim, attack.signal)
+  const connection = steadyConnection(liar, attack)
+  await connection()
   attack.inPosition()
   const streams: Stream[] = []
   await untilOver(attack, async () => {
-    if (connection.status !== 'open') connection = await dial(liar, attack.victim, attack.signal)
     if (streams.length === MOST_STREAMS) return await sleep(100)
-    streams.push(protocol === 'none' ? await openSilentStream(connection) : await openStream(connection, protocol, attack.signal))
+    streams.push(protocol === 'none' ? await openSilentStream(await connection()) : await openStream(await connection(), protocol, attack.signal))
     attack.count('asked')
   })
   attack.count('open', streams.filter(({ status }) => status === 'open').length)
