@@ -43,7 +43,7 @@ const HELD_BLOCKS = 8
 const GARBAGE_BYTES = 256 * MIB
 
 /** What a daemon may have grown by in earlier attacks and still stand the next, in bytes. */
-const FIT_BYTES = 24 * MIB
+const FIT_BYTES = 16 * MIB
 
 const TOGETHER = 'quiet: files that are fetched at the same time from one peer all complete'
 
@@ -153,8 +153,10 @@ async function connectAnew ({ victim, honest }: Arena): Promise<void> {
 }
 
 /** Reports whether the daemon lives and is as small as it was. */
-async function isFit ({ victim }: Arena, quiet: Quiet): Promise<boolean> {
-  return victim.process.exitCode === null && victim.process.signalCode === null && await victim.rss() <= quiet.peakBytes + FIT_BYTES
+async function isFit ({ victim, read }: Arena, quiet: Quiet): Promise<boolean> {
+  if (victim.process.exitCode !== null || victim.process.signalCode !== null) return false
+  const { heldBytes } = await read()
+  return heldBytes <= quiet.heldBytes + FIT_BYTES && await victim.rss() <= quiet.peakBytes + FIT_BYTES
 }
 
 async function end ({ victim, honest }: Arena): Promise<void> {
