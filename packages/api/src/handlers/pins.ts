@@ -6,12 +6,12 @@ import type { CID } from 'multiformats/cid'
 import type { ApiNode } from '../api-node.ts'
 import { type Exchange, progressReporter } from '../exchange.ts'
 import type { ArgsOf, EventOf, PinEvent } from '../operations.ts'
-import { openReader } from './read.ts'
+import { openFound } from './open-reader.ts'
 
 export async function pinAdd (node: ApiNode, { path, kind, name }: ArgsOf<'pin-add'>, exchange: Exchange<EventOf<'pin-add'>>): Promise<void> {
   const { signal } = exchange
-  using blocks = openReader(node, path, exchange)
-  const cid = await resolveToCid(blocks, path, signal)
+  const { found: cid, reader } = await openFound(node, path, exchange, { walk: kind === 'recursive', find: async (blocks) => await resolveToCid(blocks, path, signal) })
+  using blocks = reader
   const pin = await pinDag({ blocks, pins: node.pins, leases: node.leases, cache: node.cache }, { cid, kind, ...(name === undefined ? {} : { name }) }, { signal, onProgress: progressReporter(exchange) })
   node.announcer.announce(cid)
   await exchange.emit({ pin: toEvent(pin) })

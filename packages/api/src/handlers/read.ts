@@ -4,16 +4,8 @@ import { type DagEntry, listDirectory, openEntry, parseContentPath, readFile, re
 import type { CID } from 'multiformats/cid'
 import type { ApiNode } from '../api-node.ts'
 import { type Exchange, progressReporter } from '../exchange.ts'
-import type { ArgsOf, EntryEvent, EventOf, ProgressEvent } from '../operations.ts'
-
-/** Opens a reader for the DAG that a path begins with; what is fetched is told as progress. */
-export function openReader (node: ApiNode, path: string, exchange: Pick<Exchange<ProgressEvent>, 'signal' | 'emit'>): BlockReader & Disposable {
-  const report = progressReporter(exchange)
-  return node.openReader(parseContentPath(path).root, {
-    signal: exchange.signal,
-    onProgress: ({ blockCount, byteLength, peerCount }) => { report({ phase: `from ${peerCount} peers`, blockCount, byteLength }) }
-  })
-}
+import type { ArgsOf, EntryEvent, EventOf } from '../operations.ts'
+import { openFound, openReader } from './open-reader.ts'
 
 /** Finds the CID that a path names and what it is. */
 export async function locate (blocks: BlockReader, path: string, signal: AbortSignal): Promise<DagEntry> {
@@ -27,8 +19,9 @@ export async function locate (blocks: BlockReader, path: string, signal: AbortSi
 
 export async function cat (node: ApiNode, { path, offset, length }: ArgsOf<'cat'>, exchange: Exchange<EventOf<'cat'>>): Promise<void> {
   const { signal } = exchange
-  using blocks = openReader(node, path, exchange)
-  const entry = await locate(blocks, path, signal)
+  const walk = offset === undefined && length === undefined
+  const { found: entry, reader } = await openFound(node, path, exchange, { walk, find: async (blocks) => await locate(blocks, path, signal) })
+  using blocks = reader
   if (entry.kind === 'directory') throw new HoldfastError('INVALID', `Cannot print ${path}: it is a directory. List it with ls, or fetch it with get`, { path })
   if (entry.kind === 'symlink') return await exchange.send(Buffer.from(entry.target))
   if (entry.kind !== 'file') return await exchange.send(await bytesOf(blocks, entry.cid, signal))
@@ -45,8 +38,8 @@ export async function cat (node: ApiNode, { path, offset, length }: ArgsOf<'cat'
 
 export async function get (node: ApiNode, { path }: ArgsOf<'get'>, exchange: Exchange<EventOf<'get'>>): Promise<void> {
   const { signal } = exchange
-  using blocks = openReader(node, path, exchange)
-  const root = await locate(blocks, path, signal)
+  const { found: root, reader } = await openFound(node, path, exchange, { walk: true, find: async (blocks) => await locate(blocks, path, signal) })
+  using blocks = reader
   const { cid } = root
   // Of a directory only its blocks could be counted, by a walk: its progress is told without a total.
   const total = root.kind === 'file' ? { totalByteLength: root.byteLength } : {}
@@ -79,8 +72,8 @@ export async function ls (node: ApiNode, { path, size }: ArgsOf<'ls'>, exchange:
 
 export async function stat (node: ApiNode, { path, dag }: ArgsOf<'stat'>, exchange: Exchange<EventOf<'stat'>>): Promise<void> {
   const { signal } = exchange
-  using blocks = openReader(node, path, exchange)
-  const entry = await locate(blocks, path, signal)
+  const { found: entry, reader } = await openFound(node, path, exchange, { walk: dag !== false, find: async (blocks) => await locate(blocks, path, signal) })
+  using blocks = reader
   const event = entryEvent(entry, path)
   if (dag === false) return await exchange.emit({ stat: event })
   const report = progressReporter(exchange)
