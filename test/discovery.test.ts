@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
-import { copyFile, readFile, stat, writeFile } from 'node:fs/promises'
+import { copyFile, readdir, readFile, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { test } from 'node:test'
@@ -113,4 +113,18 @@ test('a public node with everything on is up at once without internet, says once
   assert.deepEqual(identity?.reachability, { state: 'unknown', how: 'No peer outside of this LAN is connected' })
   assert.equal(await node.end(), 0)
   assert.equal(node.log().split('\n').filter((line) => /"level":"?(warn|error|40|50)/.test(line)).length, 1, node.log())
+})
+
+test('no test and no benchmark starts a node that would dial the world: each names its network', async () => {
+  const root = join(import.meta.dirname, '..')
+  const starts: string[] = []
+  for (const folder of ['test', 'bench', 'apps/node/src', 'scripts']) {
+    for (const name of await readdir(join(root, folder), { recursive: true })) {
+      if (!/\.(ts|mjs)$/.test(name) || name.includes('node_modules')) continue
+      const lines = (await readFile(join(root, folder, name), 'utf8')).split('\n')
+      starts.push(...lines.filter((line) => /(holdfast\(\[|HOLDFAST, )'start'/.test(line)))
+    }
+  }
+  assert.ok(starts.length >= 8, `${starts.length} starts`)
+  assert.deepEqual(starts.filter((line) => !/'--network'|\.\.\.LAN/.test(line)), [])
 })

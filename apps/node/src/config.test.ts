@@ -11,6 +11,7 @@ test('without layers every setting is its default and says so', () => {
   const { config, settings } = parseConfig([])
   assert.deepEqual(config, DEFAULT_CONFIG)
   assert.deepEqual(settings.map(({ key }) => key), CONFIG_KEYS)
+  assert.deepEqual([config.network, config.bootstrap], ['public', ['auto']])
   assert.ok(settings.every(({ source }) => source === 'default'))
 })
 

@@ -49,12 +49,9 @@ export type Config = { readonly [Key in keyof typeof SETTINGS]: v.InferOutput<ty
 /** Name of a setting. */
 export type ConfigKey = keyof Config
 
-/**
- * The settings of a node that nobody configured. Ports are Kubo's, so that its tools find us. The network is off until
- * the host bounds connections by address and bytes by peer (docs/security.md).
- */
+/** The settings of a node that nobody configured. Ports are Kubo's, so that its tools find us. */
 export const DEFAULT_CONFIG: Config = {
-  network: 'off',
+  network: 'public',
   dht: 'auto',
   bootstrap: ['auto'],
   mdns: 'on',

@@ -13,7 +13,7 @@ export const start = command({
   summary: 'Run a node in the foreground',
   details: 'Makes the repository when there is none. Ctrl-C stops the node. With --json one line is printed when it is ready.',
   flags: {
-    network: { type: 'string', value: 'NAME', help: 'Network to join: public, lan or off [default: off]' },
+    network: { type: 'string', value: 'NAME', help: 'Network to join: public, lan or off [default: public]' },
     dht: { type: 'string', value: 'PART', help: 'Part in the DHT: auto, client, server or off [default: auto]' },
     bootstrap: { type: 'string', value: 'LIST', help: 'Peers to dial: multiaddrs with commas between, auto for the public ones, or none [default: auto]' },
     mdns: { type: 'string', value: 'on|off', help: 'Find peers on the LAN by multicast DNS [default: on]' },
@@ -74,14 +74,14 @@ function flagLayer (flags: Readonly<Record<string, string | undefined>>): Config
   return { values: given, sourceOf: (key) => `--${names[key] ?? key}` }
 }
 
-function welcome ({ agent, peerId, gateway, rpc, swarm, repository }: NodeIdentity, { cwd }: CommandContext): string[] {
+function welcome ({ agent, peerId, gateway, rpc, swarm, reachability, repository }: NodeIdentity, { cwd }: CommandContext): string[] {
   const bold = (text: string): string => styled('bold', text, process.stdout)
   return [
     `${bold(agent)} is running`,
     `  Peer        ${peerId}`,
     `  Gateway     ${bold(gateway)}`,
     `  RPC         ${rpc === '' ? 'not yet' : rpc}`,
-    `  Addresses   ${swarm.length === 0 ? 'none: the network is off (--network lan joins this LAN)' : swarm.join('\n              ')}`,
+    `  Addresses   ${swarm.length === 0 ? `none (${reachability.how})` : swarm.join('\n              ')}`,
     `  Repository  ${repository}`,
     '',
     'Try in another terminal:',
