@@ -94,8 +94,8 @@ export const MAX_PUSH_QUEUE = 10_000
 /** How often a heartbeat is sent, and a member is chosen for anti-entropy, in ms. */
 export const HEARTBEAT_INTERVAL_MS = 10_000
 
-/** Without a heartbeat for so long a member does not count as alive, in ms: three were missed. */
-export const ALIVE_MS: number = 3 * HEARTBEAT_INTERVAL_MS + 5_000
+/** A member that was not heard for so many intervals does not count as alive: three heartbeats were missed. */
+export const ALIVE_INTERVALS = 3.5
 
 /** Fetches that a heartbeat tells of. */
 export const MAX_FETCHES_TOLD = 64

@@ -82,6 +82,13 @@ test('what an admin signed before its removal counts, and what it signed after d
   assert.deepEqual(active(memberTable(genesis, [...before, removal, forked])), ['bob:member', 'founder:admin'])
 })
 
+test('an admin that was given another role signs in vain from then on', () => {
+  const [f, a] = [new Signer(founder), new Signer(alice)]
+  const records = [f.admit(alice, 'member', 2), f.admit(alice, 'admin', 3), a.admit(bob, 'member', 4)]
+  const demotion = f.sign({ peer: alice.peerId, role: 'member', state: 'active', ...a.head }, 5)
+  assert.deepEqual(active(memberTable(genesis, [...records, demotion, a.admit(carol, 'member', 1)])), ['alice:member', 'bob:member', 'founder:admin'])
+})
+
 test('an admin that was removed cannot answer with the removal of its remover', () => {
   const [f, a, b] = [new Signer(founder), new Signer(alice), new Signer(bob)]
   const admissions = [f.admit(alice, 'admin', 2), f.admit(bob, 'admin', 3)]

@@ -2,7 +2,7 @@
  * Who is a member, computed from all member records at once: the same from the same records, whatever their order.
  *
  * Admins stand in the order of their admission, the founder first. A record counts when its signer is an admin, and, where the
- * signer was removed, when it lies in the chain of `prev` that ends at the removal's `head`: who was removed cannot add to it
+ * signer was removed or given another role, when it lies in the chain of `prev` that ends at that record's `head`: who was removed cannot add to it
  * afterwards, whatever time and seq it writes. When two admins remove each other without having seen the other's removal, that of the
  * senior stands; later and backdated cannot be told from concurrent, and seniority is what nobody can forge.
  */
@@ -65,15 +65,20 @@ function countingRecords (founder: PeerId, bySigner: ReadonlyMap<PeerId, readonl
   // A set that grows while it is walked is walked to its end.
   const admins = new Set([founder])
   for (const admin of admins) {
-    const removal = committed.get(admin)
-    const chain = removal?.fields.state === 'removed' ? chainOf(admin, removal.fields.head, byHash) : undefined
+    const decision = committed.get(admin)
+    const chain = decision === undefined || isAdmission(decision) ? undefined : chainOf(admin, decision.fields.head, byHash)
     for (const record of bySigner.get(admin) ?? []) {
       if (chain !== undefined && !chain.has(record.hash)) continue
       counting.push(record)
-      if (record.fields.state === 'active' && record.fields.role === 'admin') admins.add(record.fields.peer)
+      if (isAdmission(record)) admins.add(record.fields.peer)
     }
   }
   return { counting, admins }
+}
+
+/** Whether it makes somebody an admin. */
+function isAdmission ({ fields: { state, role } }: MemberRecord): boolean {
+  return state === 'active' && role === 'admin'
 }
 
 /** Hashes of the records of one signer from `head` back to its first. */
@@ -91,15 +96,15 @@ function chainOf (signer: PeerId, head: Uint8Array | undefined, byHash: Readonly
 /**
  * The next records that change which records count: those of the most senior admin that has any not yet taken in.
  *
- * They are removals of admins, and later admissions of who was so removed. What is taken in stays, also when its signer is
+ * They are removals of admins and other roles for them, and later admissions of who so ceased to be one. What is taken in stays, also when its signer is
  * cut off by what is taken in after it; so this comes to an end.
  */
 function nextDecision (admins: ReadonlySet<PeerId>, counting: readonly MemberRecord[], committed: ReadonlyMap<PeerId, MemberRecord>, committedHashes: ReadonlySet<string>): MemberRecord[] {
   const decisions = counting.filter((record) => {
-    const { peer, state } = record.fields
+    const { peer } = record.fields
     if (!admins.has(peer) || committedHashes.has(record.hash)) return false
     const known = committed.get(peer)
-    return state === 'removed' || known !== undefined && isLater(record, known)
+    return !isAdmission(record) || known !== undefined && isLater(record, known)
   })
   const [first] = decisions
   return first === undefined ? [] : decisions.filter(({ writer }) => writer === first.writer)

@@ -46,7 +46,7 @@ export interface MemberFields {
   readonly state: 'active' | 'removed'
   /** The last of this peer's pin records that counts. Given for readers and for who was removed. */
   readonly cutoff?: number
-  /** Hash of the last of this peer's member records that counts; absent: none does. Looked at in a removal only. */
+  /** Hash of the last of this peer's member records that counts; absent: none does. Looked at when this record ends an admin's term. */
   readonly head?: Uint8Array
   /** Hash of the signer's member record before this one. */
   readonly prev?: Uint8Array

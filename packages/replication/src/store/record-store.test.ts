@@ -45,7 +45,8 @@ test('records, invites and the number of the next record are found again', async
   {
     await using journal = await openJournal(folder)
     await using store = await storeOn(journal)
-    assert.equal(store.cluster, undefined)
+    const { cluster } = store
+    assert.equal(cluster, undefined)
     await assert.rejects(store.ingest([]), (err) => isErrorCode(err, 'INVALID'))
     await store.begin(genesis, [])
     const put = newPin(store)

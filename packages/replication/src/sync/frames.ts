@@ -1,0 +1,54 @@
+/**
+ * Cuts a stream of bytes into messages.
+ *
+ * ```
+ * frame = length varint of at most 3 bytes, message of that many bytes
+ * ```
+ */
+import { HoldfastError, varintLength, writeVarint } from '@holdfast/core'
+import { MAX_MESSAGE_BYTES } from '../limits.ts'
+
+const MAX_LENGTH_BYTES = 3
+
+/** The message with its length in front. @throws `LIMIT` for a message that nobody would read. */
+export function frameOf (message: Uint8Array): Uint8Array[] {
+  if (message.byteLength > MAX_MESSAGE_BYTES) throw new HoldfastError('LIMIT', `Message has ${message.byteLength} bytes; at most ${MAX_MESSAGE_BYTES} are sent`)
+  const length = new Uint8Array(varintLength(message.byteLength))
+  writeVarint(length, 0, message.byteLength)
+  return [length, message]
+}
+
+/**
+ * Yields the messages of a stream, without their lengths.
+ *
+ * At most one message is held, and memory follows what arrived, not what a length promises. A stream that ends inside a message ends without it.
+ *
+ * @throws `LIMIT` for a length above `maxBytes`.
+ */
+export async function * readFrames (chunks: AsyncIterable<Uint8Array>, maxBytes: number = MAX_MESSAGE_BYTES): AsyncGenerator<Uint8Array, void, undefined> {
+  let pieces: Uint8Array[] = []
+  let heldBytes = 0
+  let length = 0
+  let lengthBytes = 0
+  let isLengthKnown = false
+  for await (const chunk of chunks) {
+    for (let at = 0; at < chunk.byteLength;) {
+      if (!isLengthKnown) {
+        const byte = chunk[at++] ?? 0
+        length += (byte & 0x7f) * 0x80 ** lengthBytes++
+        isLengthKnown = byte < 0x80
+        if (length > maxBytes || !isLengthKnown && lengthBytes === MAX_LENGTH_BYTES) throw new HoldfastError('LIMIT', `A peer announces a message of more than ${maxBytes} bytes`)
+      } else {
+        const piece = chunk.subarray(at, at + length - heldBytes)
+        pieces.push(piece)
+        heldBytes += piece.byteLength
+        at += piece.byteLength
+      }
+      if (!isLengthKnown || heldBytes < length) continue
+      yield new Uint8Array(Buffer.concat(pieces, length))
+      pieces = []
+      heldBytes = length = lengthBytes = 0
+      isLengthKnown = false
+    }
+  }
+}
