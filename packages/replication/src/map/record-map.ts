@@ -144,13 +144,20 @@ export class RecordMap {
    * Tells which records are worth keeping: those that count and say something new. Those that may count later wait.
    *
    * Signatures are the caller's to check.
+   *
+   * @param options.anyTime Also those that are dated in the future: they were kept before, and this node's clock went back since. @default false
    */
-  screen (records: readonly ClusterRecord[]): ClusterRecord[] {
+  screen (records: readonly ClusterRecord[], { anyTime = false }: { anyTime?: boolean } = {}): ClusterRecord[] {
     const table = this.#tableWith(records)
     const distinct = new Map(records.map((record) => [record.hash, record]))
     return [...distinct.values()].filter((record) => {
       if (this.#byHash.has(record.hash) || !this.#isOurs(record)) return false
-      if (record.kind === 'member' ? !this.#mayAdmit(record, table) : !this.#isValid(record)) {
+      if (!anyTime && this.#isFuture(record)) {
+        this.#waiting.add(record)
+        this.#log.debug('A record is dated in the future: its writer has a wrong clock, or this node', { peer: record.writer })
+        return false
+      }
+      if (record.kind === 'member' ? !table.support.has(record.hash) : !this.#mayWrite(record.kind, record.writer, record.fields.seq)) {
         this.#waiting.add(record)
         return false
       }
@@ -173,16 +180,12 @@ export class RecordMap {
 
   /** Records that waited and may count now: those that were dated in the future and are not any more, or whose writer is known by now. */
   takeDue (): ClusterRecord[] {
-    return this.#waiting.take((record) => record.kind === 'member' ? !this.#isFuture(record) : this.#isValid(record))
+    return this.#waiting.take((record) => !this.#isFuture(record) && (record.kind === 'member' || this.#mayWrite(record.kind, record.writer, record.fields.seq)))
   }
 
   #tableWith (records: readonly ClusterRecord[]): MemberTable {
     const candidates = records.filter((record) => record.kind === 'member').filter((record) => this.#isOurs(record) && !this.#members.has(record.hash))
     return candidates.length === 0 ? this.#table : memberTable(this.genesis, [...this.memberRecords, ...candidates])
-  }
-
-  #mayAdmit (record: MemberRecord, table: MemberTable): boolean {
-    return table.support.has(record.hash) && !this.#isFuture(record)
   }
 
   /** Removals have room that admissions do not get, so that nobody who fills it cannot be removed. */
@@ -201,11 +204,7 @@ export class RecordMap {
     return isFuture(hlc, this.#now())
   }
 
-  /** Whether the record counts by what is known of its writer now. */
-  #isValid (record: Exclude<ClusterRecord, MemberRecord>): boolean {
-    return !this.#isFuture(record) && this.#mayWrite(record.kind, record.writer, record.fields.seq)
-  }
-
+  /** Whether a record counts by what is known of its writer now. */
   #mayWrite (kind: 'pin' | 'hold' | 'profile', writer: PeerId, seq: number): boolean {
     const member = this.#table.byPeer.get(writer)
     return member !== undefined && (kind === 'pin' ? seq <= member.cutoff : member.isActive)
@@ -247,7 +246,7 @@ export class RecordMap {
 
   #applyOther (record: Exclude<ClusterRecord, MemberRecord>, changes: RecordChange[]): void {
     if (this.#byHash.has(record.hash)) return
-    if (!this.#isValid(record)) {
+    if (!this.#mayWrite(record.kind, record.writer, record.fields.seq)) {
       this.#waiting.add(record)
       return
     }

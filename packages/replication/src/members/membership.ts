@@ -117,9 +117,9 @@ export class Membership implements AsyncDisposable {
   async remove (peer: PeerId): Promise<void> {
     await this.#exclusively(async () => {
       const { map, writer } = this.#requireAdmin('remove members')
-      const { role, cutoff } = requireActive(map, peer)
+      const { role } = requireActive(map, peer)
       this.#requireOtherAdmin(map, peer)
-      await this.#store.write(writer.member({ peer, role, state: 'removed', cutoff: Math.min(cutoff, map.highestSeq(peer)), ...headOf(writer, peer) }))
+      await this.#store.write(writer.member({ peer, role, state: 'removed', cutoff: cutoffOf(map, peer), ...headOf(writer, peer) }))
     })
   }
 
@@ -127,10 +127,9 @@ export class Membership implements AsyncDisposable {
   async setRole (peer: PeerId, role: Role): Promise<void> {
     await this.#exclusively(async () => {
       const { map, writer } = this.#requireAdmin('change roles')
-      const { zone, cutoff } = requireActive(map, peer)
+      const { zone } = requireActive(map, peer)
       if (role !== 'admin') this.#requireOtherAdmin(map, peer)
-      const until = role === 'reader' ? { cutoff: Math.min(cutoff, map.highestSeq(peer)) } : {}
-      await this.#store.write(writer.member({ peer, role, state: 'active', ...until, ...headOf(writer, peer), ...zone !== undefined && { zone } }))
+      await this.#store.write(writer.member({ peer, role, state: 'active', ...role === 'reader' && { cutoff: cutoffOf(map, peer) }, ...headOf(writer, peer), ...zone !== undefined && { zone } }))
     })
   }
 
@@ -220,7 +219,7 @@ export class Membership implements AsyncDisposable {
     if (invite.usedBy === undefined) {
       const use = inviteRecord({ ...invite, usedBy: peer })
       const { role, zone } = invite
-      await this.#store.write(writer.member({ peer, role, state: 'active', ...role === 'reader' && { cutoff: 0 }, ...zone !== undefined && { zone } }), [use])
+      await this.#store.write(writer.member({ peer, role, state: 'active', ...role === 'reader' && { cutoff: cutoffOf(map, peer) }, ...headOf(writer, peer), ...zone !== undefined && { zone } }), [use])
       this.#store.invites.apply(use.value)
       this.#log.info('A member joined', { peer, role })
     }
@@ -249,6 +248,11 @@ const REFUSALS: Readonly<Record<Refusal, string>> = {
 
 function refused (why: Refusal, { admin }: Invite, cause?: unknown): HoldfastError {
   return new HoldfastError(why === 'full' ? 'LIMIT' : 'INVALID', `This invite ${REFUSALS[why]}`, { cause, reason: `invite-${why}`, peer: admin })
+}
+
+/** What a peer that may not write any more has written so far: that stays. */
+function cutoffOf (map: RecordMap, peer: PeerId): number {
+  return Math.min(map.members.byPeer.get(peer)?.cutoff ?? 0, map.highestSeq(peer))
 }
 
 /** Where the member records of a peer end, so that none can be added to them later. */

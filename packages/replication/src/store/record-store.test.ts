@@ -23,8 +23,8 @@ async function newFolder (context: TestContext): Promise<string> {
   return folder
 }
 
-async function storeOn (journal: Journal, minDeadRecords?: number): Promise<RecordStore> {
-  return await openRecordStore({ identity, journal, log: silentLogger, now: Date.now }, { minDeadRecords })
+async function storeOn (journal: Journal, minDeadRecords?: number, now: () => number = Date.now): Promise<RecordStore> {
+  return await openRecordStore({ identity, journal, log: silentLogger, now }, { minDeadRecords })
 }
 
 function newPin (store: RecordStore, fields: { pinId?: Uint8Array, op?: 'put' | 'del', name?: string } = {}): PinRecord {
@@ -61,6 +61,22 @@ test('records, invites and the number of the next record are found again', async
   assert.deepEqual(shownBy(store), expected)
   assert.equal(store.cluster?.writer.seq, seq)
   assert.deepEqual(store.invites.get(invite.secretHash), invite)
+})
+
+test('a node that starts with a clock of 1970 has all that it had', async (context) => {
+  const folder = await newFolder(context)
+  let expected: unknown
+  {
+    await using journal = await openJournal(folder)
+    await using store = await storeOn(journal)
+    await store.begin(genesis, [])
+    await store.write(newPin(store))
+    await store.write(store.cluster?.writer.member({ peer: alice.peerId, role: 'member', state: 'active' }) ?? assert.fail())
+    expected = shownBy(store)
+  }
+  await using journal = await openJournal(folder)
+  await using store = await storeOn(journal, 1, () => 0)
+  assert.deepEqual(shownBy(store), expected)
 })
 
 test('a record counts, and is told of, only when it is durable', async (context) => {

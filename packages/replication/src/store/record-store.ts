@@ -188,7 +188,7 @@ export class RecordStore implements AsyncDisposable {
   /** Merges what is durable already. */
   #merge (records: readonly ClusterRecord[], isOwn: boolean): void {
     for (let next = records; next.length > 0;) {
-      const fresh = this.#requireCluster().map.screen(next)
+      const fresh = this.#requireCluster().map.screen(next, { anyTime: true })
       next = fresh.length === 0 ? [] : this.#apply(fresh, isOwn)
     }
   }
