@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { cutApart, letMeet, openCluster, openNode, type TestNode, until, untilSame } from '../test/nodes.ts'
 import { cidOf } from '../test/replica.ts'
+import { PUSH_BURST } from './limits.ts'
 import { pinKeyOf } from './index.ts'
 
 function namesOn ({ replication }: TestNode): string[] {
@@ -141,6 +142,15 @@ for (const [what, offsetMs] of [['ahead', 86_400_000], ['behind', -86_400_000]] 
     await until(() => [a, b].every(({ replication }) => (replication.stats().waitingCount > 0) === (offsetMs > 0)))
   })
 }
+
+test('thousands of pins that come faster than a member takes them all arrive', async (context) => {
+  const nodes = await openCluster(context, 3)
+  const [a] = nodes
+  assert.ok(a !== undefined)
+  const count = PUSH_BURST + 500
+  await Promise.all(Array.from({ length: count }, async (_, index) => await a.replication.putPin({ cid: cidOf(index) })))
+  await untilSame(nodes, count, 60_000)
+})
 
 test('changes are told when they are durable, whoever made them', async (context) => {
   const [a, b] = await two(openCluster(context, 2))

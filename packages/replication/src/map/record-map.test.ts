@@ -1,3 +1,4 @@
+import { isErrorCode } from '@holdfast/core'
 import fc from 'fast-check'
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
@@ -161,6 +162,15 @@ test('a member whose clock is a day ahead changes nothing until the time has com
   nowMs = NOW_MS + 86_400_000 - MAX_CLOCK_LEAD_MS
   merge(map, map.takeDue())
   assert.equal(map.counts.pins, 1)
+})
+
+test('a node whose clock went back does not pretend to change a pin', () => {
+  let nowMs = NOW_MS
+  const f = new Replica(founder, genesis, { now: () => nowMs })
+  f.put({ pinId: new Uint8Array(16) })
+  nowMs -= 86_400_000
+  assert.throws(() => f.put({ pinId: new Uint8Array(16), op: 'del' }), (err) => isErrorCode(err, 'UNAVAILABLE') && err.details['reason'] === 'clock')
+  f.put({ pinId: new Uint8Array(16).fill(1) })
 })
 
 test('records that wait are bounded', () => {

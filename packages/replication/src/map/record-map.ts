@@ -8,7 +8,7 @@ import { type Logger, silentLogger } from '@holdfast/core'
 import type { PeerId } from '@holdfast/network'
 import { MAX_CONTEXT_WRITERS, MAX_HOLDS, MAX_MEMBER_RECORDS, MAX_PINS } from '../limits.ts'
 import { type MemberTable, memberTable } from '../members/member-table.ts'
-import { type Hlc, isFuture } from '../record/hlc.ts'
+import { compareHlc, type Hlc, isFuture } from '../record/hlc.ts'
 import { decodeEnvelope } from '../record/envelope.ts'
 import { type ClusterRecord, clusterIdOf, type GenesisRecord, type MemberRecord, parseRecord } from '../record/record.ts'
 import { MerkleTree } from './merkle-tree.ts'
@@ -138,6 +138,11 @@ export class RecordMap {
       }
     }
     return new Map([...context].slice(0, MAX_CONTEXT_WRITERS))
+  }
+
+  /** When the pin was changed last. */
+  latestTimeOf (pinId: string): Hlc | undefined {
+    return this.#pins.get(pinId)?.map(({ hlc }) => hlc).reduce((latest, hlc) => compareHlc(hlc, latest) > 0 ? hlc : latest)
   }
 
   /**

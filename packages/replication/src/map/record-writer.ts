@@ -1,6 +1,7 @@
+import { HoldfastError } from '@holdfast/core'
 import type { Identity } from '@holdfast/network'
 import { type HoldFields, type HoldRecord, type MemberFields, type MemberRecord, type PinFields, type PinRecord, type ProfileFields, type ProfileRecord, signHold, signMember, signPin, signProfile } from '../record/record.ts'
-import { HlcClock } from '../record/hlc.ts'
+import { compareHlc, HlcClock } from '../record/hlc.ts'
 import type { RecordMap } from './record-map.ts'
 
 export interface RecordWriterDeps {
@@ -35,10 +36,19 @@ export class RecordWriter {
     this.#seq = Math.max(this.#seq, seq)
   }
 
-  /** Signs a record that replaces all that is held of this pin. */
+  /**
+   * Signs a record that replaces all that is held of this pin.
+   *
+   * @throws `UNAVAILABLE` when the clock of this node is behind what is held, so that nobody would take it for later.
+   */
   pin (content: PinContent): PinRecord {
-    const context = this.#map.contextOf(Buffer.from(content.pinId).toString('latin1'))
-    return signPin(this.#identity, { ...content, cluster: this.#map.cluster, hlc: this.clock.next(), seq: this.#nextSeq(), context })
+    const pinId = Buffer.from(content.pinId).toString('latin1')
+    const hlc = this.clock.next()
+    const latest = this.#map.latestTimeOf(pinId)
+    if (latest !== undefined && compareHlc(latest, hlc) >= 0) {
+      throw new HoldfastError('UNAVAILABLE', `Cannot change a pin of ${new Date(latest[0]).toISOString()} at ${new Date(hlc[0]).toISOString()}: the clock of this node is wrong. Set it right and try again`, { reason: 'clock' })
+    }
+    return signPin(this.#identity, { ...content, cluster: this.#map.cluster, hlc, seq: this.#nextSeq(), context: this.#map.contextOf(pinId) })
   }
 
   /** Signs a member record that follows the last one of this node. To be called for one at a time: the next names this one. */
