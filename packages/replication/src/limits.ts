@@ -117,3 +117,7 @@ export const MAX_PROOF_RECORDS = 16
 
 /** Verifications between two turns of the event loop: 64 take about 7 ms. */
 export const RECORDS_PER_SLICE = 64
+
+/** Proofs of membership by peers that are not known as members, which are looked at at once and in each second after: 20 cost 32 ms. */
+export const PROOF_BURST = 100
+export const PROOFS_PER_SECOND = 20

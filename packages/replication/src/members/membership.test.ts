@@ -3,7 +3,6 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { openCluster, openNode, type TestNode, until, untilSame } from '../../test/nodes.ts'
 import { INVITE_LIFETIME_MS } from '../limits.ts'
-import { parseInvite } from './invite.ts'
 import { JOIN_PROTOCOL } from './join-protocol.ts'
 
 function isRefused (err: unknown, reason: string): boolean {
@@ -18,7 +17,8 @@ async function first (nodes: Promise<TestNode[]>): Promise<TestNode> {
 
 test('the first invite creates a cluster, and whoever redeems it is a member', async (context) => {
   const [a, b] = [await openNode(context), await openNode(context, { zone: 'attic' })]
-  assert.equal(a.replication.cluster, undefined)
+  const before = a.replication.cluster
+  assert.equal(before, undefined)
   assert.deepEqual(a.replication.members(), [])
   const { invite } = await a.replication.invite({ zone: 'cellar' })
   assert.match(invite, /^holdfast-invite-1:[\w-]+$/)
@@ -27,22 +27,23 @@ test('the first invite creates a cluster, and whoever redeems it is a member', a
   assert.deepEqual(cluster, { ...a.replication.cluster, role: 'member' })
   await untilSame([a, b])
   const members = a.replication.members()
-  assert.deepEqual(members.map(({ peer, role, isSelf }) => ({ peer, role, isSelf })), [{ peer: b.identity.peerId, role: 'member', isSelf: false }, { peer: a.identity.peerId, role: 'admin', isSelf: true }].toSorted((x) => x.isSelf === (members[0]?.isSelf ?? false) ? -1 : 1))
+  assert.equal(members.length, 2)
+  const self = members.find(({ isSelf }) => isSelf)
+  assert.deepEqual([self?.peer, self?.role], [a.identity.peerId, 'admin'])
   const other = members.find(({ isSelf }) => !isSelf)
+  assert.deepEqual([other?.peer, other?.role], [b.identity.peerId, 'member'])
   assert.equal(other?.zone, 'cellar', 'the admin knows where it stands')
-  assert.equal(other.capacityBytes, 1 << 30)
-  assert.equal(other.version, 'test')
+  assert.equal(other?.capacityBytes, 1 << 30)
+  assert.equal(other?.version, 'test')
 })
 
 test('an invite lets in one node, once; the same node may ask again', async (context) => {
   const [a, b, c] = [await openNode(context), await openNode(context), await openNode(context)]
   const { invite } = await a.replication.invite()
-  const { secret } = parseInvite(invite)
   await b.replication.join(invite)
   await assert.rejects(c.replication.join(invite), (err) => isRefused(err, 'invite-used'))
   assert.equal(c.replication.cluster, undefined)
   await assert.rejects(b.replication.join(invite), (err) => isRefused(err, 'is-member'))
-  assert.equal(secret.byteLength, 16)
 })
 
 test('of two nodes that redeem an invite at the same time one gets in', async (context) => {

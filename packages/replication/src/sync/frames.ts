@@ -21,12 +21,12 @@ export function frameOf (message: Uint8Array): Uint8Array[] {
 /**
  * Yields the messages of a stream, without their lengths.
  *
- * At most one message is held, and memory follows what arrived, not what a length promises. A stream that ends inside a message ends without it.
+ * At most one message is held, in at most twice the memory of what arrived of it, whatever its length promises. A stream that ends inside a message ends without it.
  *
  * @throws `LIMIT` for a length above `maxBytes`.
  */
 export async function * readFrames (chunks: AsyncIterable<Uint8Array>, maxBytes: number = MAX_MESSAGE_BYTES): AsyncGenerator<Uint8Array, void, undefined> {
-  let pieces: Uint8Array[] = []
+  let message = new Uint8Array()
   let heldBytes = 0
   let length = 0
   let lengthBytes = 0
@@ -40,15 +40,24 @@ export async function * readFrames (chunks: AsyncIterable<Uint8Array>, maxBytes:
         if (length > maxBytes || !isLengthKnown && lengthBytes === MAX_LENGTH_BYTES) throw new HoldfastError('LIMIT', `A peer announces a message of more than ${maxBytes} bytes`)
       } else {
         const piece = chunk.subarray(at, at + length - heldBytes)
-        pieces.push(piece)
+        message = withRoom(message, heldBytes, Math.min(length, Math.max(2 * heldBytes, heldBytes + piece.byteLength)))
+        message.set(piece, heldBytes)
         heldBytes += piece.byteLength
         at += piece.byteLength
       }
       if (!isLengthKnown || heldBytes < length) continue
-      yield new Uint8Array(Buffer.concat(pieces, length))
-      pieces = []
+      yield message.subarray(0, length)
+      message = new Uint8Array()
       heldBytes = length = lengthBytes = 0
       isLengthKnown = false
     }
   }
+}
+
+/** Pieces are copied together, twice at most: kept apart, a message that comes byte by byte would take a hundred times its length. */
+function withRoom (message: Uint8Array<ArrayBuffer>, heldBytes: number, byteLength: number): Uint8Array<ArrayBuffer> {
+  if (message.byteLength >= byteLength) return message
+  const grown = new Uint8Array(byteLength)
+  grown.set(message.subarray(0, heldBytes))
+  return grown
 }

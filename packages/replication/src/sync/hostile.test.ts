@@ -7,7 +7,7 @@ import { test, type TestContext } from 'node:test'
 import { newIdentities } from '../../test/identities.ts'
 import { openCluster, openNode, type TestNode, until, untilSame } from '../../test/nodes.ts'
 import { cidOf, Replica, shown } from '../../test/replica.ts'
-import { MAX_CLOCK_LEAD_MS, PUSH_BURST } from '../limits.ts'
+import { MAX_CLOCK_LEAD_MS } from '../limits.ts'
 import { parseRecord, signGenesis, signPin } from '../record/record.ts'
 import { openRecordStore } from '../store/record-store.ts'
 import { frameOf, readFrames } from './frames.ts'
@@ -112,21 +112,6 @@ test('who is no member is refused, and one of another cluster too', async (conte
   }
   assert.equal(node.replication.members().length, 2)
   assert.equal(node.replication.stats().waitingCount, 0)
-})
-
-test('who pushes without end is slowed to what anti-entropy fetches, and what is pushed too fast is not lost', async (context) => {
-  const { node, rogue, replica, hello } = await withRogue(context)
-  const { stream } = await openGreeted(rogue, node, hello)
-  // Garbage counts as much as records do: known ones are the cheapest.
-  const mine = replica.put()
-  const push = frameOf(encodeRequest({ t: 'push', records: Array.from({ length: 500 }, () => mine.bytes) }))
-  for (let round = 0; round < PUSH_BURST / 500; round++) await stream.write(push)
-  await stream.write(frameOf(encodeRequest({ t: 'push', records: Array.from({ length: 500 }, () => replica.put().bytes) })))
-  await until(() => node.replication.stats().pinCount >= 1)
-  const { answers } = await openGreeted(rogue, node, hello)
-  // The bucket gave out while the last push was read: not all of it was taken.
-  assert.ok(node.replication.stats().pinCount < 400, `${node.replication.stats().pinCount} pins`)
-  await answers.return()
 })
 
 /** A member that answers as a test says, asked by a real node. */

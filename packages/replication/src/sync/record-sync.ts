@@ -1,6 +1,6 @@
 import { HoldfastError, isHoldfastError, type Logger } from '@holdfast/core'
 import type { Host, PeerId, PeerStream } from '@holdfast/network'
-import { ANSWER_TIMEOUT_MS, HEARTBEAT_INTERVAL_MS, PUSH_BURST, PUSHES_PER_SECOND, REQUEST_BURST, REQUESTS_PER_SECOND } from '../limits.ts'
+import { ANSWER_TIMEOUT_MS, HEARTBEAT_INTERVAL_MS, PROOF_BURST, PROOFS_PER_SECOND, PUSH_BURST, PUSHES_PER_SECOND, REQUEST_BURST, REQUESTS_PER_SECOND } from '../limits.ts'
 import type { RecordMap } from '../map/record-map.ts'
 import { proofOf, provesMembership } from '../members/membership-proof.ts'
 import type { KeptRecords, RecordStore } from '../store/record-store.ts'
@@ -74,6 +74,7 @@ export class RecordSync implements AsyncDisposable {
   readonly #rounds = new Map<PeerId, { running: boolean, endedMs: number, timer: NodeJS.Timeout | undefined }>()
   readonly #pushBuckets = new Map<PeerId, TokenBucket>()
   readonly #questionBuckets = new Map<PeerId, TokenBucket>()
+  readonly #proofs = new TokenBucket(PROOF_BURST, PROOFS_PER_SECOND)
   readonly #closing = new AsyncDisposableStack()
   readonly #closed = new AbortController()
   /** What was begun and is not awaited elsewhere. */
@@ -96,7 +97,10 @@ export class RecordSync implements AsyncDisposable {
     this.#closing.use(await this.#host.handle([RECORDS_PROTOCOL], async (stream) => { await this.#serve(stream) }, { maxInboundStreams: 4, maxOutboundStreams: 4 }))
     this.#closing.use(this.#host.watchPeers({
       connected: (peer) => { this.#linkSoon(peer) },
-      disconnected: (peer) => { this.#links.get(peer)?.end(new HoldfastError('UNAVAILABLE', `${peer} disconnected`, { peer })) }
+      disconnected: (peer) => {
+        this.#links.get(peer)?.end(new HoldfastError('UNAVAILABLE', `${peer} disconnected`, { peer }))
+        this.#links.delete(peer)
+      }
     }))
     this.#closing.use(this.#store.watch((kept) => { this.#onKept(kept) }))
     const timer = setInterval(() => { this.#tick() }, this.#intervalMs)
@@ -163,7 +167,7 @@ export class RecordSync implements AsyncDisposable {
   }
 
   #linkSoon (peer: PeerId): void {
-    if (this.#links.has(peer) || this.#linking.has(peer) || !this.#isPartner(peer)) return
+    if (this.#links.get(peer)?.isEnded === false || this.#linking.has(peer) || !this.#isPartner(peer)) return
     this.#linking.add(peer)
     this.#run(async () => {
       try {
@@ -203,11 +207,11 @@ export class RecordSync implements AsyncDisposable {
 
   async #sendBeat (link: RecordLink): Promise<void> {
     const map = this.#map()
-    if (map === undefined || link.isEnded) {
+    try {
+      if (map !== undefined && !link.isEnded) await link.send({ t: 'beat', root: map.tree.root(), beat: this.#beat() })
+    } finally {
       this.#forgetEnded(link)
-      return
     }
-    await link.send({ t: 'beat', root: map.tree.root(), beat: this.#beat() })
   }
 
   #forgetEnded (link: RecordLink): void {
@@ -315,6 +319,8 @@ export class RecordSync implements AsyncDisposable {
     if (Buffer.compare(cluster, map.cluster) !== 0) return 'this node is in another cluster'
     if (this.#isPartner(peer)) return undefined
     if (map.members.byPeer.get(this.#host.peer)?.isActive !== true) return 'this node was removed from the cluster'
+    // Whoever it is makes this node verify signatures: all strangers together only so often.
+    if (proof.length === 0 || this.#proofs.take(1) === 0) return 'you are not an active member of the cluster'
     const records = await verifiedRecords(map, proof)
     if (!provesMembership(map, peer, records)) return 'you are not an active member of the cluster'
     await this.#store.ingest(records)
@@ -340,7 +346,9 @@ export class RecordSync implements AsyncDisposable {
   async #onPush (peer: PeerId, map: RecordMap, records: readonly Uint8Array[]): Promise<void> {
     const allowedCount = bucketFor(this.#pushBuckets, peer, PUSH_BURST, PUSHES_PER_SECOND).take(records.length)
     if (allowedCount < records.length) this.#roundSoon(peer)
-    await this.#store.ingest(await verifiedRecords(map, records.slice(0, allowedCount)))
+    const verified = await verifiedRecords(map, records.slice(0, allowedCount))
+    // A full disk here is not the member's fault: it goes on, and what was not kept is fetched once there is room.
+    await this.#store.ingest(verified).catch((err: unknown) => { this.#log.warn('Could not keep records that a member sent', { peer, err }) })
   }
 
   #noteHeard (peer: PeerId, beat: Heartbeat | undefined = this.#heard.get(peer)?.beat): void {
