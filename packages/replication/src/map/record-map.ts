@@ -304,7 +304,7 @@ export class RecordMap {
     for (const stored of this.#byHash.values()) {
       if (stored.kind === 'member' || this.#mayWrite(stored.kind, stored.writer, stored.seq)) continue
       this.#remove(stored)
-      const record = parseRecord(envelopeOf(stored))
+      const record = parseRecord(envelopeOf(stored), { isTrusted: true })
       if (record.kind !== 'genesis') this.#waiting.add(record)
       changes.push(this.#forget(stored))
     }

@@ -86,7 +86,7 @@ export function envelopeOf ({ bytes }: Pick<Stored, 'bytes'>): Uint8Array {
 
 /** All fields of a stored pin, read from its bytes. */
 export function pinRecordOf (pin: StoredPin): PinRecord {
-  const record = parseRecord(envelopeOf(pin))
+  const record = parseRecord(envelopeOf(pin), { isTrusted: true })
   if (record.kind !== 'pin') throw new TypeError('A stored pin is not a pin record')
   return record
 }

@@ -41,6 +41,10 @@ export class InviteBook {
     this.#byHash.set(invite.secretHash, invite)
   }
 
+  clear (): void {
+    this.#byHash.clear()
+  }
+
   /** What is worth keeping in the journal: a used or expired invite is told from an unknown one for as long again. */
   records (nowMs: number): JournalRecord[] {
     return [...this.#byHash.values()].filter(({ expiresMs }) => expiresMs > nowMs - REMEMBERED_MS).map(inviteRecord)

@@ -4,7 +4,7 @@ import { encode } from '@ipld/dag-cbor'
 import type { CID } from 'multiformats/cid'
 import { hash } from 'node:crypto'
 import * as limits from '../limits.ts'
-import { decodeEnvelope, decodeFields, type Envelope, hashOf, signEnvelope } from './envelope.ts'
+import { decodeEnvelope, decodeFields, type DecodeOptions, type Envelope, hashOf, signEnvelope } from './envelope.ts'
 import type { Fields } from './fields.ts'
 import type { Hlc } from './hlc.ts'
 import { peerToBytes } from './peer-bytes.ts'
@@ -141,14 +141,13 @@ export function clusterIdOf (payload: Uint8Array): Uint8Array {
 }
 
 /** Reads a record with all its fields; the signature is not looked at. @throws as `decodeEnvelope`. */
-export function parseRecord (bytes: Uint8Array): AnyRecord {
-  const envelope = decodeEnvelope(bytes)
-  return parseEnvelope(envelope)
+export function parseRecord (bytes: Uint8Array, options: DecodeOptions = {}): AnyRecord {
+  return parseEnvelope(decodeEnvelope(bytes, options), options)
 }
 
 /** @throws `INVALID` naming the field that is wrong. */
-export function parseEnvelope ({ kind, payload, writer, bytes }: Envelope): AnyRecord {
-  const fields = decodeFields(payload, `A ${kind} record`)
+export function parseEnvelope ({ kind, payload, writer, bytes }: Envelope, options: DecodeOptions = {}): AnyRecord {
+  const fields = decodeFields(payload, `A ${kind} record`, options)
   const proven = { writer, hash: hashOf(bytes), bytes }
   switch (kind) {
     case 'genesis': return { kind, ...proven, fields: genesisFields(fields, writer) }

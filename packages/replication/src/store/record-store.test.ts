@@ -134,12 +134,17 @@ test('a new cluster takes the place of the one before', async (context) => {
     await using store = await storeOn(journal)
     await store.begin(genesis, [])
     await store.write(newPin(store))
+    const invite = inviteRecord({ secretHash: '00'.repeat(32), role: 'admin', expiresMs: Date.now() + 1000 })
+    await store.note([invite])
+    store.invites.apply(invite.value)
     await store.begin(other, [])
+    assert.equal(store.invites.get('00'.repeat(32)), undefined)
   }
   await using journal = await openJournal(folder)
   await using store = await storeOn(journal)
   assert.equal(store.cluster?.map.genesis.hash, other.hash)
   assert.equal(store.cluster?.map.counts.records, 0)
+  assert.equal(store.invites.get('00'.repeat(32)), undefined, 'an invite lets nobody into another cluster')
 })
 
 test('a journal record that is none is CORRUPT', async (context) => {

@@ -160,6 +160,8 @@ export class RecordStore implements AsyncDisposable {
   /** A genesis read again changes nothing: after a compaction records may come twice. */
   #start (genesis: GenesisRecord): void {
     if (this.#cluster?.map.genesis.hash === genesis.hash) return
+    // They would let somebody into a cluster that they were not meant for.
+    this.invites.clear()
     const { identity, log, now } = this.#deps
     const map = new RecordMap(genesis, { log, now, ...this.#maxPins !== undefined && { maxPins: this.#maxPins } })
     this.#cluster = { map, writer: new RecordWriter({ identity, map, now }) }
@@ -251,7 +253,7 @@ function journalRecord ({ bytes }: { readonly bytes: Uint8Array }): JournalRecor
 function recordOf (value: Ipld): AnyRecord {
   if (!(value instanceof Uint8Array)) throw new HoldfastError('CORRUPT', 'A record of the journal is not bytes')
   try {
-    return parseRecord(value)
+    return parseRecord(value, { isTrusted: true })
   } catch (cause) {
     throw new HoldfastError('CORRUPT', 'A record of the journal is not of a form that is read here', { cause })
   }
