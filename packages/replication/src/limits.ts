@@ -121,3 +121,6 @@ export const RECORDS_PER_SLICE = 64
 /** Proofs of membership by peers that are not known as members, which are looked at at once and in each second after: 20 cost 32 ms. */
 export const PROOF_BURST = 100
 export const PROOFS_PER_SECOND = 20
+
+/** Bytes that a member may make this node hold, over all protocols. DESIGN.md, Rulings: byte budget per peer. */
+export const MEMBER_BYTES: number = 64 * MIB

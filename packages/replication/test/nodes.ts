@@ -122,6 +122,9 @@ export class GatedHost implements Host {
   disconnect: Host['disconnect'] = async (peer) => { await this.#host.disconnect(peer) }
   watchPeers: Host['watchPeers'] = (watcher) => this.#host.watchPeers(watcher)
   addKnownAddresses: Host['addKnownAddresses'] = async (peer, addresses) => { await this.#host.addKnownAddresses(peer, addresses) }
+  holdBytes: Host['holdBytes'] = (peer) => this.#host.holdBytes(peer)
+  allowBytes: Host['allowBytes'] = (peer, maxBytes) => this.#host.allowBytes(peer, maxBytes)
+  protect: Host['protect'] = (peer) => this.#host.protect(peer)
   reachability: Host['reachability'] = () => this.#host.reachability()
   traffic: Host['traffic'] = () => this.#host.traffic()
 

@@ -53,6 +53,6 @@ export async function answerJoin (stream: PeerStream, answer: JoinAnswer): Promi
 }
 
 async function readOne (stream: PeerStream, maxBytes: number): Promise<Fields> {
-  for await (const frame of readFrames(stream.read(), maxBytes)) return new Fields(decodeDagCbor(frame), 'A message of the join protocol')
+  for await (const frame of readFrames(stream.read(), { maxBytes })) return new Fields(decodeDagCbor(frame), 'A message of the join protocol')
   throw new HoldfastError('UNAVAILABLE', `${stream.peer} closed the stream without an answer`, { peer: stream.peer })
 }

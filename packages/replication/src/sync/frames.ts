@@ -6,6 +6,7 @@
  * ```
  */
 import { HoldfastError, varintLength, writeVarint } from '@holdfast/core'
+import type { HeldBytes } from '@holdfast/network'
 import { MAX_MESSAGE_BYTES } from '../limits.ts'
 
 const MAX_LENGTH_BYTES = 3
@@ -18,14 +19,21 @@ export function frameOf (message: Uint8Array): Uint8Array[] {
   return [length, message]
 }
 
+export interface FrameOptions {
+  /** @default MAX_MESSAGE_BYTES */
+  maxBytes?: number
+  /** Charged with what is held of a message that is not whole yet. */
+  account?: HeldBytes
+}
+
 /**
  * Yields the messages of a stream, without their lengths.
  *
  * At most one message is held, in at most twice the memory of what arrived of it, whatever its length promises. A stream that ends inside a message ends without it.
  *
- * @throws `LIMIT` for a length above `maxBytes`.
+ * @throws `LIMIT` for a length above `maxBytes`, or when the account has no room.
  */
-export async function * readFrames (chunks: AsyncIterable<Uint8Array>, maxBytes: number = MAX_MESSAGE_BYTES): AsyncGenerator<Uint8Array, void, undefined> {
+export async function * readFrames (chunks: AsyncIterable<Uint8Array>, { maxBytes = MAX_MESSAGE_BYTES, account }: FrameOptions = {}): AsyncGenerator<Uint8Array, void, undefined> {
   let message = new Uint8Array()
   let heldBytes = 0
   let length = 0
@@ -40,12 +48,15 @@ export async function * readFrames (chunks: AsyncIterable<Uint8Array>, maxBytes:
         if (length > maxBytes || !isLengthKnown && lengthBytes === MAX_LENGTH_BYTES) throw new HoldfastError('LIMIT', `A peer announces a message of more than ${maxBytes} bytes`)
       } else {
         const piece = chunk.subarray(at, at + length - heldBytes)
-        message = withRoom(message, heldBytes, Math.min(length, Math.max(2 * heldBytes, heldBytes + piece.byteLength)))
+        const byteLength = Math.min(length, Math.max(2 * heldBytes, heldBytes + piece.byteLength))
+        if (byteLength > message.byteLength) account?.add(byteLength - message.byteLength)
+        message = withRoom(message, heldBytes, byteLength)
         message.set(piece, heldBytes)
         heldBytes += piece.byteLength
         at += piece.byteLength
       }
       if (!isLengthKnown || heldBytes < length) continue
+      account?.subtract(message.byteLength)
       yield message.subarray(0, length)
       message = new Uint8Array()
       heldBytes = length = lengthBytes = 0

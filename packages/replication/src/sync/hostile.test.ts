@@ -129,7 +129,7 @@ async function roundWith (context: TestContext, answer: (request: Request) => An
     }
   })
   const before = shown(store.cluster.map)
-  const link = new RecordLink(await node.host.openStream(rogue.identity.peerId, [RECORDS_PROTOCOL]))
+  const link = new RecordLink(await node.host.openStream(rogue.identity.peerId, [RECORDS_PROTOCOL]), node.host.holdBytes(rogue.identity.peerId))
   const error = await reconcile(store, link).then(() => undefined, (err: unknown) => err)
   link.end(new Error('The test is over'))
   return { error, questionCount, before, after: shown(store.cluster.map) }

@@ -1,5 +1,5 @@
 import { HoldfastError } from '@holdfast/core'
-import type { PeerId, PeerStream } from '@holdfast/network'
+import type { HeldBytes, PeerId, PeerStream } from '@holdfast/network'
 import { setTimeout } from 'node:timers/promises'
 import { ANSWER_TIMEOUT_MS, MAX_BATCH_BYTES, MAX_PUSH_QUEUE, PUSH_DELAY_MS } from '../limits.ts'
 import { frameOf, readFrames } from './frames.ts'
@@ -12,16 +12,19 @@ type AnswerTo<Q extends Question> = Extract<Answer, { t: Q extends { t: 'get' } 
 export class RecordLink {
   readonly peer: PeerId
   readonly #stream: PeerStream
+  readonly #account: HeldBytes
   readonly #frames: AsyncIterator<Uint8Array>
   #asking: Promise<unknown> = Promise.resolve()
   #pushQueue: Uint8Array[] = []
   #isPushing = false
   #isEnded = false
 
-  constructor (stream: PeerStream) {
+  /** @param account Of the member; given back when the link ends. */
+  constructor (stream: PeerStream, account: HeldBytes) {
     this.peer = stream.peer
     this.#stream = stream
-    this.#frames = readFrames(stream.read())
+    this.#account = account
+    this.#frames = readFrames(stream.read(), { account })
   }
 
   get isEnded (): boolean {
@@ -60,6 +63,7 @@ export class RecordLink {
     if (this.#isEnded) return
     this.#isEnded = true
     this.#pushQueue = []
+    this.#account[Symbol.dispose]()
     this.#stream.abort(reason instanceof Error ? reason : new Error(String(reason)))
   }
 

@@ -5,6 +5,7 @@ import type { RecordMap } from '../map/record-map.ts'
 import { proofOf, provesMembership } from '../members/membership-proof.ts'
 import type { KeptRecords, RecordStore } from '../store/record-store.ts'
 import { frameOf, readFrames } from './frames.ts'
+import { MemberPrivileges } from './member-privileges.ts'
 import { type Answer, decodeRequest, encodeAnswer, type Heartbeat, MESSAGES_VERSION, RECORDS_PROTOCOL, type Request } from './messages.ts'
 import { reconcile } from './reconcile.ts'
 import { RecordLink } from './record-link.ts'
@@ -74,6 +75,7 @@ export class RecordSync implements AsyncDisposable {
   readonly #rounds = new Map<PeerId, { running: boolean, endedMs: number, timer: NodeJS.Timeout | undefined }>()
   readonly #pushBuckets = new Map<PeerId, TokenBucket>()
   readonly #questionBuckets = new Map<PeerId, TokenBucket>()
+  readonly #privileges: MemberPrivileges
   readonly #proofs = new TokenBucket(PROOF_BURST, PROOFS_PER_SECOND)
   readonly #closing = new AsyncDisposableStack()
   readonly #closed = new AbortController()
@@ -83,6 +85,7 @@ export class RecordSync implements AsyncDisposable {
 
   constructor ({ host, store, log, beat }: RecordSyncDeps, { intervalMs = HEARTBEAT_INTERVAL_MS }: RecordSyncOptions) {
     this.#host = host
+    this.#privileges = new MemberPrivileges(host)
     this.#store = store
     this.#log = log
     this.#beat = beat
@@ -94,6 +97,8 @@ export class RecordSync implements AsyncDisposable {
   }
 
   async open (): Promise<void> {
+    this.#closing.use(this.#privileges)
+    this.#privileges.grant(this.#partners())
     this.#closing.use(await this.#host.handle([RECORDS_PROTOCOL], async (stream) => { await this.#serve(stream) }, { maxInboundStreams: 4, maxOutboundStreams: 4 }))
     this.#closing.use(this.#host.watchPeers({
       connected: (peer) => { this.#linkSoon(peer) },
@@ -138,6 +143,10 @@ export class RecordSync implements AsyncDisposable {
     return peer !== this.#host.peer && members?.get(peer)?.isActive === true && members.get(this.#host.peer)?.isActive === true
   }
 
+  #partners (): Set<PeerId> {
+    return new Set([...this.#map()?.members.byPeer.keys() ?? []].filter((peer) => this.#isPartner(peer)))
+  }
+
   #run (task: () => Promise<void>): void {
     if (this.#closed.signal.aborted) return
     const running = task()
@@ -148,7 +157,7 @@ export class RecordSync implements AsyncDisposable {
 
   #tick (): void {
     this.#run(async () => { await this.#store.ingestDue() })
-    const partners = [...this.#map()?.members.byPeer.keys() ?? []].filter((peer) => this.#isPartner(peer))
+    const partners = [...this.#partners()]
     for (const peer of partners) if (this.#host.isConnected(peer)) this.#linkSoon(peer)
     const due = partners.filter((peer) => !this.#host.isConnected(peer) && (this.#retries.get(peer)?.atMs ?? 0) <= performance.now())
     for (const peer of due.slice(0, MAX_DIALS_PER_TICK)) this.#run(async () => { await this.#dial(peer) })
@@ -181,7 +190,8 @@ export class RecordSync implements AsyncDisposable {
   async #link (peer: PeerId): Promise<void> {
     const map = this.#map()
     if (map === undefined) return
-    const link = new RecordLink(await this.#host.openStream(peer, [RECORDS_PROTOCOL], { signal: AbortSignal.any([this.#closed.signal, AbortSignal.timeout(ANSWER_TIMEOUT_MS)]) }))
+    const stream = await this.#host.openStream(peer, [RECORDS_PROTOCOL], { signal: AbortSignal.any([this.#closed.signal, AbortSignal.timeout(ANSWER_TIMEOUT_MS)]) })
+    const link = new RecordLink(stream, this.#host.holdBytes(peer))
     try {
       await link.ask({ t: 'hello', v: MESSAGES_VERSION, cluster: map.cluster, proof: proofOf(map, this.#host.peer).map(({ bytes }) => bytes) })
     } catch (err) {
@@ -262,6 +272,7 @@ export class RecordSync implements AsyncDisposable {
 
   /** Ends the exchange with who is no member any more, and begins it with who is one now. */
   #onMembersChanged (): void {
+    this.#privileges.grant(this.#partners())
     for (const peer of [...this.#links.keys(), ...this.#served.keys()]) if (!this.#isPartner(peer)) this.#endExchange(peer)
     for (const { peer } of this.#host.peers()) this.#linkSoon(peer)
   }
@@ -275,7 +286,8 @@ export class RecordSync implements AsyncDisposable {
   }
 
   async #serve (stream: PeerStream): Promise<void> {
-    const frames = readFrames(stream.read())
+    using account = this.#host.holdBytes(stream.peer)
+    const frames = readFrames(stream.read(), { account })
     const map = await this.#greet(stream, frames)
     if (map === undefined) return
     const { peer } = stream
