@@ -1,10 +1,14 @@
-import { isErrorCode } from '@holdfast/core'
+import { isErrorCode, silentLogger } from '@holdfast/core'
+import { offlineHost } from '@holdfast/network'
+import { openJournal } from '@holdfast/pins'
 import assert from 'node:assert/strict'
+import { open } from 'node:fs/promises'
+import { join } from 'node:path'
 import { test } from 'node:test'
 import { cutApart, letMeet, openCluster, openNode, type TestNode, until, untilSame } from '../test/nodes.ts'
 import { cidOf } from '../test/replica.ts'
 import { PUSH_BURST } from './limits.ts'
-import { pinKeyOf } from './index.ts'
+import { openReplication, pinKeyOf } from './index.ts'
 
 function namesOn ({ replication }: TestNode): string[] {
   return [...replication.pins()].map(({ name = '' }) => name).toSorted()
@@ -150,6 +154,49 @@ test('thousands of pins that come faster than a member takes them all arrive', a
   const count = PUSH_BURST + 500
   await Promise.all(Array.from({ length: count }, async (_, index) => await a.replication.putPin({ cid: cidOf(index) })))
   await untilSame(nodes, count, 60_000)
+})
+
+test('a member whose disk is full refuses what it cannot keep, stays a member, and catches up once there is room', async (context) => {
+  let isFull = false
+  const fs = {
+    open: async (path: string, flags: 'r' | 'r+' | 'w' | 'wx', mode?: number) => {
+      const file = await open(path, flags, mode)
+      const write = file.write.bind(file) as (bytes: Uint8Array, offset: number, byteLength: number, position: number) => Promise<{ bytesWritten: number }>
+      return Object.assign(file, {
+        write: async (bytes: Uint8Array, offset: number, byteLength: number, position: number) => {
+          if (isFull) throw Object.assign(new Error('ENOSPC'), { code: 'ENOSPC' })
+          return await write(bytes, offset, byteLength, position)
+        }
+      })
+    }
+  }
+  const [a, b] = [await openNode(context), await openNode(context, { fs })]
+  await b.replication.join((await a.replication.invite()).invite)
+  await untilSame([a, b])
+
+  isFull = true
+  await a.replication.putPin({ cid: cidOf(0), name: 'pushed' })
+  await assert.rejects(b.replication.putPin({ cid: cidOf(1), name: 'refused' }), (err) => isErrorCode(err, 'LIMIT'))
+  const { roundCount } = b.replication.stats()
+  await until(() => b.replication.stats().roundCount > roundCount + 1)
+  assert.deepEqual(namesOn(b), [])
+  await until(() => a.replication.members().every(({ isAlive }) => isAlive))
+
+  isFull = false
+  await untilSame([a, b], 1)
+  assert.deepEqual(namesOn(b), ['pushed'])
+})
+
+test('with the network off a node keeps what it decides, for later', async (context) => {
+  const node = await openNode(context)
+  const { identity, folder } = node
+  await node[Symbol.asyncDispose]()
+  await using journal = await openJournal(join(folder, 'journal'))
+  await using replication = await openReplication({ identity, host: offlineHost(identity.peerId), journal, log: silentLogger }, { profile: { zone: '', capacityBytes: 1, version: '1' } })
+  await replication.createCluster({ name: 'alone' })
+  const pin = await replication.putPin({ cid: cidOf(0) })
+  assert.deepEqual([...replication.pins()], [pin])
+  assert.deepEqual(replication.members().map(({ peer, isAlive }) => ({ peer, isAlive })), [{ peer: identity.peerId, isAlive: true }])
 })
 
 test('changes are told when they are durable, whoever made them', async (context) => {

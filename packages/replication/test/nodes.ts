@@ -1,6 +1,6 @@
 import { HoldfastError, silentLogger } from '@holdfast/core'
 import { type Host, type Identity, openHost, openIdentity, type PeerId } from '@holdfast/network'
-import { type Journal, openJournal } from '@holdfast/pins'
+import { type Journal, type JournalFs, openJournal } from '@holdfast/pins'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -24,16 +24,18 @@ export interface TestNodeOptions {
   folder?: string
   zone?: string
   intervalMs?: number
+  /** Replaces parts of the disk below the journal. */
+  fs?: Partial<JournalFs>
 }
 
 /** A node with a real host on loopback and a journal on the disk, which ends with the test at the latest. */
-export async function openNode (context: TestContext, { now, folder, zone = '', intervalMs = INTERVAL_MS }: TestNodeOptions = {}): Promise<TestNode> {
+export async function openNode (context: TestContext, { now, folder, zone = '', intervalMs = INTERVAL_MS, fs = {} }: TestNodeOptions = {}): Promise<TestNode> {
   const path = folder ?? await mkdtemp(join(tmpdir(), 'holdfast-'))
   if (folder === undefined) context.after(async () => { await rm(path, { recursive: true, force: true }) })
   const open = new AsyncDisposableStack()
   const identity = await openIdentity(join(path, 'identity.key'))
   const host = open.use(new GatedHost(await openHost({ identity, log: silentLogger }, { mode: 'lan', listen: ['/ip4/127.0.0.1/tcp/0'], dht: 'off' })))
-  const journal = open.use(await openJournal(join(path, 'journal')))
+  const journal = open.use(await openJournal(join(path, 'journal'), { fs }))
   const replication = open.use(await openReplication({ identity, host, journal, log: silentLogger, now }, { profile: { zone, capacityBytes: 1 << 30, version: 'test' }, intervalMs }))
   const node = { identity, host, journal, replication, folder: path, [Symbol.asyncDispose]: async () => { await open.disposeAsync() } }
   context.after(async () => { await node[Symbol.asyncDispose]() })
