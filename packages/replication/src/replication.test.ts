@@ -131,6 +131,21 @@ test('what a removed member wrote after its removal is ignored by all', async (c
   for (const node of [a, b]) assert.deepEqual(namesOn(node), ['ours'])
 })
 
+test('what a member deleted after its removal comes back where the delete arrived first', async (context) => {
+  const nodes = await openCluster(context, 3)
+  const [a, b, c] = nodes
+  assert.ok(a !== undefined && b !== undefined && c !== undefined)
+  const pin = await a.replication.putPin({ cid: cidOf(0), name: 'ours' })
+  await untilSame(nodes, 1)
+  await cutApart([a], [b, c])
+  await a.replication.remove(c.identity.peerId)
+  await c.replication.deletePin(pin.id)
+  await until(() => b.replication.pin(pin.id) === undefined)
+  letMeet(nodes)
+  await until(() => b.replication.pin(pin.id) !== undefined, 20_000)
+  await untilSame([a, b], 1)
+})
+
 for (const [what, offsetMs] of [['ahead', 86_400_000], ['behind', -86_400_000]] as const) {
   test(`a member whose clock is a day ${what} disturbs nobody`, async (context) => {
     const [a, b] = await two(openCluster(context, 2))

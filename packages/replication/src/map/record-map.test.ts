@@ -116,6 +116,23 @@ test('a removal takes effect on what was written after it, whenever that came', 
   }), { numRuns: 100 })
 })
 
+test('while somebody is being removed its records wait, and those it wrote before stay', () => {
+  const [f, a] = newReplicas()
+  const pinId = new Uint8Array(16)
+  f.learn([a.put({ pinId: new Uint8Array(16).fill(1) })])
+  f.put({ pinId })
+  a.learn(recordsOf(f.map))
+  const del = a.put({ pinId, op: 'del' })
+  {
+    using _ = f.map.suspend(a.identity.peerId)
+    f.map.apply([del])
+    f.learn([del])
+    f.write(f.writer.member({ peer: a.identity.peerId, role: 'member', state: 'removed', cutoff: f.map.highestSeq(a.identity.peerId) }))
+  }
+  merge(f.map, f.map.takeDue())
+  assert.equal([...f.map.pins()].length, 2)
+})
+
 test('copies of a removed member are not counted any more, and are again once it is admitted again', () => {
   const [f, a] = newReplicas()
   f.learn([a.hold(1, 10)])

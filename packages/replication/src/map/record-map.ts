@@ -53,6 +53,8 @@ export class RecordMap {
   readonly #pins = new Map<string, readonly StoredPin[]>()
   readonly #holds = new Map<PinKey, Map<PeerId, StoredHold>>()
   readonly #waiting = new WaitingRoom()
+  /** Writers whose records wait, whatever they say. */
+  readonly #suspended = new Set<PeerId>()
   /** Highest seq of each writer that was taken in. */
   readonly #seqs = new Map<PeerId, number>()
   #table: MemberTable
@@ -124,6 +126,16 @@ export class RecordMap {
   /** Highest seq of a writer's records that were taken in, also of those that are replaced. */
   highestSeq (writer: PeerId): number {
     return this.#seqs.get(writer) ?? 0
+  }
+
+  /**
+   * Lets all records of a writer wait until this is disposed.
+   *
+   * So that who removes it can tell what counts, and nothing that does not count has replaced anything here by then.
+   */
+  suspend (writer: PeerId): Disposable {
+    this.#suspended.add(writer)
+    return { [Symbol.dispose]: () => { this.#suspended.delete(writer) } }
   }
 
   /** What a new record of this pin replaces: all that is held of it, and all that those replaced. */
@@ -209,8 +221,13 @@ export class RecordMap {
     return isFuture(hlc, this.#now())
   }
 
-  /** Whether a record counts by what is known of its writer now. */
+  /** Whether a record may be taken in now. */
   #mayWrite (kind: 'pin' | 'hold' | 'profile', writer: PeerId, seq: number): boolean {
+    return !this.#suspended.has(writer) && this.#hasRight(kind, writer, seq)
+  }
+
+  /** Whether a record counts by what is known of its writer. */
+  #hasRight (kind: 'pin' | 'hold' | 'profile', writer: PeerId, seq: number): boolean {
     const member = this.#table.byPeer.get(writer)
     return member !== undefined && (kind === 'pin' ? seq <= member.cutoff : member.isActive)
   }
@@ -302,7 +319,7 @@ export class RecordMap {
   /** Takes out what does not count any more. What it had replaced comes back from members that still have it. */
   #dropInvalid (changes: RecordChange[]): void {
     for (const stored of this.#byHash.values()) {
-      if (stored.kind === 'member' || this.#mayWrite(stored.kind, stored.writer, stored.seq)) continue
+      if (stored.kind === 'member' || this.#hasRight(stored.kind, stored.writer, stored.seq)) continue
       this.#remove(stored)
       const record = parseRecord(envelopeOf(stored), { isTrusted: true })
       if (record.kind !== 'genesis') this.#waiting.add(record)

@@ -119,6 +119,8 @@ export class Membership implements AsyncDisposable {
       const { map, writer } = this.#requireAdmin('remove members')
       const { role } = requireActive(map, peer)
       this.#requireOtherAdmin(map, peer)
+      // What it deletes from here on has erased nothing on this node, which gives it back to the others.
+      using _ = map.suspend(peer)
       await this.#store.write(writer.member({ peer, role, state: 'removed', cutoff: cutoffOf(map, peer), ...headOf(writer, peer) }))
     })
   }
@@ -129,6 +131,7 @@ export class Membership implements AsyncDisposable {
       const { map, writer } = this.#requireAdmin('change roles')
       const { zone } = requireActive(map, peer)
       if (role !== 'admin') this.#requireOtherAdmin(map, peer)
+      using _ = map.suspend(peer)
       await this.#store.write(writer.member({ peer, role, state: 'active', ...role === 'reader' && { cutoff: cutoffOf(map, peer) }, ...headOf(writer, peer), ...zone !== undefined && { zone } }))
     })
   }

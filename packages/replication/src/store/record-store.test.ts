@@ -147,6 +147,28 @@ test('a new cluster takes the place of the one before', async (context) => {
   assert.equal(store.invites.get('00'.repeat(32)), undefined, 'an invite lets nobody into another cluster')
 })
 
+test('what a removal made void has erased nothing when the journal is read again', async (context) => {
+  const folder = await newFolder(context)
+  {
+    await using journal = await openJournal(folder)
+    await using store = await storeOn(journal)
+    await store.begin(genesis, [])
+    const { cluster } = store
+    assert.ok(cluster !== undefined)
+    await store.write(cluster.writer.member({ peer: alice.peerId, role: 'member', state: 'active' }))
+    const put = newPin(store)
+    await store.write(put)
+    const rogue = new Replica(alice, genesis)
+    rogue.learn(recordsOf(cluster.map))
+    await store.ingest([rogue.put({ pinId: put.fields.pinId, op: 'del' })])
+    await store.write(cluster.writer.member({ peer: alice.peerId, role: 'member', state: 'removed', cutoff: 0 }))
+    assert.equal([...cluster.map.pins()].length, 0, 'nobody gave it back yet')
+  }
+  await using journal = await openJournal(folder)
+  await using store = await storeOn(journal)
+  assert.equal([...store.cluster?.map.pins() ?? []].length, 1)
+})
+
 test('a journal record that is none is CORRUPT', async (context) => {
   for (const record of [{ kind: 'record', value: 1 }, { kind: 'record', value: new Uint8Array(3) }, { kind: 'record-seq', value: null }, { kind: 'invite', value: {} }]) {
     await using journal = await openJournal(await newFolder(context))

@@ -5,6 +5,7 @@ import { RecordMap, type RecordChange } from '../map/record-map.ts'
 import { RecordWriter } from '../map/record-writer.ts'
 import { envelopeOf } from '../map/stored-record.ts'
 import { InviteBook } from '../members/invite-book.ts'
+import { decodeEnvelope, type RecordKind } from '../record/envelope.ts'
 import { type AnyRecord, type ClusterRecord, type GenesisRecord, parseRecord } from '../record/record.ts'
 
 /** Kinds of journal records that are read and written here. */
@@ -63,6 +64,8 @@ export class RecordStore implements AsyncDisposable {
   readonly #watchers = new Set<(kept: KeptRecords) => void>()
   /** Hashes of records that are on their way to the disk. */
   readonly #appending = new Set<string>()
+  /** Read from the journal and not merged yet. */
+  readonly #replayed: ClusterRecord[] = []
   #cluster: ClusterState | undefined
   #journalCount = 0
   #compactAtCount = 0
@@ -128,27 +131,34 @@ export class RecordStore implements AsyncDisposable {
     if (due.length > 0) await this.ingest(due)
   }
 
+  /**
+   * Reads the members first, then the rest: so a record that a removal made void replaces nothing, although it came before.
+   */
   async replay (): Promise<void> {
-    let batch: ClusterRecord[] = []
-    for await (const { kind, value } of this.#deps.journal.replay()) {
-      if (!JOURNAL_KINDS.includes(kind)) continue
+    for await (const { kind, value } of this.#journal()) {
       this.#journalCount++
       if (kind === 'invite') this.invites.apply(value)
       else if (kind === 'record-seq') this.#cluster?.writer.raiseSeq(seqOf(value))
-      else {
-        const record = recordOf(value)
-        if (record.kind !== 'genesis') batch.push(record)
-        else {
-          this.#merge(batch, false)
-          batch = []
-          this.#start(record)
-        }
-      }
-      if (batch.length < REPLAY_BATCH) continue
-      this.#merge(batch, false)
-      batch = []
+      else this.#replayMember(value)
     }
-    this.#merge(batch, false)
+    this.#merge(this.#replayed.splice(0), false)
+    for await (const { kind, value } of this.#journal()) {
+      if (kind === 'record' && isOf(value, ['pin', 'hold', 'profile'])) this.#replayed.push(...clusterRecordsOf(value))
+      if (this.#replayed.length >= REPLAY_BATCH) this.#merge(this.#replayed.splice(0), false)
+    }
+    this.#merge(this.#replayed.splice(0), false)
+  }
+
+  async * #journal (): AsyncGenerator<JournalRecord> {
+    for await (const record of this.#deps.journal.replay()) if (JOURNAL_KINDS.includes(record.kind)) yield record
+  }
+
+  #replayMember (value: Ipld): void {
+    if (isOf(value, ['member'])) this.#replayed.push(...clusterRecordsOf(value))
+    if (!isOf(value, ['genesis'])) return
+    this.#merge(this.#replayed.splice(0), false)
+    const genesis = recordOf(value)
+    if (genesis.kind === 'genesis') this.#start(genesis)
   }
 
   async [Symbol.asyncDispose] (): Promise<void> {
@@ -249,11 +259,24 @@ function journalRecord ({ bytes }: { readonly bytes: Uint8Array }): JournalRecor
   return { kind: 'record', value: bytes }
 }
 
+/** Reports whether a record of the journal is of these kinds, without reading its fields. */
+function isOf (value: Ipld, kinds: readonly RecordKind[]): boolean {
+  return kinds.includes(readRecord(value, (bytes) => decodeEnvelope(bytes, { isTrusted: true })).kind)
+}
+
+function clusterRecordsOf (value: Ipld): ClusterRecord[] {
+  return [recordOf(value)].filter((record) => record.kind !== 'genesis')
+}
+
 /** Signatures were checked before the record was kept, and the journal has checksums of its own. */
 function recordOf (value: Ipld): AnyRecord {
+  return readRecord(value, (bytes) => parseRecord(bytes, { isTrusted: true }))
+}
+
+function readRecord<T> (value: Ipld, read: (bytes: Uint8Array) => T): T {
   if (!(value instanceof Uint8Array)) throw new HoldfastError('CORRUPT', 'A record of the journal is not bytes')
   try {
-    return parseRecord(value, { isTrusted: true })
+    return read(value)
   } catch (cause) {
     throw new HoldfastError('CORRUPT', 'A record of the journal is not of a form that is read here', { cause })
   }
