@@ -1,4 +1,4 @@
-import { type ApiNode, createApiListener, type NodeIdentity } from '@holdfast/api'
+import { type ApiNode, createApiListener, createBrowserGuard, createRpcListener, type NodeIdentity } from '@holdfast/api'
 import { type Blockstore, cachedBlockstore } from '@holdfast/blockstore'
 import { openFsBlockstore } from '@holdfast/blockstore/fs'
 import { HoldfastError, type Logger } from '@holdfast/core'
@@ -46,6 +46,9 @@ export interface NodeOptions {
  */
 const RETRIEVAL_TIMEOUT_MS: number = 35 * 1000
 
+/** The RPC is for programs of this machine. */
+const RPC_HOST = '127.0.0.1'
+
 /** Bytes that wait in a response before the reader of the blocks does (measured: 64 KiB costs a third of the speed). */
 const RESPONSE_BUFFER_BYTES: number = 256 * 1024
 
@@ -82,26 +85,38 @@ export async function openNode (config: Config, log: Logger, { repository, socke
     log: part('providers')
   }, { strategy: config.network === 'off' ? 'off' : config.provideStrategy }))
 
+  // Whoever asks while the listeners open gets 0.
+  const ports = { gateway: 0, rpc: 0 }
   const gateway = createGateway({ blocks, openReader: (root, signal) => openReader(root, { signal }), log: part('gateway') })
-  const gatewayServer = opening.use(await listen({
+  ports.gateway = opening.use(await listen({
     name: 'gateway',
     setting: 'gateway-port',
     at: { host: config.gatewayHost, port: config.gatewayPort },
     listener: withHomePage(gatewayListener(gateway, { log: part('gateway'), limits: { retrievalTimeoutMs: RETRIEVAL_TIMEOUT_MS } }), describe),
     server: { highWaterMark: RESPONSE_BUFFER_BYTES, maxHeaderSize: MAX_REQUEST_HEADER_BYTES, headersTimeout: 20_000, requestTimeout: 30_000, keepAliveTimeout: 65_000 }
-  }))
+  })).port
+
+  const apiNode: ApiNode = {
+    blocks, storedBlocks, pins, leases, journal, host, routing, announcer, openReader, describe,
+    repository: { folder: repository, version: REPOSITORY_VERSION, engine: 'fs' },
+    settings: () => settings,
+    stop: () => { onStop() },
+    log: part('api')
+  }
+  ports.rpc = opening.use(await listen({
+    name: 'RPC',
+    setting: 'rpc-port',
+    at: { host: RPC_HOST, port: config.rpcPort },
+    listener: createRpcListener(apiNode, { guard: createBrowserGuard({ port: () => ports.rpc }) }),
+    // An upload may take its time, as long as something comes: the listener watches that.
+    server: { highWaterMark: RESPONSE_BUFFER_BYTES, maxHeaderSize: MAX_REQUEST_HEADER_BYTES, headersTimeout: 20_000, requestTimeout: 0, keepAliveTimeout: 65_000 }
+  })).port
 
   await prepareSocket(socketPath, repository)
   opening.use(await listen({
     name: 'command line\'s door',
     at: { path: socketPath },
-    listener: createApiListener({
-      blocks, storedBlocks, pins, leases, journal, host, routing, announcer, openReader, describe,
-      repository: { folder: repository, version: REPOSITORY_VERSION, engine: 'fs' },
-      settings: () => settings,
-      stop: () => { onStop() },
-      log: part('api')
-    }),
+    listener: createApiListener(apiNode),
     // Standard input of `add` may take its time: the door has no request timeout.
     server: { requestTimeout: 0 }
   }))
@@ -109,7 +124,7 @@ export async function openNode (config: Config, log: Logger, { repository, socke
 
   function describe (): NodeIdentity {
     const gatewayHost = config.gatewayHost.includes(':') ? `[${config.gatewayHost}]` : config.gatewayHost
-    return { peerId: identity.peerId, agent: AGENT, swarm: host.addresses(), gateway: `http://${gatewayHost}:${gatewayServer.port}`, rpc: '', repository }
+    return { peerId: identity.peerId, agent: AGENT, swarm: host.addresses(), gateway: `http://${gatewayHost}:${ports.gateway}`, rpc: `http://${RPC_HOST}:${ports.rpc}`, repository }
   }
 
   const { gateway: gatewayUrl } = describe()

@@ -69,7 +69,7 @@ function welcome ({ agent, peerId, gateway, rpc, swarm, repository }: NodeIdenti
     `${bold(agent)} is running`,
     `  Peer        ${peerId}`,
     `  Gateway     ${bold(gateway)}`,
-    `  RPC         ${rpc === '' ? 'not yet' : rpc}`,
+    `  RPC         ${rpc}`,
     `  Addresses   ${swarm.length === 0 ? 'none: the network is off (--network lan joins this LAN)' : swarm.join('\n              ')}`,
     `  Repository  ${repository}`,
     '',

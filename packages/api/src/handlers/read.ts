@@ -25,22 +25,32 @@ export async function locate (blocks: BlockReader, path: string, signal: AbortSi
   return await openEntry(blocks, cid, { signal })
 }
 
-export async function cat (node: ApiNode, { path, offset, length }: ArgsOf<'cat'>, exchange: Exchange<EventOf<'cat'>>): Promise<void> {
+export async function cat (node: ApiNode, { path, offset = 0, length }: ArgsOf<'cat'>, exchange: Exchange<EventOf<'cat'>>): Promise<void> {
   const { signal } = exchange
   using blocks = openReader(node, path, exchange)
   const entry = await locate(blocks, path, signal)
-  if (entry.kind === 'directory') throw new HoldfastError('INVALID', `Cannot print ${path}: it is a directory. List it with ls, or fetch it with get`, { path })
-  if (entry.kind === 'symlink') return await exchange.send(Buffer.from(entry.target))
-  if (entry.kind !== 'file') return await exchange.send(await bytesOf(blocks, entry.cid, signal))
-
-  const totalByteLength = Math.max(0, Math.min(length ?? Infinity, entry.byteLength - (offset ?? 0)))
+  const totalByteLength = Math.max(0, Math.min(length ?? Infinity, printableByteLength(entry, path) - offset))
   const report = progressReporter(exchange)
   let byteLength = 0
-  for await (const piece of readFile(blocks, entry.cid, { offset, byteLength: length, signal })) {
+  for await (const piece of printedContent(blocks, entry, { offset, length, signal })) {
     await exchange.send(piece)
     byteLength += piece.byteLength
     report({ byteLength, totalByteLength })
   }
+}
+
+/** How many bytes `cat` prints of an entry as a whole. @throws `INVALID` for a directory. */
+export function printableByteLength (entry: DagEntry, path: string): number {
+  if (entry.kind === 'directory') throw new HoldfastError('INVALID', `Cannot print ${path}: it is a directory. List it with ls, or fetch it with get`, { path })
+  return entry.kind === 'symlink' ? Buffer.byteLength(entry.target) : entry.byteLength
+}
+
+/** What `cat` prints of an entry: the content of a file, the target of a symlink, the block of anything else. */
+export async function * printedContent (blocks: BlockReader, entry: DagEntry, { offset, length, signal }: { offset: number, length?: number | undefined, signal: AbortSignal }): AsyncIterable<Uint8Array> {
+  if (entry.kind === 'file') return yield * readFile(blocks, entry.cid, { offset, byteLength: length, signal })
+  const whole = entry.kind === 'symlink' ? Buffer.from(entry.target) : await bytesOf(blocks, entry.cid, signal)
+  const part = whole.subarray(offset, length === undefined ? undefined : offset + length)
+  if (part.byteLength > 0) yield part
 }
 
 export async function get (node: ApiNode, { path }: ArgsOf<'get'>, exchange: Exchange<EventOf<'get'>>): Promise<void> {
