@@ -70,7 +70,7 @@ class RpcDoor {
       this.#fail(err, { request, response, reply })
     } finally {
       this.#callCount--
-      letGoOf(request, response)
+      letGoOf(request)
     }
   }
 
@@ -127,13 +127,11 @@ interface Call {
 }
 
 /** Lets a caller that still sends read its answer: then its connection ends, however much is to come. */
-function letGoOf (request: IncomingMessage, response: ServerResponse): void {
-  if (request.complete || request.destroyed) return
+function letGoOf (request: IncomingMessage): void {
+  if (request.complete || request.socket.destroyed) return
+  const { socket } = request
   request.resume()
-  const timer = setTimeout(() => { request.destroy() }, LINGER_MS)
-  request.once('close', () => { clearTimeout(timer) })
-  request.once('end', () => { clearTimeout(timer) })
-  response.once('close', () => { clearTimeout(timer) })
+  setTimeout(() => { if (!request.complete) socket.destroy() }, LINGER_MS).unref()
 }
 
 function endAfter (ended: AbortController, timeoutMs: number | undefined): Disposable | undefined {

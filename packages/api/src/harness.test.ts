@@ -1,0 +1,45 @@
+import { type Blockstore, MemoryBlockstore } from '@holdfast/blockstore'
+import { silentLogger } from '@holdfast/core'
+import { offlineHost } from '@holdfast/network'
+import { LeaseBook, openJournal, openPinSet } from '@holdfast/pins'
+import { createContentRouting, startAnnouncer } from '@holdfast/providers'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { TestContext } from 'node:test'
+import type { ApiNode } from './api-node.ts'
+
+export interface ApiNodeOptions {
+  readonly blocks?: Blockstore
+  readonly stop?: () => void
+}
+
+/** The parts of a node whose network is off, with its blocks in memory; all of it goes with the test. */
+export async function openApiNode (context: TestContext, { blocks = new MemoryBlockstore(), stop = () => {} }: ApiNodeOptions = {}): Promise<ApiNode> {
+  const folder = await mkdtemp(join(tmpdir(), 'holdfast-'))
+  const journal = await openJournal(join(folder, 'journal'))
+  const pins = await openPinSet(journal)
+  const routing = createContentRouting([])
+  const announcer = startAnnouncer({ routing, async * keys () {}, log: silentLogger }, { strategy: 'off' })
+  context.after(async () => {
+    for (const part of [announcer, pins, journal]) await part[Symbol.asyncDispose]()
+    await rm(folder, { recursive: true, force: true })
+  })
+  const host = offlineHost('12D3KooWLQzUv2FHWGVPXTXSZpdHs7oHbXub2G5WC8Tx4NQhyd2d')
+  return {
+    blocks,
+    storedBlocks: blocks,
+    journal,
+    pins,
+    leases: new LeaseBook(),
+    routing,
+    announcer,
+    host,
+    openReader: () => ({ get: (cid, options) => blocks.get(cid, options), has: (cid, options) => blocks.has(cid, options), [Symbol.dispose] () {} }),
+    repository: { folder, version: 1, engine: 'memory' },
+    describe: () => ({ peerId: host.peer, agent: 'holdfast/1.2.3', swarm: [], gateway: 'http://127.0.0.1:8080', rpc: 'http://127.0.0.1:5001', repository: folder }),
+    settings: () => [{ key: 'gatewayPort', value: 8080, source: 'default' }],
+    stop,
+    log: silentLogger
+  }
+}
