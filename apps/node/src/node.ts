@@ -99,6 +99,8 @@ export async function openNode (config: Config, log: Logger, { repository, socke
   const apiNode: ApiNode = {
     blocks, storedBlocks, pins, leases, journal, host, routing, announcer, openReader, describe,
     repository: { folder: repository, version: REPOSITORY_VERSION, engine: 'fs' },
+    findPeer: async (peer, options) => await host.routing.findPeer(peer, options),
+    exchangeStats: () => exchange.stats(),
     settings: () => settings,
     stop: () => { onStop() },
     log: part('api')

@@ -1,5 +1,6 @@
 import type { BlockReader, Blockstore } from '@holdfast/blockstore'
-import type { Logger } from '@holdfast/core'
+import type { AbortOptions, Logger } from '@holdfast/core'
+import type { BitswapStats } from '@holdfast/exchange'
 import type { Host } from '@holdfast/network'
 import type { Journal, LeaseBook, PinSet } from '@holdfast/pins'
 import type { Announcer, ContentRouting } from '@holdfast/providers'
@@ -35,6 +36,10 @@ export interface ApiNode {
   readonly journal: Journal
   readonly host: Host
   readonly routing: ContentRouting
+  /** Looks up where a peer is; `undefined` when nobody knows. */
+  findPeer(peer: string, options: AbortOptions): Promise<{ readonly peer: string, readonly addresses: readonly string[] } | undefined>
+  /** What was exchanged with peers since the start. */
+  exchangeStats(): BitswapStats
   readonly announcer: Announcer
   readonly repository: { readonly folder: string, readonly version: number, readonly engine: string }
   readonly log: Logger

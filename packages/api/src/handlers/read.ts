@@ -25,6 +25,17 @@ export async function locate (blocks: BlockReader, path: string, signal: AbortSi
   return await openEntry(blocks, cid, { signal })
 }
 
+/** Finds the CID that a path names, and the reader to go on with. A bare CID needs no block of its own. */
+export async function locateBlock (node: ApiNode, path: string, exchange: Pick<Exchange<ProgressEvent>, 'signal' | 'emit'>): Promise<{ cid: CID, blocks: BlockReader & Disposable }> {
+  using opening = new DisposableStack()
+  const blocks = opening.use(openReader(node, path, exchange))
+  const { root, segments } = parseContentPath(path)
+  const { cid, remainder } = await resolvePath(blocks, root, segments, exchange)
+  if (remainder.length > 0) throw new HoldfastError('INVALID', `Path ${path} does not name a block`, { path })
+  opening.move()
+  return { cid, blocks }
+}
+
 export async function cat (node: ApiNode, { path, offset = 0, length }: ArgsOf<'cat'>, exchange: Exchange<EventOf<'cat'>>): Promise<void> {
   const { signal } = exchange
   using blocks = openReader(node, path, exchange)

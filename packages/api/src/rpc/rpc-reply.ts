@@ -25,7 +25,7 @@ export class RpcReply {
   readonly #response: ServerResponse
   readonly #signal: AbortSignal
   readonly #stalls: StallWatch
-  #contentLength: number | undefined
+  #form: Readonly<Record<string, string>> = { 'content-type': 'text/plain' }
 
   constructor (request: IncomingMessage, response: ServerResponse, { signal, stalls }: { signal: AbortSignal, stalls: StallWatch }) {
     this.#request = request
@@ -34,45 +34,47 @@ export class RpcReply {
     this.#stalls = stalls
   }
 
+  /** Says that several values follow, or none. */
+  asValues (): void {
+    this.#form = { 'content-type': 'application/json', 'x-chunked-output': '1' }
+  }
+
+  /** Says that bytes follow, or none. Text unless said otherwise, so that no browser takes them for a page. */
+  asBytes (contentType: string = 'text/plain', byteLength?: number): void {
+    this.#form = { 'content-type': contentType, 'x-stream-output': '1', ...(byteLength === undefined ? {} : { 'x-content-length': String(byteLength) }) }
+  }
+
   /** Sends one of several values. */
   async emit (value: unknown): Promise<void> {
-    this.#begin({ 'content-type': 'application/json', 'x-chunked-output': '1' })
+    this.asValues()
     await this.#write(`${JSON.stringify(value)}\n`)
   }
 
   /** Sends the only value. */
   async one (value: unknown): Promise<void> {
-    this.#begin({ 'content-type': 'application/json' })
-    await this.#write(`${JSON.stringify(value)}\n`)
+    await this.text(`${JSON.stringify(value)}\n`)
   }
 
   /** Sends a piece of one JSON value that is too long to be held. */
   async text (piece: string): Promise<void> {
-    this.#begin({ 'content-type': 'application/json' })
+    this.#form = { 'content-type': 'application/json' }
     await this.#write(piece)
   }
 
-  /** Begins an answer of several values, of which there may be none. */
-  start (): void {
-    this.#begin({ 'content-type': 'application/json', 'x-chunked-output': '1' })
-    this.#response.flushHeaders()
-  }
-
-  /** Begins an answer of bytes, of which there may be none. Text unless said otherwise, so that no browser takes it for a page. */
-  startBytes (contentType: string = 'text/plain', byteLength?: number): void {
-    this.#contentLength = byteLength
-    this.#begin({ 'content-type': contentType, 'x-stream-output': '1' })
-  }
-
-  /** Sends bytes. */
+  /** Sends bytes, after `asBytes`. */
   async bytes (bytes: Uint8Array): Promise<void> {
-    this.startBytes()
     await this.#write(bytes)
+  }
+
+  /** Sends the head of the answer before there is anything to say: whoever waits for news knows that it will come. */
+  flush (): void {
+    this.#begin()
+    this.#response.flushHeaders()
   }
 
   /** Ends the answer; without a word, when nothing was sent. */
   end (): void {
-    this.#begin({ 'content-type': 'text/plain' })
+    this.#begin()
     this.#response.end()
   }
 
@@ -97,14 +99,13 @@ export class RpcReply {
     return failure
   }
 
-  #begin (headers: Readonly<Record<string, string>>): void {
+  #begin (): void {
     if (this.#response.headersSent) return
     this.#response.writeHead(200, {
-      ...headers,
+      ...this.#form,
       'access-control-allow-headers': EXPOSED_HEADERS,
       'access-control-expose-headers': EXPOSED_HEADERS,
       'x-content-type-options': 'nosniff',
-      ...(this.#contentLength === undefined ? {} : { 'x-content-length': String(this.#contentLength) }),
       ...(this.#takesTrailers() ? { trailer: 'X-Stream-Error' } : {})
     })
   }
@@ -116,6 +117,7 @@ export class RpcReply {
 
   async #write (piece: string | Uint8Array): Promise<void> {
     this.#signal.throwIfAborted()
+    this.#begin()
     if (this.#response.write(piece)) return
     using _waiting = this.#stalls.waitForCaller()
     await drained(this.#response)

@@ -66,7 +66,7 @@ export const add: RpcCommand = rpcCommand({
       wrap: options['wrap-with-directory'],
       onEntry: async (entry) => { await reply.emit(addedLine(entry)) }
     })
-    reply.start()
+    reply.asValues()
     for await (const part of upload) await importPart(tree, part, call)
     const roots = await tree.finish()
     signal.throwIfAborted()

@@ -25,12 +25,11 @@ export const cat: RpcCommand = rpcCommand({
       using blocks = openReader(node, path, callExchange(call))
       const entry = await locate(blocks, path, signal)
       const byteLength = Math.max(0, Math.min(left, printableByteLength(entry, path) - skip))
-      reply.startBytes('text/plain', args.length === 1 ? byteLength : undefined)
+      reply.asBytes('text/plain', args.length === 1 ? byteLength : undefined)
       if (byteLength > 0) for await (const piece of printedContent(blocks, entry, { offset: skip, length: byteLength, signal })) await reply.bytes(piece)
       skip = Math.max(0, skip - printableByteLength(entry, path))
       left -= byteLength
     }
-    reply.startBytes()
   }
 })
 
@@ -52,7 +51,7 @@ export const get: RpcCommand = rpcCommand({
     const bytes = isBare
       ? printedContent(blocks, entry, { offset: 0, signal })
       : tarStream(blocks, tarEntries(blocks, entry, { signal, maxEntryCount: MAX_ENTRIES, ...(name === undefined ? {} : { name }) }), { signal })
-    reply.startBytes(options.compress === true ? 'application/gzip' : 'application/x-tar')
+    reply.asBytes(options.compress === true ? 'application/gzip' : 'application/x-tar')
     for await (const piece of options.compress === true ? gzipped(bytes, level) : bytes) await reply.bytes(piece)
   }
 })

@@ -63,7 +63,7 @@ export const ls: RpcCommand = rpcCommand({
       if (stream) await reply.emit({ Cid: cid, Type: type, Name: name })
       else await reply.text(`${keys++ > 0 ? ',' : '{"Keys":{'}${JSON.stringify(cid)}:${JSON.stringify({ Type: type, Name: name })}`)
     })
-    if (stream) reply.start()
+    if (stream) reply.asValues()
     else await reply.text(keys === 0 ? '{"Keys":{}}\n' : '}}\n')
   }
 })
@@ -108,7 +108,7 @@ export const verify: RpcCommand = rpcCommand({
   options: { verbose: ['bool'], quiet: ['bool', 'q'] },
 
   async run ({ node, options: { verbose = false, quiet = false }, signal, reply }) {
-    reply.start()
+    reply.asValues()
     for (const pin of node.pins.list({ kind: 'recursive' })) {
       const bad = await firstBadNode(node.storedBlocks, pin, signal)
       if (bad !== undefined) await reply.emit({ Cid: pin.cid.toString(), ...(quiet ? {} : { BadNodes: [bad] }) })
