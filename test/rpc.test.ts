@@ -8,7 +8,7 @@ import { join } from 'node:path'
 import { test, type TestContext } from 'node:test'
 import { create, type KuboRPCClient } from 'kubo-rpc-client'
 import { CID } from 'multiformats/cid'
-import { newFolder, startNode, type TestNode } from './harness.ts'
+import { holdfast, newFolder, startNode, type TestNode } from './harness.ts'
 
 /** "hello world" with the recipe of a new node, and with the one that comes with CIDv0. */
 const HELLO_V1 = 'bafkreifzjut3te2nhyekklss27nh3k72ysco7y32koao5eei66wof36n5e'
@@ -108,8 +108,9 @@ test('mode and mtime are kept when add is asked to, and shown by ls and files st
   const { client } = await openRpc(context)
   const mtime = { secs: 1_700_000_000, nsecs: 5 }
   // Its types know other times than its code.
+  const preserve: object = { preserveMode: true, preserveMtime: true }
   const files = [{ path: 'd/f', content: 'x', mode: 0o755, mtime: mtime as never }]
-  const entries = await Array.fromAsync(client.addAll(files, { preserveMode: true, preserveMtime: true }))
+  const entries = await Array.fromAsync(client.addAll(files, preserve))
   const file = entries.find(({ path }) => path === 'd/f')
   assert.ok(file !== undefined)
   assert.equal(file.cid.code, 0x70)
@@ -379,6 +380,45 @@ test('an upload of many megabytes through the client arrives as it was sent', as
   for await (const piece of client.cat(cid)) got.update(piece)
   assert.equal(got.digest('hex'), hash.digest('hex'))
   assert.ok(await node.rss() < 400 * 1024 * 1024)
+})
+
+test('an RPC that others can reach needs TLS and a token, else the node does not start and says why', async (context) => {
+  const repository = join(await newFolder(context), 'repository')
+  assert.equal((await holdfast(['init', '--path', repository])).status, 0)
+  await writeFile(join(repository, 'config.json'), '{"rpcHost": "0.0.0.0"}')
+  const { status, stdout, stderr } = await holdfast(['start', '--json', '--path', repository, '--rpc-port', '0', '--gateway-port', '0'])
+  assert.deepEqual([status, stdout], [2, ''])
+  assert.match(stderr, /^Error: The RPC does not listen on 0\.0\.0\.0 without a certificate \(rpcTlsCert and rpcTlsKey\) and a token \(rpcTokens\): whoever reaches it controls the node\. .*\n$/)
+})
+
+test('a node with a token is called with it, and by nobody else; its secret is not shown', async (context) => {
+  const repository = join(await newFolder(context), 'repository')
+  assert.equal((await holdfast(['init', '--path', repository])).status, 0)
+  await writeFile(join(repository, 'config.json'), JSON.stringify({ rpcTokens: { ci: { secret: 'bearer:a-token-of-some-length', allowedPaths: ['/api/v0'] } } }))
+  const node = await startNode(context, { repository })
+  await assert.rejects(create({ url: node.ready.rpc }).id(), /RPC Access Denied/)
+  const client = create({ url: node.ready.rpc, headers: { authorization: 'Bearer a-token-of-some-length' } })
+  assert.equal((await client.id()).id.toString(), node.ready.peerId)
+  assert.ok(!JSON.stringify(await client.config.getAll()).includes('a-token-of-some-length'))
+  assert.ok(!(await node.ok(['config', 'show'])).includes('a-token-of-some-length'))
+  assert.equal((await fetch(`${node.ready.rpc}/readyz`)).status, 200)
+})
+
+test('what happens in the node can be followed, whoever causes it', async (context) => {
+  const { node, client } = await openRpc(context)
+  const leaving = new AbortController()
+  const response = await fetch(`${node.ready.rpc}/api/v0/events`, { method: 'POST', signal: leaving.signal })
+  const cid = await node.ok(['add', '-Q'], { stdin: 'hello world' })
+  await node.ok(['pin', 'rm', cid])
+  await Array.fromAsync(client.repo.gc())
+  let text = ''
+  for await (const bytes of response.body ?? []) {
+    text += Buffer.from(bytes).toString()
+    if (text.split('\n').length > 4) break
+  }
+  leaving.abort()
+  const events = text.trim().split('\n').map((line) => JSON.parse(line) as { type: string, cid?: string })
+  assert.deepEqual(events.map(({ type, cid }) => [type, cid]), [['added', HELLO_V1], ['pinned', HELLO_V1], ['unpinned', HELLO_V1], ['collected', undefined]])
 })
 
 test('the client stops the node', async (context) => {

@@ -3,6 +3,19 @@ import * as v from 'valibot'
 
 const port = v.pipe(v.number('must be a number'), v.integer('must be a whole number'), v.minValue(0, 'must be 0 or more'), v.maxValue(65_535, 'must be 65535 or less'))
 
+/** Most tokens of the RPC: each is compared for every call. */
+const MAX_RPC_TOKENS = 64
+
+/** Least characters of a token's secret: with fewer it can be guessed over a fast network. */
+const MIN_SECRET_CHARACTERS = 16
+
+const TOKEN_FORM = 'must be an object of tokens, each with a secret and allowedPaths'
+
+const rpcToken = v.strictObject({
+  secret: v.pipe(v.string(TOKEN_FORM), v.minLength(MIN_SECRET_CHARACTERS, `must have secrets of at least ${MIN_SECRET_CHARACTERS} characters`), v.regex(/^(?!sha256:)|^sha256:[0-9a-f]{64}$/, 'must have 64 hexadecimal digits behind sha256:')),
+  allowedPaths: v.pipe(v.array(v.pipe(v.string(TOKEN_FORM), v.startsWith('/', 'must have allowedPaths that begin with /')), TOKEN_FORM), v.minLength(1, 'must have at least one of allowedPaths for each token'))
+}, TOKEN_FORM)
+
 /** What each setting may be. Every key is here and only here. */
 const SETTINGS = {
   /** Which network the node joins. */
@@ -17,8 +30,15 @@ const SETTINGS = {
   gatewayHost: v.pipe(v.string('must be text'), v.ip('must be an IP address')),
   /** TCP port of the gateway; 0 is any free port. */
   gatewayPort: port,
+  /** Address that the Kubo-compatible RPC listens on. Other than loopback it needs a certificate and a token. */
+  rpcHost: v.pipe(v.string('must be text'), v.ip('must be an IP address')),
   /** TCP port of the Kubo-compatible RPC; 0 is any free port. */
   rpcPort: port,
+  /** Files with the certificate and the key of the RPC, in PEM; empty is without TLS. */
+  rpcTlsCert: v.string('must be a path'),
+  rpcTlsKey: v.string('must be a path'),
+  /** Tokens of the RPC by name. With any, nobody calls without one. */
+  rpcTokens: v.pipe(v.record(v.string(), rpcToken, 'must be an object of tokens by name'), v.maxEntries(MAX_RPC_TOKENS, `must have at most ${MAX_RPC_TOKENS} tokens`)),
   /** Least important log lines that are printed. */
   logLevel: v.picklist(['error', 'warn', 'info', 'debug'], 'must be error, warn, info or debug')
 } as const
@@ -40,12 +60,16 @@ export const DEFAULT_CONFIG: Config = {
   swarmPort: 4001,
   gatewayHost: '127.0.0.1',
   gatewayPort: 8080,
+  rpcHost: '127.0.0.1',
   rpcPort: 5001,
+  rpcTlsCert: '',
+  rpcTlsKey: '',
+  rpcTokens: {},
   logLevel: 'info'
 }
 
 /** Every setting, in the order in which they are shown. */
-export const CONFIG_KEYS: readonly ConfigKey[] = ['network', 'dht', 'provideStrategy', 'swarmPort', 'gatewayHost', 'gatewayPort', 'rpcPort', 'logLevel']
+export const CONFIG_KEYS: readonly ConfigKey[] = ['network', 'dht', 'provideStrategy', 'swarmPort', 'gatewayHost', 'gatewayPort', 'rpcHost', 'rpcPort', 'rpcTlsCert', 'rpcTlsKey', 'rpcTokens', 'logLevel']
 
 /** One place that settings come from: `config.json` or the flags. */
 export interface ConfigLayer {
@@ -80,13 +104,18 @@ export function parseConfig (layers: readonly ConfigLayer[]): { config: Config, 
   }
   if (mistakes.length > 0) throw new HoldfastError('INVALID', `The configuration is not valid:\n  ${mistakes.join('\n  ')}`, { mistakes })
   const checked = config as Config
-  return { config: checked, settings: CONFIG_KEYS.map((key) => ({ key, value: checked[key], source: sources.get(key) ?? 'default' })) }
+  return { config: checked, settings: CONFIG_KEYS.map((key) => ({ key, value: shown(checked[key]), source: sources.get(key) ?? 'default' })) }
+}
+
+/** A value as it may be shown: tokens by their names alone. */
+function shown (value: Config[ConfigKey]): string | number {
+  return typeof value === 'object' ? Object.keys(value).join(', ') : value
 }
 
 function mistakeIn (key: string, value: unknown): string | undefined {
   if (!isConfigKey(key)) return `${key} is no setting; there are ${CONFIG_KEYS.join(', ')}`
   const result = v.safeParse(SETTINGS[key], value)
-  return result.success ? undefined : `${key} ${result.issues[0].message}, not ${JSON.stringify(value)}`
+  return result.success ? undefined : `${key} ${result.issues[0].message}${key === 'rpcTokens' ? '' : `, not ${JSON.stringify(value)}`}`
 }
 
 function isConfigKey (key: string): key is ConfigKey {
@@ -117,6 +146,7 @@ export function parseConfigFile (text: string, path: string): ConfigLayer {
  * @throws `INVALID` for an unknown key or a value that the setting cannot have.
  */
 export function parseSetting (key: string, text: string): { key: ConfigKey, value: string | number } {
+  if (key === 'rpcTokens') throw new HoldfastError('INVALID', 'Tokens are written into config.json by hand: on a command line others could read them', { key })
   const value = isConfigKey(key) && typeof DEFAULT_CONFIG[key] === 'number' && /^\d+$/.test(text) ? Number(text) : text
   const mistake = mistakeIn(key, value)
   if (mistake !== undefined || !isConfigKey(key)) throw new HoldfastError('INVALID', `Cannot set that: ${mistake}`, { key })

@@ -1,4 +1,4 @@
-import { type ApiNode, createApiListener, createBrowserGuard, createRpcListener, type NodeIdentity } from '@holdfast/api'
+import { type ApiNode, createApiListener, createBrowserGuard, createRpcListener, NodeEvents, type NodeIdentity, watchedPins, watchHost } from '@holdfast/api'
 import { type Blockstore, cachedBlockstore } from '@holdfast/blockstore'
 import { openFsBlockstore } from '@holdfast/blockstore/fs'
 import { HoldfastError, type Logger } from '@holdfast/core'
@@ -17,6 +17,7 @@ import { withHomePage } from './daemon/home-page.ts'
 import { listen } from './daemon/listen.ts'
 import { lockRepository } from './daemon/lock.ts'
 import { openProvideSchedule } from './daemon/provide-schedule.ts'
+import { openRpcAccess } from './daemon/rpc-access.ts'
 import { initRepository, REPOSITORY_VERSION } from './repository.ts'
 import { REPOSITORY_FILES } from './repository-path.ts'
 import { AGENT } from './version.ts'
@@ -46,9 +47,6 @@ export interface NodeOptions {
  */
 const RETRIEVAL_TIMEOUT_MS: number = 35 * 1000
 
-/** The RPC is for programs of this machine. */
-const RPC_HOST = '127.0.0.1'
-
 /** Bytes that wait in a response before the reader of the blocks does (measured: 64 KiB costs a third of the speed). */
 const RESPONSE_BUFFER_BYTES: number = 256 * 1024
 
@@ -64,6 +62,7 @@ export async function openNode (config: Config, log: Logger, { repository, socke
   const file = (name: keyof typeof REPOSITORY_FILES): string => join(repository, REPOSITORY_FILES[name])
   const part = (name: string): Logger => log.child({ part: name })
 
+  const rpcAccess = await openRpcAccess(config)
   await initRepository(repository)
   opening.use(await lockRepository(file('lock')))
   const identity = await openIdentity(file('identity'), { log: part('network') })
@@ -71,10 +70,12 @@ export async function openNode (config: Config, log: Logger, { repository, socke
   const storedBlocks = opening.use(await openFsBlockstore(file('blocks'), { log: part('blockstore'), onFatal: onStop }))
   const blocks = cachedBlockstore(storedBlocks)
   const journal = opening.use(await openJournal(file('journal'), { log: part('journal'), onFatal: onStop }))
-  const pins = opening.use(await openPinSet(journal, { log: part('pins') }))
+  const events = new NodeEvents()
+  const pins = watchedPins(opening.use(await openPinSet(journal, { log: part('pins') })), events)
   const leases = new LeaseBook()
 
   const host = opening.use(await openHost({ identity, log: part('network') }, { mode: config.network, listen: listenAddresses(config), dht: config.dht }))
+  opening.use(watchHost(host, events))
   const routing = createContentRouting([{ name: 'dht', ...dhtSource(host.routing) }])
   const exchange = opening.use(await openExchange({ host, routing, blocks, log: part('exchange') }))
   const openReader: ApiNode['openReader'] = (root, options) => config.network === 'off' ? { get: (cid, opts) => blocks.get(cid, opts), has: (cid, opts) => blocks.has(cid, opts), [Symbol.dispose] () {} } : exchange.openSession(root, options)
@@ -96,20 +97,26 @@ export async function openNode (config: Config, log: Logger, { repository, socke
     server: { highWaterMark: RESPONSE_BUFFER_BYTES, maxHeaderSize: MAX_REQUEST_HEADER_BYTES, headersTimeout: 20_000, requestTimeout: 30_000, keepAliveTimeout: 65_000 }
   })).port
 
+  let isReady = false
   const apiNode: ApiNode = {
-    blocks, storedBlocks, pins, leases, journal, host, routing, announcer, openReader, describe,
+    blocks, storedBlocks, pins, leases, journal, host, routing, announcer, events, openReader, describe,
     repository: { folder: repository, version: REPOSITORY_VERSION, engine: 'fs' },
     findPeer: async (peer, options) => await host.routing.findPeer(peer, options),
     exchangeStats: () => exchange.stats(),
     settings: () => settings,
-    stop: () => { onStop() },
+    isReady: () => isReady,
+    stop: () => {
+      isReady = false
+      onStop()
+    },
     log: part('api')
   }
   ports.rpc = opening.use(await listen({
     name: 'RPC',
     setting: 'rpc-port',
-    at: { host: RPC_HOST, port: config.rpcPort },
-    listener: createRpcListener(apiNode, { guard: createBrowserGuard({ port: () => ports.rpc }) }),
+    at: { host: config.rpcHost, port: config.rpcPort },
+    tls: rpcAccess.tls,
+    listener: createRpcListener(apiNode, { guard: createBrowserGuard({ port: () => ports.rpc, isOwnName: rpcAccess.isOwnName }), tokens: rpcAccess.tokens }),
     // An upload may take its time, as long as something comes: the listener watches that.
     server: { highWaterMark: RESPONSE_BUFFER_BYTES, maxHeaderSize: MAX_REQUEST_HEADER_BYTES, headersTimeout: 20_000, requestTimeout: 0, keepAliveTimeout: 65_000 }
   })).port
@@ -125,14 +132,34 @@ export async function openNode (config: Config, log: Logger, { repository, socke
   if (process.platform !== 'win32') await chmod(socketPath, 0o600)
 
   function describe (): NodeIdentity {
-    const gatewayHost = config.gatewayHost.includes(':') ? `[${config.gatewayHost}]` : config.gatewayHost
-    return { peerId: identity.peerId, agent: AGENT, swarm: host.addresses(), gateway: `http://${gatewayHost}:${ports.gateway}`, rpc: `http://${RPC_HOST}:${ports.rpc}`, repository }
+    return {
+      peerId: identity.peerId,
+      agent: AGENT,
+      swarm: host.addresses(),
+      gateway: urlOf('http', config.gatewayHost, ports.gateway),
+      rpc: urlOf(rpcAccess.tls === undefined ? 'http' : 'https', config.rpcHost, ports.rpc),
+      repository
+    }
   }
 
   const { gateway: gatewayUrl } = describe()
   log.debug('Node started', { peer: identity.peerId, gateway: gatewayUrl })
   const open = opening.move()
-  return { blocks, pins, host, describe, [Symbol.asyncDispose]: () => open.disposeAsync() }
+  isReady = true
+  return {
+    blocks,
+    pins,
+    host,
+    describe,
+    async [Symbol.asyncDispose] () {
+      isReady = false
+      await open.disposeAsync()
+    }
+  }
+}
+
+function urlOf (scheme: string, host: string, port: number): string {
+  return `${scheme}://${host.includes(':') ? `[${host}]` : host}:${port}`
 }
 
 /** Every interface for the world and the LAN; nothing where nobody may come in. */

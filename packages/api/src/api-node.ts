@@ -5,6 +5,7 @@ import type { Host } from '@holdfast/network'
 import type { Journal, LeaseBook, PinSet } from '@holdfast/pins'
 import type { Announcer, ContentRouting } from '@holdfast/providers'
 import type { CID } from 'multiformats/cid'
+import type { NodeEvents } from './node-events.ts'
 import type { NodeIdentity, SettingEvent } from './operations.ts'
 
 /** How far fetching has come, in all. */
@@ -42,7 +43,11 @@ export interface ApiNode {
   exchangeStats(): BitswapStats
   readonly announcer: Announcer
   readonly repository: { readonly folder: string, readonly version: number, readonly engine: string }
+  /** What happens in the node. */
+  readonly events: NodeEvents
   readonly log: Logger
+  /** Whether the node is open and not stopping. */
+  isReady(): boolean
   describe(): NodeIdentity
   settings(): Iterable<SettingEvent>
   /** Begins to stop the node; the answer to whoever asked still goes out. */

@@ -8,6 +8,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { TestContext } from 'node:test'
 import type { ApiNode } from './api-node.ts'
+import { NodeEvents, watchedPins } from './node-events.ts'
 
 export interface ApiNodeOptions {
   readonly blocks?: Blockstore
@@ -18,7 +19,8 @@ export interface ApiNodeOptions {
 export async function openApiNode (context: TestContext, { blocks = new MemoryBlockstore(), stop = () => {} }: ApiNodeOptions = {}): Promise<ApiNode> {
   const folder = await mkdtemp(join(tmpdir(), 'holdfast-'))
   const journal = await openJournal(join(folder, 'journal'))
-  const pins = await openPinSet(journal)
+  const events = new NodeEvents()
+  const pins = watchedPins(await openPinSet(journal), events)
   const routing = createContentRouting([])
   const announcer = startAnnouncer({ routing, async * keys () {}, log: silentLogger }, { strategy: 'off' })
   context.after(async () => {
@@ -42,6 +44,8 @@ export async function openApiNode (context: TestContext, { blocks = new MemoryBl
     describe: () => ({ peerId: host.peer, agent: 'holdfast/1.2.3', swarm: [], gateway: 'http://127.0.0.1:8080', rpc: 'http://127.0.0.1:5001', repository: folder }),
     settings: () => [{ key: 'gatewayPort', value: 8080, source: 'default' }],
     stop,
+    events,
+    isReady: () => true,
     log: silentLogger
   }
 }

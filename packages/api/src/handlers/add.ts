@@ -28,6 +28,7 @@ export async function add (node: ApiNode, args: AddArgs, exchange: Exchange<Even
     onEntry: async (entry) => { await exchange.emit({ entry: toEvent(entry), isRoot: false }) }
   })
   exchange.signal.throwIfAborted()
+  for (const { cid } of roots) node.events.tell({ type: 'added', cid: cid.toString() })
   for (const entry of roots) await exchange.emit({ entry: toEvent(entry), isRoot: true })
   if (args.pin === false) return
   const cids = roots.map(({ cid }) => cid)

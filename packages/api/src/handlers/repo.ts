@@ -18,7 +18,10 @@ export async function gc (node: ApiNode, { dryRun }: ArgsOf<'gc'>, exchange: Exc
 /** Removes what nothing keeps. */
 export async function collect (node: ApiNode, options: Omit<CollectOptions, 'trustLeaves'>): Promise<CollectResult> {
   // Raw leaves link to nothing: that they are here is enough to mark them, and `repo verify` is there to hash them.
-  return await collectGarbage(node, { ...options, trustLeaves: true })
+  const result = await collectGarbage(node, { ...options, trustLeaves: true })
+  const { removedCount, removedByteLength } = result
+  if (options.dryRun !== true) node.events.tell({ type: 'collected', removedCount, removedByteLength })
+  return result
 }
 
 export async function repoStat (node: ApiNode, _args: object, exchange: Exchange<EventOf<'repo-stat'>>): Promise<void> {

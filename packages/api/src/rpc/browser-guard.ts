@@ -11,10 +11,10 @@ import { EXPOSED_HEADERS } from './rpc-reply.ts'
 import { refuse } from './rpc-failure.ts'
 
 /** The extensions that IPFS Companion is known by. */
-const COMPANION_ORIGINS: readonly string[] = [
+const COMPANION_ORIGINS: ReadonlySet<string> = new Set([
   'chrome-extension://nibjojkomfdiaoajekhjakgkdhaomnch',
   'chrome-extension://hjoieblefckbooibpepigmacodalfndh'
-]
+])
 
 /** Names by which this machine calls itself. */
 const LOOPBACK_NAMES: readonly string[] = ['127.0.0.1', '[::1]', 'localhost']
@@ -38,7 +38,7 @@ export interface BrowserGuard {
 
 /** Builds the guard of one listener. */
 export function createBrowserGuard ({ port, isOwnName = () => false }: BrowserGuardOptions): BrowserGuard {
-  const isAllowedOrigin = (origin: string): boolean => COMPANION_ORIGINS.includes(origin) ||
+  const isAllowedOrigin = (origin: string): boolean => COMPANION_ORIGINS.has(origin) ||
     LOOPBACK_NAMES.some((name) => origin === `http://${name}:${port()}` || origin === `https://${name}:${port()}`)
   const corsHeaders = ({ origin }: IncomingHttpHeaders): Record<string, string> => ({
     vary: 'Origin',

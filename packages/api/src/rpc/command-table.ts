@@ -3,6 +3,7 @@ import { add } from './commands/add.ts'
 import * as block from './commands/block.ts'
 import { cat, get, ls } from './commands/content.ts'
 import * as dag from './commands/dag.ts'
+import { events } from './commands/events.ts'
 import { filesStat } from './commands/files.ts'
 import { nameResolve, resolve } from './commands/name.ts'
 import { commandsOf, config, configShow, id, keyList, shutdown, version } from './commands/node.ts'
@@ -31,6 +32,7 @@ export const RPC_COMMANDS: Readonly<Record<string, RpcCommand>> = {
   'dag/put': dag.put,
   'dag/resolve': dag.resolve,
   'dag/stat': dag.stat,
+  events,
   'files/stat': filesStat,
   get,
   id,

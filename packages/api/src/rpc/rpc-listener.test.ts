@@ -7,6 +7,7 @@ import { test, type TestContext } from 'node:test'
 import type { ApiNode } from '../api-node.ts'
 import { openApiNode } from '../harness.test.ts'
 import { createBrowserGuard } from './browser-guard.ts'
+import { createRpcTokens } from './rpc-tokens.ts'
 import { createRpcListener, MAX_UPLOADS, type RpcListenerOptions } from './rpc-listener.ts'
 
 interface Rpc {
@@ -204,7 +205,7 @@ test('an upload without an end is answered and cut off when its command fails', 
   const { port } = await openRpc(context)
   const sent = request({ host: '127.0.0.1', port, method: 'POST', path: '/api/v0/add?cid-version=7', headers: MULTIPART })
   sent.on('error', () => {})
-  const closed = once(sent, 'close')
+  const closed = new Promise((resolve) => { sent.once('close', resolve) })
   const feeding = setInterval(() => { sent.write(Buffer.alloc(1 << 16)) }, 5)
   context.after(() => { clearInterval(feeding) })
   const [response] = await once(sent, 'response') as [IncomingMessage]
@@ -279,4 +280,104 @@ test('a reader that stands still holds back what is read for it', async (context
   assert.ok(readByteLength < 32 << 20, `${readByteLength} bytes were read ahead`)
   response.resume()
   await once(response, 'end')
+})
+
+test('a caller that stands still is let go, whether it sends or takes', async (context) => {
+  const blocks = new MemoryBlockstore()
+  const { call, port, node } = await openRpc(context, { blocks, storedBlocks: blocks, openReader: () => ({ get: (cid) => blocks.get(cid), has: (cid) => blocks.has(cid), [Symbol.dispose] () {} }) }, { callerStallMs: 200 })
+  const { Hash } = JSON.parse((await call('/api/v0/add', { headers: MULTIPART, body: file(Buffer.alloc(64 << 20)) })).text) as { Hash: string }
+
+  const sender = request({ host: '127.0.0.1', port, method: 'POST', path: '/api/v0/add', headers: MULTIPART })
+  sender.on('error', () => {})
+  sender.write(file('abc').subarray(0, 40))
+  const [answer] = await once(sender, 'response') as [IncomingMessage]
+  assert.equal(answer.statusCode, 500)
+  assert.match(Buffer.concat(await Array.fromAsync(answer)).toString(), /neither sent nor took anything/)
+  assert.equal(node.leases.list().length, 0)
+
+  const taker = request({ host: '127.0.0.1', port, method: 'POST', path: `/api/v0/cat?arg=${Hash}` }).end()
+  const [response] = await once(taker, 'response') as [IncomingMessage]
+  response.pause()
+  let counted = ''
+  for (let tries = 0; !/command="cat",status="(499|500)"/.test(counted); tries++) {
+    assert.ok(tries < 500, counted)
+    counted = (await call('/debug/metrics/prometheus', { method: 'GET' })).text
+    await new Promise((resolve) => { setTimeout(resolve, 10) })
+  }
+  response.on('error', () => {})
+  response.destroy()
+})
+
+test('probes are answered to everybody, and tell a node that stops from one that runs', async (context) => {
+  let isReady = true
+  const { call } = await openRpc(context, { isReady: () => isReady }, { tokens: createRpcTokens([]) })
+  assert.equal((await call('/healthz', { method: 'GET' })).status, 200)
+  assert.equal((await call('/readyz', { method: 'GET' })).text, 'ok\n')
+  isReady = false
+  assert.equal((await call('/readyz', { method: 'GET' })).status, 503)
+  assert.equal((await call('/healthz', { method: 'HEAD' })).status, 200)
+  assert.equal((await call('/healthz')).status, 405)
+  assert.equal((await call('/healthz', { method: 'GET', headers: { host: 'evil.example' } })).status, 403)
+})
+
+test('metrics count blocks, pins and calls', async (context) => {
+  const { call } = await openRpc(context)
+  await call('/api/v0/add', { headers: MULTIPART, body: file('hello') })
+  await call('/api/v0/cat?arg=nonsense')
+  await call('/api/v0/no-such-command')
+  let text = ''
+  for (let tries = 0; !text.includes('holdfast_blocks ') || !text.includes('statistic="max"'); tries++) {
+    assert.ok(tries < 500, 'the blocks are counted and the lag is measured')
+    await new Promise((resolve) => { setTimeout(resolve, 10) })
+    const answer = await call('/debug/metrics/prometheus', { method: 'GET' })
+    assert.equal(answer.headers['content-type'], 'text/plain; version=0.0.4; charset=utf-8')
+    text = answer.text
+  }
+  const lines = ['holdfast_blocks 1', 'holdfast_block_bytes 5', 'holdfast_pins 1', 'holdfast_peers 0', 'holdfast_bitswap_sent_blocks_total 4', 'holdfast_bitswap_duplicate_blocks_total 3', 'holdfast_rpc_calls_total{command="add",status="200"} 1', 'holdfast_rpc_calls_total{command="cat",status="400"} 1', 'holdfast_rpc_calls_total{command="",status="404"} 1', 'holdfast_rpc_open_calls 1']
+  for (const line of lines) assert.ok(text.split('\n').includes(line), `${line}\n${text}`)
+  assert.match(text, /^process_resident_memory_bytes \d+$/m)
+  assert.match(text, /^nodejs_eventloop_lag_seconds\{statistic="max"\} \d/m)
+  assert.equal((await call('/debug/metrics/prometheus')).status, 405)
+})
+
+test('with tokens only their bearers come in, each to its paths', async (context) => {
+  const { call } = await openRpc(context, {}, { tokens: createRpcTokens([{ secret: 'bearer:for-the-pins', allowedPaths: ['/api/v0/pin'] }]) })
+  const refused = await call('/api/v0/pin/ls')
+  assert.equal(refused.status, 403)
+  assert.match(refused.text, /^RPC Access Denied/)
+  const headers = { authorization: 'Bearer for-the-pins' }
+  assert.equal((await call('/api/v0/pin/ls', { headers })).status, 200)
+  assert.equal((await call('/api/v0/id', { headers })).status, 403)
+  assert.equal((await call('/api/v0/version', { headers })).status, 200)
+  assert.equal((await call('/debug/metrics/prometheus', { method: 'GET', headers })).status, 403)
+})
+
+test('events come as they happen, and end with the caller', async (context) => {
+  const { call, port, node } = await openRpc(context)
+  const sent = request({ host: '127.0.0.1', port, method: 'POST', path: '/api/v0/events' }).end()
+  const [response] = await once(sent, 'response') as [IncomingMessage]
+  assert.equal(response.headers['x-chunked-output'], '1')
+  const { text } = await call('/api/v0/add?pin-name=mine', { headers: MULTIPART, body: file('hello') })
+  const { Hash } = JSON.parse(text) as { Hash: string }
+  let lines = ''
+  for await (const bytes of response) {
+    lines += String(bytes)
+    if (lines.split('\n').length > 2) break
+  }
+  const [added, pinned] = lines.split('\n').filter((line) => line !== '').map((line) => JSON.parse(line) as object)
+  assert.deepEqual({ ...added, atMs: 0 }, { type: 'added', cid: Hash, atMs: 0 })
+  assert.deepEqual({ ...pinned, atMs: 0 }, { type: 'pinned', cid: Hash, kind: 'recursive', name: 'mine', atMs: 0 })
+  await eventually(() => node.events.listenerCount === 0, 'the listener is forgotten')
+})
+
+test('a listener that takes nothing is cut off, and does not hold up the node', async (context) => {
+  const { port, node } = await openRpc(context)
+  const sent = request({ host: '127.0.0.1', port, method: 'POST', path: '/api/v0/events' }).end()
+  const [response] = await once(sent, 'response') as [IncomingMessage]
+  response.pause()
+  response.on('error', () => {})
+  await eventually(() => {
+    for (let index = 0; index < 1000; index++) node.events.tell({ type: 'added', cid: 'x'.repeat(1000) })
+    return node.events.listenerCount === 0
+  }, 'the listener is cut off')
 })

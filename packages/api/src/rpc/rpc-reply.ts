@@ -72,6 +72,11 @@ export class RpcReply {
     this.#response.flushHeaders()
   }
 
+  /** Breaks the connection: whoever does not keep up gets nothing more. */
+  cut (): void {
+    this.#response.destroy()
+  }
+
   /** Ends the answer; without a word, when nothing was sent. */
   end (): void {
     this.#begin()

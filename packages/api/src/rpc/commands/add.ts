@@ -70,6 +70,7 @@ export const add: RpcCommand = rpcCommand({
     for await (const part of upload) await importPart(tree, part, call)
     const roots = await tree.finish()
     signal.throwIfAborted()
+    if (options['only-hash'] !== true) for (const { cid } of roots) node.events.tell({ type: 'added', cid: cid.toString() })
     if (pin) await pinRoots(node, roots.map(({ cid }) => cid), options['pin-name'])
   }
 })
