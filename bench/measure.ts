@@ -1,17 +1,33 @@
+/** One figure of a subject and, where they are known, the costs beside it. */
+export interface Figure extends Cost {
+  readonly value: number
+}
+
+/** What a figure took. */
+export interface Cost {
+  /** Of all ends together, while the work ran. */
+  readonly cpuSeconds?: number
+  /** The most that the end which does the work held in memory. */
+  readonly rssMib?: number
+}
+
 /** One measured quantity of one subject, over all rounds. */
-export interface Sample {
+interface Sample {
   readonly subject: string
   readonly values: readonly number[]
+  readonly cost: Cost
 }
 
 /** A row of the table: what was done, and how our figure compares with the others of the same run. */
 export interface Row {
   readonly name: string
-  /** Unit of the figures; for seconds less is better. */
-  readonly unit: 'MiB/s' | 'files/s' | 'requests/s' | 'ms'
+  /** Unit of the figures; of all but the rates less is better. */
+  readonly unit: 'MiB/s' | 'files/s' | 'requests/s' | 'ms' | '% of a core' | 'MiB'
   readonly ours: number
   readonly ratios: ReadonlyArray<{ readonly against: string, readonly theirs: number, readonly ratio: number, readonly low: number, readonly high: number }>
   readonly note?: string
+  /** Medians of the subjects whose costs are known. */
+  readonly costs?: Readonly<Record<string, Cost>>
 }
 
 /** A way to do the work; returns its figure in the unit of the row. */
@@ -19,7 +35,7 @@ export interface Subject {
   readonly name: string
   /** Fewer rounds for what takes minutes. @default all */
   readonly rounds?: number
-  run(): Promise<number>
+  run(): Promise<number | Figure>
 }
 
 /**
@@ -27,19 +43,34 @@ export interface Subject {
  * and compares the first, ours, with each of the others.
  */
 export async function compare (name: string, unit: Row['unit'], subjects: readonly Subject[], rounds: number, note?: string): Promise<Row> {
-  const values = new Map<string, number[]>(subjects.map((subject) => [subject.name, []]))
+  const figures = new Map<string, Figure[]>(subjects.map((subject) => [subject.name, []]))
   for (let round = 0; round < rounds; round++) {
     for (const subject of round % 2 === 0 ? subjects : subjects.toReversed()) {
-      const measured = values.get(subject.name) ?? []
+      const measured = figures.get(subject.name) ?? []
       if (measured.length >= (subject.rounds ?? rounds)) continue
-      measured.push(await subject.run())
-      console.error(`  ${name}: ${subject.name} ${format(measured.at(-1) ?? 0)} ${unit}`)
+      const result = await subject.run()
+      const figure = typeof result === 'number' ? { value: result } : result
+      measured.push(figure)
+      console.error(`  ${name}: ${subject.name} ${format(figure.value)} ${unit}${formatCost(figure)}`)
     }
   }
-  const [ours, ...others] = subjects.map((subject) => ({ subject: subject.name, values: values.get(subject.name) ?? [] }))
+  return rowOf({ name, unit, ...(note === undefined ? {} : { note }) }, [...figures].map(([subject, measured]) => sampleOf(subject, measured)))
+}
+
+/** Makes a row of figures that were taken together, the first one ours. */
+export function rowOf (row: Pick<Row, 'name' | 'unit' | 'note'>, samples: readonly Sample[]): Row {
+  const [ours, ...others] = samples
   if (ours === undefined) throw new Error('A row needs a subject')
-  const row = { name, unit, ours: median(ours.values), ratios: others.map((theirs) => ratioOf(ours, theirs)) }
-  return note === undefined ? row : { ...row, note }
+  const costs = Object.fromEntries(samples.filter(({ cost }) => Object.keys(cost).length > 0).map(({ subject, cost }) => [subject, cost]))
+  return { ...row, ours: median(ours.values), ratios: others.map((theirs) => ratioOf(ours, theirs)), ...(Object.keys(costs).length > 0 ? { costs } : {}) }
+}
+
+export function sampleOf (subject: string, figures: readonly Figure[]): Sample {
+  const medianOf = (name: keyof Cost): Cost => {
+    const values = figures.map((figure) => figure[name]).filter((value) => value !== undefined)
+    return values.length === 0 ? {} : { [name]: median(values) }
+  }
+  return { subject, values: figures.map(({ value }) => value), cost: { ...medianOf('cpuSeconds'), ...medianOf('rssMib') } }
 }
 
 function ratioOf (ours: Sample, theirs: Sample): Row['ratios'][number] {
@@ -81,8 +112,21 @@ export function toTable (rows: readonly Row[]): string {
   return ['| work | Holdfast | against | figure | ratio (95 %) |', '| --- | --- | --- | --- | --- |', ...lines.map((cells) => `| ${cells.join(' | ')} |`)].join('\n')
 }
 
+/** Prints what the figures took, where that is known; an empty string when nothing is. */
+export function toCostTable (rows: readonly Row[]): string {
+  const lines = rows.flatMap(({ name, costs = {} }) => Object.entries(costs).map(([subject, { cpuSeconds, rssMib }]) => [
+    name, subject, cpuSeconds === undefined ? '–' : `${cpuSeconds.toFixed(2)} s`, rssMib === undefined ? '–' : `${rssMib.toFixed(0)} MiB`
+  ]))
+  if (lines.length === 0) return ''
+  return ['| work | subject | CPU of both ends | RSS of the end that fetches |', '| --- | --- | --- | --- |', ...lines.map((cells) => `| ${cells.join(' | ')} |`)].join('\n')
+}
+
+function formatCost ({ cpuSeconds, rssMib }: Cost): string {
+  return `${cpuSeconds === undefined ? '' : `, ${cpuSeconds.toFixed(1)} s CPU`}${rssMib === undefined ? '' : `, ${rssMib.toFixed(0)} MiB`}`
+}
+
 function format (value: number): string {
-  return value >= 100 ? value.toFixed(0) : value.toFixed(1)
+  return value >= 100 ? value.toFixed(0) : value >= 1 ? value.toFixed(1) : value.toFixed(2)
 }
 
 /** Seconds that some work took. */

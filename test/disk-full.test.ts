@@ -3,17 +3,31 @@ import { spawnSync } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { mkdir, readdir, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { test } from 'node:test'
+import { test, type TestContext } from 'node:test'
 import { atEnd, newFolder, startNode } from './harness.ts'
+
+const MIB = 1024 * 1024
 
 const canMount = process.platform === 'linux' && process.getuid?.() === 0
 
-test('a full disk refuses the write, keeps serving, and needs no restart once there is space', { skip: !canMount && 'a small file system can be mounted by root on Linux only' }, async (context) => {
+const skip = !canMount && 'a small file system can be mounted by root on Linux only'
+
+/** Mounts a file system in memory of so many MiB; skips the test where that is not allowed. */
+async function mountDisk (context: TestContext, mebibytes: number): Promise<string | undefined> {
   const disk = join(await newFolder(context), 'disk')
   await mkdir(disk)
-  const mounted = spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=24m', 'tmpfs', disk])
-  if (mounted.status !== 0) return context.skip(`mount is not allowed here: ${String(mounted.stderr)}`)
+  const mounted = spawnSync('mount', ['-t', 'tmpfs', '-o', `size=${mebibytes}m`, 'tmpfs', disk])
+  if (mounted.status !== 0) {
+    context.skip(`mount is not allowed here: ${String(mounted.stderr)}`)
+    return undefined
+  }
   atEnd(context, async () => { spawnSync('umount', ['-l', disk]) })
+  return disk
+}
+
+test('a full disk refuses the write, keeps serving, and needs no restart once there is space', { skip }, async (context) => {
+  const disk = await mountDisk(context, 24)
+  if (disk === undefined) return
 
   const node = await startNode(context, { repository: join(disk, 'repository') })
   const kept = await node.ok(['add', '-Q'], { stdin: 'kept' })
@@ -37,4 +51,37 @@ test('a full disk refuses the write, keeps serving, and needs no restart once th
   assert.ok((await restarted.ok(['pin', 'ls', '-q'])).includes(again))
   const files = await readdir(join(node.repository, 'blocks'), { recursive: true })
   assert.deepEqual(files.filter((name) => name.includes('.tmp')), [])
+})
+
+test('on a disk that is full of what was only fetched, an add takes the place of the oldest of it', { skip, timeout: 120_000 }, async (context) => {
+  const disk = await mountDisk(context, 48)
+  if (disk === undefined) return
+
+  const holder = await startNode(context, { flags: ['--network', 'lan'] })
+  const node = await startNode(context, { repository: join(disk, 'repository'), flags: ['--network', 'lan'] })
+  await node.ok(['connect', holder.ready.swarm.find((address) => address.includes('/ip4/127.0.0.1/')) ?? ''])
+  const pinned = await holder.ok(['add', '-Q'], { stdin: randomBytes(4 * MIB) })
+  await node.ok(['pin', 'add', pinned])
+  const fetched = []
+  for (let count = 0; count < 9; count++) {
+    const cid = await holder.ok(['add', '-Q'], { stdin: randomBytes(4 * MIB) })
+    await (await fetch(`${node.ready.gateway}/ipfs/${cid}?format=car`)).arrayBuffer()
+    fetched.push(cid)
+  }
+  await holder.end()
+
+  const content = randomBytes(24 * MIB)
+  const added = await node.ok(['add', '-Q'], { stdin: content })
+  const response = await fetch(`${node.ready.gateway}/ipfs/${added}`)
+  assert.ok(Buffer.from(await response.arrayBuffer()).equals(content))
+  await node.ok(['stat', pinned])
+  assert.match(await node.ok(['repo', 'verify']), / 0 damaged/)
+
+  const isHere = async (cid: string): Promise<boolean> => (await fetch(`${node.ready.gateway}/ipfs/${cid}`, { method: 'HEAD', headers: { 'cache-control': 'only-if-cached' } })).status === 200
+  assert.deepEqual([await isHere(fetched[0] ?? ''), await isHere(fetched.at(-1) ?? '')], [false, true])
+  // Only what is needed, twice, went: the rest is there until the next write needs its place.
+  const { status, stderr } = await node.run(['add', '-Q'], { stdin: randomBytes(40 * MIB) })
+  assert.equal(status, 5, stderr)
+  assert.match(stderr, /disk is full/i)
+  assert.deepEqual((await node.ok(['pin', 'ls', '-q'])).split('\n').toSorted(), [pinned, added].toSorted())
 })

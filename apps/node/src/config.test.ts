@@ -47,7 +47,10 @@ for (const text of ['', '{', '[]', 'null', '7', '"x"']) {
 test('settings from the command line become numbers where they are', () => {
   assert.deepEqual(parseSetting('gatewayPort', '0'), { key: 'gatewayPort', value: 0 })
   assert.deepEqual(parseSetting('logLevel', 'debug'), { key: 'logLevel', value: 'debug' })
-  for (const [key, text] of [['gatewayPort', 'x'], ['gatewayPort', '-1'], ['network', 'moon'], ['nothing', '1']] as const) {
+  for (const [text, value] of [['10GiB', 10 * 1024 ** 3], ['500MB', 500_000_000], ['0', 0], ['4096', 4096], ['1 KiB', 1024]] as const) {
+    assert.deepEqual(parseSetting('cacheMaxBytes', text), { key: 'cacheMaxBytes', value })
+  }
+  for (const [key, text] of [['cacheMaxBytes', '-1'], ['cacheMaxBytes', '10 elephants'], ['cacheMaxBytes', '9999999999999999TiB'], ['cacheMaxBytes', '1constructor'], ['gatewayPort', '1KiB'], ['gatewayPort', 'x'], ['gatewayPort', '-1'], ['network', 'moon'], ['nothing', '1']] as const) {
     assert.throws(() => parseSetting(key, text), (err) => isErrorCode(err, 'INVALID'), `${key}=${text}`)
   }
 })

@@ -1,5 +1,6 @@
 import { HoldfastError } from '@holdfast/core/errors'
 import * as v from 'valibot'
+import { parseBytes } from './parse-bytes.ts'
 
 const port = v.pipe(v.number('must be a number'), v.integer('must be a whole number'), v.minValue(0, 'must be 0 or more'), v.maxValue(65_535, 'must be 65535 or less'))
 
@@ -39,6 +40,8 @@ const SETTINGS = {
   rpcTlsKey: v.string('must be a path'),
   /** Tokens of the RPC by name. With any, nobody calls without one. */
   rpcTokens: v.pipe(v.record(v.string(), rpcToken, 'must be an object of tokens by name'), v.maxEntries(MAX_RPC_TOKENS, `must have at most ${MAX_RPC_TOKENS} tokens`)),
+  /** Bytes of blocks that were only fetched; beyond that the oldest are removed. 0 keeps what is being read. */
+  cacheMaxBytes: v.pipe(v.number('must be a number of bytes (flags and config set also take 10GiB)'), v.safeInteger('must be a whole number of bytes'), v.minValue(0, 'must be 0 or more')),
   /** Least important log lines that are printed. */
   logLevel: v.picklist(['error', 'warn', 'info', 'debug'], 'must be error, warn, info or debug')
 } as const
@@ -65,11 +68,13 @@ export const DEFAULT_CONFIG: Config = {
   rpcTlsCert: '',
   rpcTlsKey: '',
   rpcTokens: {},
+  /** A tenth of a small disk of today; what is fetched twice within a while is there the second time. */
+  cacheMaxBytes: 10 * 1024 ** 3,
   logLevel: 'info'
 }
 
 /** Every setting, in the order in which they are shown. */
-export const CONFIG_KEYS: readonly ConfigKey[] = ['network', 'dht', 'provideStrategy', 'swarmPort', 'gatewayHost', 'gatewayPort', 'rpcHost', 'rpcPort', 'rpcTlsCert', 'rpcTlsKey', 'rpcTokens', 'logLevel']
+export const CONFIG_KEYS: readonly ConfigKey[] = ['network', 'dht', 'provideStrategy', 'swarmPort', 'gatewayHost', 'gatewayPort', 'rpcHost', 'rpcPort', 'rpcTlsCert', 'rpcTlsKey', 'rpcTokens', 'cacheMaxBytes', 'logLevel']
 
 /** One place that settings come from: `config.json` or the flags. */
 export interface ConfigLayer {
@@ -141,14 +146,19 @@ export function parseConfigFile (text: string, path: string): ConfigLayer {
 }
 
 /**
- * Turns the words of a command line into a setting: numbers where the setting is one.
+ * Turns the words of a command line into a setting: numbers where the setting is one, and `10GiB` for a number of bytes.
  *
  * @throws `INVALID` for an unknown key or a value that the setting cannot have.
  */
 export function parseSetting (key: string, text: string): { key: ConfigKey, value: string | number } {
   if (key === 'rpcTokens') throw new HoldfastError('INVALID', 'Tokens are written into config.json by hand: on a command line others could read them', { key })
-  const value = isConfigKey(key) && typeof DEFAULT_CONFIG[key] === 'number' && /^\d+$/.test(text) ? Number(text) : text
+  const isNumber = isConfigKey(key) && typeof DEFAULT_CONFIG[key] === 'number'
+  const value = !isNumber ? text : (key.endsWith('Bytes') ? parseBytes(text) : wholeNumberIn(text)) ?? text
   const mistake = mistakeIn(key, value)
   if (mistake !== undefined || !isConfigKey(key)) throw new HoldfastError('INVALID', `Cannot set that: ${mistake}`, { key })
   return { key, value }
+}
+
+function wholeNumberIn (text: string): number | undefined {
+  return /^\d+$/.test(text) ? Number(text) : undefined
 }

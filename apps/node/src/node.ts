@@ -6,7 +6,7 @@ import { walkDag } from '@holdfast/dag'
 import { openExchange } from '@holdfast/exchange'
 import { createGateway, gatewayListener, MAX_REQUEST_HEADER_BYTES } from '@holdfast/gateway'
 import { type Host, openHost, openIdentity } from '@holdfast/network'
-import { LeaseBook, openJournal, openPinSet, type PinSet } from '@holdfast/pins'
+import { LeaseBook, openFetchCache, openJournal, openPinSet, type PinSet, roomyJournal } from '@holdfast/pins'
 import { createContentRouting, type ProvideStrategy, startAnnouncer } from '@holdfast/providers'
 import type { CID } from 'multiformats/cid'
 import { chmod, lstat, mkdir, rm } from 'node:fs/promises'
@@ -68,17 +68,19 @@ export async function openNode (config: Config, log: Logger, { repository, socke
   const identity = await openIdentity(file('identity'), { log: part('network') })
 
   const storedBlocks = opening.use(await openFsBlockstore(file('blocks'), { log: part('blockstore'), onFatal: onStop }))
-  const blocks = cachedBlockstore(storedBlocks)
+  const leases = new LeaseBook()
+  const cache = opening.use(await openFetchCache({ blocks: cachedBlockstore(storedBlocks), leases, log: part('cache') }, { path: file('cache'), maxBytes: config.cacheMaxBytes }))
+  const { blocks } = cache
   const journal = opening.use(await openJournal(file('journal'), { log: part('journal'), onFatal: onStop }))
   const events = new NodeEvents()
-  const pins = watchedPins(opening.use(await openPinSet(journal, { log: part('pins') })), events)
-  const leases = new LeaseBook()
+  const pins = watchedPins(opening.use(await openPinSet(roomyJournal(journal, cache), { log: part('pins') })), events)
+  cache.watch(pins)
 
   const host = opening.use(await openHost({ identity, log: part('network') }, { mode: config.network, listen: listenAddresses(config), dht: config.dht }))
   opening.use(watchHost(host, events))
   const routing = createContentRouting([{ name: 'dht', ...dhtSource(host.routing) }])
-  const exchange = opening.use(await openExchange({ host, routing, blocks, log: part('exchange') }))
-  const openReader: ApiNode['openReader'] = (root, options) => config.network === 'off' ? { get: (cid, opts) => blocks.get(cid, opts), has: (cid, opts) => blocks.has(cid, opts), [Symbol.dispose] () {} } : exchange.openSession(root, options)
+  const exchange = opening.use(await openExchange({ host, routing, blocks: cache.fetchedBlocks, log: part('exchange') }))
+  const openReader: ApiNode['openReader'] = (root, options) => cache.protectReader(config.network === 'off' ? { get: (cid, opts) => blocks.get(cid, opts), has: (cid, opts) => blocks.has(cid, opts), [Symbol.dispose] () {} } : exchange.openSession(root, options))
   const announcer = opening.use(startAnnouncer({
     routing,
     keys: (strategy, options) => announcedKeys(strategy, { blocks, pins, ...options }),
@@ -99,7 +101,7 @@ export async function openNode (config: Config, log: Logger, { repository, socke
 
   let isReady = false
   const apiNode: ApiNode = {
-    blocks, storedBlocks, pins, leases, journal, host, routing, announcer, events, openReader, describe,
+    blocks, storedBlocks, cache, pins, leases, journal, host, routing, announcer, events, openReader, describe,
     repository: { folder: repository, version: REPOSITORY_VERSION, engine: 'fs' },
     findPeer: async (peer, options) => await host.routing.findPeer(peer, options),
     exchangeStats: () => exchange.stats(),

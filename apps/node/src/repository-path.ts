@@ -9,6 +9,7 @@ export const REPOSITORY_FILES = {
   version: 'version',
   lock: 'daemon.lock',
   blocks: 'blocks',
+  cache: 'cache.log',
   journal: 'journal',
   socket: 'api.sock'
 } as const

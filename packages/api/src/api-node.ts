@@ -2,7 +2,7 @@ import type { BlockReader, Blockstore } from '@holdfast/blockstore'
 import type { AbortOptions, Logger } from '@holdfast/core'
 import type { BitswapStats } from '@holdfast/exchange'
 import type { Host } from '@holdfast/network'
-import type { Journal, LeaseBook, PinSet } from '@holdfast/pins'
+import type { FetchCache, Journal, LeaseBook, PinSet } from '@holdfast/pins'
 import type { Announcer, ContentRouting } from '@holdfast/providers'
 import type { CID } from 'multiformats/cid'
 import type { NodeEvents } from './node-events.ts'
@@ -26,6 +26,8 @@ export interface ApiNode {
   readonly blocks: Blockstore
   /** The same without a cache, for whoever looks for damage on the disk. */
   readonly storedBlocks: Blockstore
+  /** Which of the blocks are cache; whoever pins takes blocks out of it. */
+  readonly cache: Pick<FetchCache, 'keep' | 'kept' | 'protectReader' | 'status'>
   /**
    * Opens a reader of one DAG that fetches from peers what is not here, and stores it.
    *

@@ -1,7 +1,7 @@
 import { type Blockstore, MemoryBlockstore } from '@holdfast/blockstore'
 import { silentLogger } from '@holdfast/core'
 import { offlineHost } from '@holdfast/network'
-import { LeaseBook, openJournal, openPinSet } from '@holdfast/pins'
+import { LeaseBook, openFetchCache, openJournal, openPinSet } from '@holdfast/pins'
 import { createContentRouting, startAnnouncer } from '@holdfast/providers'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -16,24 +16,29 @@ export interface ApiNodeOptions {
 }
 
 /** The parts of a node whose network is off, with its blocks in memory; all of it goes with the test. */
-export async function openApiNode (context: TestContext, { blocks = new MemoryBlockstore(), stop = () => {} }: ApiNodeOptions = {}): Promise<ApiNode> {
+export async function openApiNode (context: TestContext, { blocks: stored = new MemoryBlockstore(), stop = () => {} }: ApiNodeOptions = {}): Promise<ApiNode> {
   const folder = await mkdtemp(join(tmpdir(), 'holdfast-'))
   const journal = await openJournal(join(folder, 'journal'))
   const events = new NodeEvents()
   const pins = watchedPins(await openPinSet(journal), events)
+  const leases = new LeaseBook()
+  const cache = await openFetchCache({ blocks: stored, leases }, { path: join(folder, 'cache.log'), maxBytes: 0 })
+  const { blocks } = cache
+  cache.watch(pins)
   const routing = createContentRouting([])
   const announcer = startAnnouncer({ routing, async * keys () {}, log: silentLogger }, { strategy: 'off' })
   context.after(async () => {
-    for (const part of [announcer, pins, journal]) await part[Symbol.asyncDispose]()
+    for (const part of [announcer, cache, pins, journal]) await part[Symbol.asyncDispose]()
     await rm(folder, { recursive: true, force: true })
   })
   const host = offlineHost('12D3KooWLQzUv2FHWGVPXTXSZpdHs7oHbXub2G5WC8Tx4NQhyd2d')
   return {
     blocks,
-    storedBlocks: blocks,
+    storedBlocks: stored,
+    cache,
     journal,
     pins,
-    leases: new LeaseBook(),
+    leases,
     routing,
     announcer,
     host,

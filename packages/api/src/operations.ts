@@ -179,6 +179,8 @@ export interface RepoStatEvent {
   readonly engine: string
   readonly blockCount: number
   readonly byteLength: number
+  /** Those of the blocks that were only fetched, and from how many bytes on the oldest go. */
+  readonly cache: { readonly blockCount: number, readonly byteLength: number, readonly maxBytes: number }
   readonly pinCount: number
   readonly journalByteLength: number
   /** Bytes that the file system has left for us. */

@@ -5,6 +5,7 @@ import type { CID } from 'multiformats/cid'
 import type { Collection, LeaseBook } from './leases.ts'
 import type { PinSet } from './pin-set.ts'
 import { reachableFrom, ReachableSet } from './reachable.ts'
+import { settled } from './settled.ts'
 
 /** How far a collection has come: `blockCount` counts blocks marked, then blocks looked at. */
 export interface CollectProgress {
@@ -160,13 +161,4 @@ async function byteLengthOf (blocks: Blockstore, cid: CID): Promise<number> {
     const { byteLength } = err.details
     return typeof byteLength === 'number' ? byteLength : 0
   }
-}
-
-/** Waits for all, then rejects with the first failure: a removal must not outlive its collection. */
-async function settled<T> (running: ReadonlyArray<Promise<T>>): Promise<T[]> {
-  const results = await Promise.allSettled(running)
-  return results.map((result) => {
-    if (result.status === 'rejected') throw result.reason
-    return result.value
-  })
 }

@@ -109,3 +109,40 @@ test('the open leases are listed with their reasons', () => {
   first.protect(other.cid)
   assert.deepEqual(leases.list(), [{ reason: 'add big.iso', blockCount: 2 }, { reason: 'pin bafy', blockCount: 0 }])
 })
+
+test('a window protects as many blocks as it may, those that were used last, until it is cleared or let go', () => {
+  const leases = new LeaseBook()
+  const window = leases.openWindow({ maxBlocks: 1 })
+  window.protect(block.cid)
+  window.protect(block.cid)
+  assert.ok(leases.isProtected(block.cid))
+  window.protect(other.cid)
+  assert.deepEqual([leases.isProtected(block.cid), leases.isProtected(other.cid)], [false, true])
+  window.clear()
+  assert.ok(!leases.isProtected(other.cid))
+  window.protect(other.cid)
+  window[Symbol.dispose]()
+  assert.ok(!leases.isProtected(other.cid))
+})
+
+test('whoever holds a block waits for every removal of it that runs, whichever ends first', async () => {
+  const leases = new LeaseBook()
+  const [first, second] = [leases.beginRemoval(block.cid), leases.beginRemoval(block.cid)]
+  let isHeld = false
+  using lease = leases.open('test')
+  const held = lease.hold(block.cid).then(() => { isHeld = true })
+  second[Symbol.dispose]()
+  await new Promise((resolve) => setImmediate(resolve))
+  assert.ok(!isHeld)
+  first[Symbol.dispose]()
+  await held
+})
+
+test('the end of a lease and of a collection is told', () => {
+  const leases = new LeaseBook()
+  let count = 0
+  leases.onRelease(() => { count++ })
+  leases.open('test')[Symbol.dispose]()
+  leases.beginCollection()[Symbol.dispose]()
+  assert.equal(count, 2)
+})

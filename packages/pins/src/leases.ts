@@ -22,6 +22,12 @@ export interface Lease extends Disposable {
   hold(cid: CID): Promise<void>
 }
 
+/** A lease on the blocks that were protected last, for readers: whoever reads on needs those it met long ago no more. */
+export interface LeaseWindow extends Lease {
+  /** Lets all blocks go; the window stays open. */
+  clear(): void
+}
+
 /** What an operator sees of a lease. */
 export interface LeaseStatus {
   readonly reason: string
@@ -39,6 +45,8 @@ export class LeaseBook {
   readonly #open = new Map<object, { reason: string, blocks: DigestSet }>()
   /** Of leases that were let go while a collection runs. */
   #retired: DigestSet[] = []
+  readonly #windows = new Set<Set<string>>()
+  readonly #releaseListeners: Array<() => void> = []
   #collecting = false
   readonly #removals = new Map<string, Promise<void>>()
 
@@ -55,16 +63,46 @@ export class LeaseBook {
         await this.#removals.get(multihashKey(cid))
       },
       [Symbol.dispose]: () => {
-        if (this.#open.delete(lease) && this.#collecting && blocks.count > 0) this.#retired.push(blocks)
+        if (!this.#open.delete(lease)) return
+        if (this.#collecting && blocks.count > 0) this.#retired.push(blocks)
+        this.#released()
       }
     }
     this.#open.set(lease, { reason, blocks })
     return lease
   }
 
+  /** Has `listener` called whenever a lease, or a collection, ends: what it kept may go now. Windows are left out. */
+  onRelease (listener: () => void): void {
+    this.#releaseListeners.push(listener)
+  }
+
+  /** Opens a lease that lets the block go which was protected longest ago when there are more than `maxBlocks`. Costs about 100 bytes a block. */
+  openWindow ({ maxBlocks }: { readonly maxBlocks: number }): LeaseWindow {
+    const keys = new Set<string>()
+    this.#windows.add(keys)
+    const protect = (key: string): void => {
+      keys.delete(key)
+      keys.add(key)
+      if (keys.size <= maxBlocks) return
+      for (const oldest of keys.values().take(1)) keys.delete(oldest)
+    }
+    return {
+      protect: (cid) => { protect(multihashKey(cid)) },
+      hold: async (cid) => {
+        const key = multihashKey(cid)
+        protect(key)
+        await this.#removals.get(key)
+      },
+      clear: () => { keys.clear() },
+      [Symbol.dispose]: () => { this.#windows.delete(keys) }
+    }
+  }
+
   /** Reports whether a lease keeps the block. One answer in 2^64 may be wrong, and then it is yes. */
   isProtected (cid: CID): boolean {
     for (const { blocks } of this.#open.values()) if (blocks.has(cid)) return true
+    if (this.#windows.size > 0 && this.#isInWindow(multihashKey(cid))) return true
     return this.#retired.some((blocks) => blocks.has(cid))
   }
 
@@ -78,28 +116,42 @@ export class LeaseBook {
     if (this.#collecting) throw new HoldfastError('UNAVAILABLE', 'A collection runs already; try again when it has ended')
     this.#collecting = true
     return {
-      beginRemoval: (cid) => this.#beginRemoval(multihashKey(cid)),
+      beginRemoval: (cid) => this.beginRemoval(cid),
       [Symbol.dispose]: () => {
         this.#collecting = false
         this.#retired = []
+        this.#released()
       }
     }
   }
 
-  /** The leases that are open, oldest first. */
+  /** Notes that the block is being removed, until the result is disposed: whoever holds it from now on waits for that. */
+  beginRemoval (cid: CID): Disposable {
+    const key = multihashKey(cid)
+    const { promise, resolve } = Promise.withResolvers<void>()
+    const earlier = this.#removals.get(key)
+    const all = earlier === undefined ? promise : Promise.all([earlier, promise]).then(() => {})
+    this.#removals.set(key, all)
+    return {
+      [Symbol.dispose]: () => {
+        if (this.#removals.get(key) === all) this.#removals.delete(key)
+        resolve()
+      }
+    }
+  }
+
+  /** The leases that are open, oldest first; the windows of readers are left out. */
   list (): LeaseStatus[] {
     return [...this.#open.values()].map(({ reason, blocks }) => ({ reason, blockCount: blocks.count }))
   }
 
-  #beginRemoval (key: string): Disposable {
-    const { promise, resolve } = Promise.withResolvers<void>()
-    this.#removals.set(key, promise)
-    return {
-      [Symbol.dispose]: () => {
-        this.#removals.delete(key)
-        resolve()
-      }
-    }
+  #released (): void {
+    for (const listener of this.#releaseListeners) listener()
+  }
+
+  #isInWindow (key: string): boolean {
+    for (const keys of this.#windows) if (keys.has(key)) return true
+    return false
   }
 }
 

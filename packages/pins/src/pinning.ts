@@ -2,6 +2,7 @@ import type { BlockReader } from '@holdfast/blockstore'
 import { type AbortOptions, type Block } from '@holdfast/core'
 import { requireBlock, walkDag } from '@holdfast/dag'
 import type { CID } from 'multiformats/cid'
+import type { CacheKeeper } from './cache/fetch-cache.ts'
 import { type LeaseBook, leasedReader } from './leases.ts'
 import type { Pin } from './pin-record.ts'
 import { type PinRequest, type PinSet, requirePinnable } from './pin-set.ts'
@@ -21,12 +22,14 @@ export interface PinOptions extends AbortOptions {
  * Pins a DAG that is whole: reads and verifies every block below the CID (or the one block, for a direct pin)
  * before the pin is made. `blocks` may fetch what is not here, as long as it stores what it fetches.
  *
+ * Blocks of a `cache` that the pin needs are taken out of it.
+ *
  * What was checked stays, also when a collection runs: a lease protects it until the pin is durable.
  *
  * @throws `NOT_FOUND` naming the block when one is absent, `CORRUPT` when one is damaged; what `PinSet.add` throws. No pin is made then.
  */
 export async function pinDag (
-  { blocks, pins, leases }: { blocks: BlockReader, pins: PinSet, leases: LeaseBook },
+  { blocks, pins, leases, cache }: { blocks: BlockReader, pins: PinSet, leases: LeaseBook, cache?: CacheKeeper },
   request: PinRequest,
   { signal, onProgress }: PinOptions = {}
 ): Promise<Pin> {
@@ -35,11 +38,13 @@ export async function pinDag (
   let blockCount = 0
   let byteLength = 0
   for await (const block of blocksOf(leasedReader(blocks, lease), request, signal)) {
+    cache?.keep(block.cid)
     blockCount++
     byteLength += block.bytes.byteLength
     onProgress?.({ blockCount, byteLength })
   }
   signal?.throwIfAborted()
+  await cache?.kept()
   return await pins.add(request)
 }
 

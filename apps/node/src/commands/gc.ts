@@ -4,7 +4,7 @@ import { formatBytes } from '../terminal/format.ts'
 export const gc = command({
   usage: 'gc [--dry-run]',
   summary: 'Remove blocks that nothing keeps',
-  details: 'Reading and adding go on meanwhile. What is being added or pinned is kept.',
+  details: 'Reading and adding go on meanwhile. What is being added or pinned is kept. Blocks that were only fetched go, too.',
   flags: {
     'dry-run': { type: 'boolean', help: 'Only tell what would be removed' }
   },

@@ -18,6 +18,7 @@ export const repoStat = command({
       context.print(`Repository  ${printable(event.repository)}`)
       context.print(`Version     ${event.version}, blocks in ${event.engine}`)
       context.print(`Blocks      ${event.blockCount}, together ${formatBytes(event.byteLength)}`)
+      context.print(`Cache       ${event.cache.blockCount} of them, ${formatBytes(event.cache.byteLength)} of at most ${formatBytes(event.cache.maxBytes)}`)
       context.print(`Pins        ${event.pinCount}, journal ${formatBytes(event.journalByteLength)}`)
       context.print(`Disk        ${formatBytes(event.freeByteLength)} free`)
     }

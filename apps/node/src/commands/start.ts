@@ -2,6 +2,7 @@ import type { NodeIdentity } from '@holdfast/api/client'
 import { wholeNumber } from '../arguments.ts'
 import { command, type CommandContext } from '../command.ts'
 import type { ConfigLayer } from '../config.ts'
+import { parseBytes } from '../parse-bytes.ts'
 import { styled } from '../terminal/format.ts'
 
 /** How long the parts of a node may take to stop before the process ends all the same, in milliseconds. */
@@ -19,6 +20,7 @@ export const start = command({
     'gateway-host': { type: 'string', value: 'IP', help: 'Address of the gateway [default: 127.0.0.1, this machine only]' },
     'swarm-port': { type: 'string', value: 'N', help: 'Port for peers, 0 for any free one [default: 4001]' },
     'rpc-port': { type: 'string', value: 'N', help: 'Port of the Kubo-compatible RPC, 0 for any free one [default: 5001]' },
+    'cache-max-bytes': { type: 'string', value: 'BYTES', help: 'Bytes of blocks that were only fetched, for example 500MB [default: 10GiB]' },
     'log-level': { type: 'string', value: 'LEVEL', help: 'Least important lines to print: error, warn, info or debug [default: info]' }
   },
 
@@ -54,11 +56,13 @@ export const start = command({
 
 function flagLayer (flags: Readonly<Record<string, string | undefined>>): ConfigLayer {
   const numbers = { swarmPort: 'swarm-port', gatewayPort: 'gateway-port', rpcPort: 'rpc-port' } as const
-  const words = { network: 'network', dht: 'dht', provideStrategy: 'provide-strategy', gatewayHost: 'gateway-host', logLevel: 'log-level' } as const
+  const words = { network: 'network', dht: 'dht', provideStrategy: 'provide-strategy', gatewayHost: 'gateway-host', cacheMaxBytes: 'cache-max-bytes', logLevel: 'log-level' } as const
   const names: Readonly<Record<string, string>> = { ...numbers, ...words }
   const values: Record<string, unknown> = {}
   for (const [key, flag] of Object.entries(numbers)) values[key] = wholeNumber(flag, flags[flag])
   for (const [key, flag] of Object.entries(words)) values[key] = flags[flag]
+  const cacheMaxBytes = flags[words.cacheMaxBytes]
+  if (cacheMaxBytes !== undefined) values.cacheMaxBytes = parseBytes(cacheMaxBytes) ?? cacheMaxBytes
   const given = Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined))
   return { values: given, sourceOf: (key) => `--${names[key] ?? key}` }
 }

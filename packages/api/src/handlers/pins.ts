@@ -12,7 +12,7 @@ export async function pinAdd (node: ApiNode, { path, kind, name }: ArgsOf<'pin-a
   const { signal } = exchange
   using blocks = openReader(node, path, exchange)
   const cid = await resolveToCid(blocks, path, signal)
-  const pin = await pinDag({ blocks, pins: node.pins, leases: node.leases }, { cid, kind, ...(name === undefined ? {} : { name }) }, { signal, onProgress: progressReporter(exchange) })
+  const pin = await pinDag({ blocks, pins: node.pins, leases: node.leases, cache: node.cache }, { cid, kind, ...(name === undefined ? {} : { name }) }, { signal, onProgress: progressReporter(exchange) })
   node.announcer.announce(cid)
   await exchange.emit({ pin: toEvent(pin) })
 }
@@ -59,7 +59,7 @@ export async function pinUpdate (node: ApiNode, { from, to, unpin }: { readonly 
   const { name } = pin
   using blocks = openReader(node, to, exchange)
   const cid = await resolveToCid(blocks, to, signal)
-  await pinDag({ blocks, pins: node.pins, leases: node.leases }, { cid, kind: 'recursive', ...(name === undefined ? {} : { name }) }, { signal, onProgress: progressReporter(exchange) })
+  await pinDag({ blocks, pins: node.pins, leases: node.leases, cache: node.cache }, { cid, kind: 'recursive', ...(name === undefined ? {} : { name }) }, { signal, onProgress: progressReporter(exchange) })
   node.announcer.announce(cid)
   if (unpin && !sameMultihash(old, cid)) await node.pins.remove({ cid: old, kind: 'recursive' })
   return { from: old, to: cid }

@@ -32,6 +32,7 @@ export async function repoStat (node: ApiNode, _args: object, exchange: Exchange
     version,
     engine,
     ...usage,
+    cache: node.cache.status,
     pinCount: node.pins.count,
     journalByteLength: node.journal.byteLength,
     freeByteLength: disk.bavail * disk.bsize

@@ -87,7 +87,9 @@ export class NodeMetrics {
       return []
     }
     const { count, mean, max } = this.#delay
-    const samples = count === 0 ? [] : [['mean', mean] as const, ['p99', this.#delay.percentile(99)] as const, ['max', max] as const].map(([statistic, ns]) => ({ labels: { statistic }, value: ns / 1e9 }))
+    // Asked too soon for a measurement: what is under way goes on.
+    if (count === 0) return []
+    const samples = [['mean', mean] as const, ['p99', this.#delay.percentile(99)] as const, ['max', max] as const].map(([statistic, ns]) => ({ labels: { statistic }, value: ns / 1e9 }))
     this.#delay.reset()
     return samples
   }

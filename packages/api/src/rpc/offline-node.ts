@@ -4,7 +4,7 @@ import type { ApiNode } from '../api-node.ts'
 export function offlineNode (node: ApiNode): ApiNode {
   return {
     ...node,
-    openReader: () => ({
+    openReader: () => node.cache.protectReader({
       get: async (cid, options) => await node.blocks.get(cid, options),
       has: async (cid, options) => await node.blocks.has(cid, options),
       [Symbol.dispose] () {}

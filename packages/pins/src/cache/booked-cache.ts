@@ -1,0 +1,260 @@
+import type { BlockReader, Blockstore } from '@holdfast/blockstore'
+import { type AbortOptions, type Block, HoldfastError, IDENTITY, multihashKey } from '@holdfast/core'
+import type { CID } from 'multiformats/cid'
+import type { LeaseWindow } from '../leases.ts'
+import type { PinSet } from '../pin-set.ts'
+import { type Evicted, evictOldest, forgetPinned } from './evict.ts'
+import type { CacheStatus, FetchCache, FetchCacheDeps, FetchCacheOptions } from './fetch-cache.ts'
+import { MAX_CACHED_BLOCKS, type OpenedBook } from './open-book.ts'
+import { isOutOfSpace } from './out-of-space.ts'
+
+/** Share of the bound that is left after an eviction, so that the next one is some time away. */
+const LOW_WATER = 0.9
+
+/** Blocks that a reader used last and that stay while it reads: the path to where it is, and what it is reading. */
+export const READER_WINDOW_BLOCKS = 32
+
+/** Blocks that were fetched last and stay while anybody reads: nobody may have read them yet. */
+export const FETCH_WINDOW_BLOCKS = 64
+
+/** Bytes that are freed at least when a write finds no space, so that not every write has to free some. */
+const MIN_ROOM_BYTES: number = 16 * 1024 * 1024
+
+/** How often a write is tried: others may take the room that was made for it. */
+const MAX_TRIES = 8
+
+const COULD_NOT_EVICT = 'Cached blocks could not be evicted'
+
+/** What a file costs beside its bytes: the rest of its last file system block. */
+const FILE_OVERHEAD_BYTES = 4096
+
+/** See `openFetchCache`. */
+export class BookedCache implements FetchCache {
+  readonly blocks: Blockstore
+  readonly fetchedBlocks: Blockstore
+  readonly #deps: Required<FetchCacheDeps>
+  readonly #opened: OpenedBook
+  readonly #maxBytes: number
+  readonly #maxBlocks: number
+  readonly #fetched: LeaseWindow
+  #readerCount = 0
+  #pins: PinSet | undefined
+  /** Walks the pins once, when the book is doubtful; evictions wait for it. */
+  #checked: Promise<void> | undefined
+  /** Evictions take turns. */
+  #turn: Promise<void> = Promise.resolve()
+  #isEvictionDue = false
+  /** Evictions that freed something. */
+  #evictionCount = 0
+  readonly #closing = new AbortController()
+
+  constructor (deps: Required<FetchCacheDeps>, opened: OpenedBook, { maxBytes, maxBlocks = MAX_CACHED_BLOCKS }: Pick<FetchCacheOptions, 'maxBytes' | 'maxBlocks'>) {
+    this.#deps = deps
+    this.#opened = opened
+    this.#maxBytes = maxBytes
+    this.#maxBlocks = maxBlocks
+    deps.leases.onRelease(() => { this.#evictIfAbove() })
+    this.#fetched = deps.leases.openWindow({ maxBlocks: FETCH_WINDOW_BLOCKS })
+    this.blocks = this.#storeWith((blocks, options) => this.#putOwned(blocks, options))
+    this.fetchedBlocks = this.#storeWith((blocks, options) => this.#putFetched(blocks, options))
+  }
+
+  get status (): CacheStatus {
+    const { blockCount, byteLength } = this.#opened.book
+    return { blockCount, byteLength, maxBytes: this.#maxBytes }
+  }
+
+  watch (pins: PinSet): void {
+    this.#pins = pins
+    this.#evictIfAbove()
+  }
+
+  keep (cid: CID): void {
+    this.#opened.book.forget(multihashKey(cid))
+  }
+
+  async kept (): Promise<void> {
+    await this.#opened.forgottenDurably()
+  }
+
+  protectReader (reader: BlockReader & Disposable): BlockReader & Disposable {
+    const window = this.#deps.leases.openWindow({ maxBlocks: READER_WINDOW_BLOCKS })
+    this.#readerCount++
+    let isDisposed = false
+    return {
+      get: async (cid, options) => {
+        await window.hold(cid)
+        return await reader.get(cid, options)
+      },
+      has: async (cid, options) => {
+        await window.hold(cid)
+        return await reader.has(cid, options)
+      },
+      [Symbol.dispose]: () => {
+        if (isDisposed) return
+        isDisposed = true
+        reader[Symbol.dispose]()
+        window[Symbol.dispose]()
+        if (--this.#readerCount > 0) return
+        this.#fetched.clear()
+        this.#evictIfAbove()
+      }
+    }
+  }
+
+  async withRoom<T> (byteLength: number, write: () => Promise<T>): Promise<T> {
+    for (let tries = 1; ; tries++) {
+      const evictionCount = this.#evictionCount
+      try {
+        return await write()
+      } catch (err) {
+        if (!isOutOfSpace(err) || tries === MAX_TRIES) throw err
+        await this.#makeRoom(byteLength).catch((evictErr: unknown) => { this.#deps.log.warn(COULD_NOT_EVICT, { err: evictErr }) })
+        // Room that was made for somebody else while the write ran may do.
+        if (this.#evictionCount === evictionCount) throw err
+      }
+    }
+  }
+
+  async settled (): Promise<void> {
+    await this.#turn
+  }
+
+  async [Symbol.asyncDispose] (): Promise<void> {
+    this.#closing.abort(new HoldfastError('UNAVAILABLE', 'The node is closing'))
+    this.#fetched[Symbol.dispose]()
+    await this.#turn
+    await this.#opened[Symbol.asyncDispose]()
+  }
+
+  #storeWith (putMany: (blocks: readonly Block[], options?: AbortOptions) => Promise<void>): Blockstore {
+    const { blocks } = this.#deps
+    const { book } = this.#opened
+    return {
+      get: async (cid, options) => {
+        const block = await blocks.get(cid, options)
+        if (block !== undefined && book.blockCount > 0) book.touch(multihashKey(cid))
+        return block
+      },
+      has: (cid, options) => blocks.has(cid, options),
+      put: (block, options) => putMany([block], options),
+      putMany,
+      delete: (cid, { when, ...options } = {}) => blocks.delete(cid, {
+        ...options,
+        when: () => {
+          if (when?.() === false) return false
+          book.forget(multihashKey(cid))
+          return true
+        }
+      }),
+      list: (options) => blocks.list(options),
+      usage: (options) => blocks.usage(options),
+      [Symbol.asyncDispose]: () => blocks[Symbol.asyncDispose]()
+    }
+  }
+
+  /** Whoever puts a block wants it kept, also when it came as cache before. */
+  async #putOwned (blocks: readonly Block[], options?: AbortOptions): Promise<void> {
+    using _ = this.#opened.book.own(blocks.map(({ cid }) => multihashKey(cid)))
+    await this.withRoom(roomFor(blocks), () => this.#deps.blocks.putMany(blocks, options))
+    // Before the put is acknowledged, so that no restart finds the block in the book.
+    await this.#opened.forgottenDurably()
+  }
+
+  async #putFetched (blocks: readonly Block[], options?: AbortOptions): Promise<void> {
+    const stored = blocks.filter(({ cid }) => cid.multihash.code !== IDENTITY)
+    {
+      using window = this.#deps.leases.openWindow({ maxBlocks: stored.length })
+      // What is being evicted is looked for only when it is gone.
+      await Promise.all(stored.map(({ cid }) => window.hold(cid)))
+      await this.#putClaimed(stored, options)
+      if (this.#readerCount > 0) for (const { cid } of stored) this.#fetched.protect(cid)
+    }
+    this.#evictIfAbove()
+  }
+
+  async #putClaimed (blocks: readonly Block[], options?: AbortOptions): Promise<void> {
+    const keyed = blocks.map(({ cid, bytes: { byteLength } }) => ({ cid, key: multihashKey(cid), byteLength }))
+    const claim = this.#opened.book.claim(keyed.map(({ key }) => key))
+    try {
+      await Promise.all(keyed.map(async ({ cid, key }) => {
+        if (claim.has(key) && await this.#deps.blocks.has(cid, options)) claim.withdraw(key)
+      }))
+      await this.withRoom(roomFor(blocks), () => this.#deps.blocks.putMany(blocks, options))
+      for (const { key, byteLength } of keyed) claim.commit(key, byteLength)
+    } finally {
+      for (const { key } of keyed) claim.withdraw(key)
+    }
+  }
+
+  #isAbove (share: number): boolean {
+    const { byteLength, blockCount } = this.#opened.book
+    return byteLength > this.#maxBytes * share || blockCount > this.#maxBlocks * share
+  }
+
+  /** Evicts beside what goes on: nobody waits for it. */
+  #evictIfAbove (): void {
+    if (this.#closing.signal.aborted || this.#isEvictionDue || this.#pins === undefined || !this.#isAbove(1)) return
+    this.#isEvictionDue = true
+    this.#inTurn(async () => {
+      this.#isEvictionDue = false
+      if (this.#isAbove(1)) await this.#evictToLowWater()
+    }).catch((err: unknown) => {
+      if (!this.#closing.signal.aborted) this.#deps.log.warn(COULD_NOT_EVICT, { err })
+    })
+  }
+
+  async #evictToLowWater (): Promise<void> {
+    await this.#check()
+    const { byteLength, blockCount } = this.#opened.book
+    const goal = { byteLength: byteLength - this.#maxBytes * LOW_WATER, blockCount: blockCount - this.#maxBlocks * LOW_WATER }
+    await this.#evict((evicted) => this.#closing.signal.aborted || (evicted.byteLength >= goal.byteLength && evicted.blockCount >= goal.blockCount))
+  }
+
+  /** Frees room for a write, and some more. */
+  async #makeRoom (byteLength: number): Promise<void> {
+    if (this.#closing.signal.aborted || this.#pins === undefined) return
+    const neededBytes = Math.max(2 * byteLength, MIN_ROOM_BYTES)
+    await this.#inTurn(async () => {
+      await this.#check()
+      await this.#evict((evicted) => evicted.byteLength >= neededBytes)
+    })
+  }
+
+  async #inTurn (step: () => Promise<void>): Promise<void> {
+    const turn = this.#turn.then(step)
+    this.#turn = turn.catch(() => {})
+    await turn
+  }
+
+  async #evict (isEnough: (evicted: Evicted) => boolean): Promise<void> {
+    const { book } = this.#opened
+    const evicted = await evictOldest({ ...this.#deps, book }, isEnough)
+    if (evicted.blockCount === 0) return
+    this.#evictionCount++
+    this.#deps.log.debug('Cached blocks were evicted', { ...evicted, cachedBytes: book.byteLength })
+  }
+
+  /** A crash, or a copy made at the wrong time, may leave blocks in the book that a pin needs: before the first eviction every pin is walked. */
+  async #check (): Promise<void> {
+    if (this.#opened.isDoubtful) await (this.#checked ??= this.#forgetPinned())
+  }
+
+  async #forgetPinned (): Promise<void> {
+    const { book } = this.#opened
+    const { signal } = this.#closing
+    try {
+      if (this.#pins === undefined) throw new HoldfastError('UNAVAILABLE', 'The pins are not known')
+      await forgetPinned({ blocks: this.#deps.blocks, book, pins: this.#pins }, { signal })
+    } catch (err) {
+      signal.throwIfAborted()
+      this.#deps.log.warn('Cached blocks of before the last start are kept until a gc: not all pins could be walked', { err })
+      book.clear()
+    }
+    this.#opened.isDoubtful = false
+  }
+}
+
+function roomFor (blocks: readonly Block[]): number {
+  return blocks.reduce((sum, { bytes }) => sum + bytes.byteLength + FILE_OVERHEAD_BYTES, 0)
+}
