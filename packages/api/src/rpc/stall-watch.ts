@@ -27,27 +27,26 @@ export class StallWatch {
   /** Passes a body on; each wait for its next piece is one for the caller, and ends when the call does. */
   async * body (source: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array, void, undefined> {
     const iterator = source[Symbol.asyncIterator]()
-    const { promise: aborted, reject } = Promise.withResolvers<never>()
-    aborted.catch(() => {})
-    const onAbort = (): void => { reject(this.#ended.signal.reason) }
-    this.#ended.signal.addEventListener('abort', onAbort, { once: true })
-    try {
-      for (;;) {
-        this.#ended.signal.throwIfAborted()
-        const next = await this.#next(iterator, aborted)
-        if (next.done === true) return
-        yield next.value
-      }
-    } finally {
-      this.#ended.signal.removeEventListener('abort', onAbort)
+    for (;;) {
+      this.#ended.signal.throwIfAborted()
+      const next = await this.#next(iterator)
+      if (next.done === true) return
+      yield next.value
     }
   }
 
-  async #next (iterator: AsyncIterator<Uint8Array>, aborted: Promise<never>): Promise<IteratorResult<Uint8Array>> {
+  async #next (iterator: AsyncIterator<Uint8Array>): Promise<IteratorResult<Uint8Array>> {
+    const { signal } = this.#ended
     using _waiting = this.waitForCaller()
-    const next = iterator.next()
-    // When the call ends first, nobody waits for this read any more.
-    next.catch(() => {})
-    return await Promise.race([next, aborted])
+    // Not a race with one promise for the whole call: that would keep every piece that ever won.
+    const { promise, resolve, reject } = Promise.withResolvers<IteratorResult<Uint8Array>>()
+    const onAbort = (): void => { reject(signal.reason) }
+    signal.addEventListener('abort', onAbort, { once: true })
+    iterator.next().then(resolve, reject)
+    try {
+      return await promise
+    } finally {
+      signal.removeEventListener('abort', onAbort)
+    }
   }
 }
