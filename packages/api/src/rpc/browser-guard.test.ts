@@ -52,6 +52,14 @@ test('pages of any other origin do not', () => {
   for (const headers of refused) assert.ok(!isAdmitted(headers), JSON.stringify(headers))
 })
 
+test('a browser that hides its page and says that it is another one is refused for reading too', () => {
+  for (const method of ['GET', 'POST', 'OPTIONS']) {
+    for (const site of ['cross-site', 'same-site']) assert.ok(!isAdmitted({ 'sec-fetch-site': site }, method), `${method} ${site}`)
+  }
+  assert.ok(isAdmitted({ 'sec-fetch-site': 'none', 'user-agent': MOZILLA }, 'GET'), 'typed into the address bar')
+  assert.ok(isAdmitted({ 'sec-fetch-site': 'cross-site', origin: COMPANION }))
+})
+
 test('a name that somebody pointed at this machine is refused, whatever the port', () => {
   for (const host of ['evil.example', 'evil.example:5001', '127.0.0.1.evil.example', 'localhost.evil.example:5001', '127.0.0.2:5001', '0.0.0.0:5001', '', 'localhost:5001:1', 'local host', '[::1', '169.254.1.1']) {
     assert.ok(!isAdmitted({ host }), host)

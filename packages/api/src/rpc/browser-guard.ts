@@ -49,7 +49,7 @@ export function createBrowserGuard ({ port, isOwnName = () => false }: BrowserGu
       if (!isAllowedHost(headers.host, isOwnName)) throw refuse(403, '403 - Forbidden: this Host is not one of the node')
       if (headers.origin !== undefined && headers.origin !== '' && !isAllowedOrigin(headers.origin)) throw forbidden()
       if (headers.referer !== undefined && headers.referer !== '' && !isAllowedOrigin(originOf(headers.referer))) throw forbidden()
-      if (method === 'POST' && isNamelessBrowser(headers)) throw forbidden()
+      if (isNamelessBrowser(method, headers)) throw forbidden()
     },
     corsHeaders,
     preflightHeaders: (headers) => ({
@@ -68,9 +68,14 @@ function isAllowedHost (host: string | undefined, isOwnName: (name: string) => b
   return name !== undefined && (LOOPBACK_NAMES.includes(name) || isOwnName(name))
 }
 
-/** Browsers name their page when they post; one that does not was told to hide it. Electron's own pages have no name. */
-function isNamelessBrowser ({ origin = '', referer = '', 'user-agent': agent = '' }: IncomingHttpHeaders): boolean {
-  return origin === '' && referer === '' && agent.startsWith('Mozilla') && !agent.includes('Electron')
+/**
+ * Browsers name their page when they post; one that does not was told to hide it. Electron's own pages have no name.
+ *
+ * Beyond Kubo: a browser that says that the request comes from another site is refused for every method.
+ */
+function isNamelessBrowser (method: string, { origin = '', referer = '', 'user-agent': agent = '', 'sec-fetch-site': site }: IncomingHttpHeaders): boolean {
+  if (origin !== '' || referer !== '' || agent.includes('Electron')) return false
+  return (method === 'POST' && agent.startsWith('Mozilla')) || site === 'cross-site' || site === 'same-site'
 }
 
 /** Scheme and authority of a URL. `URL.origin` will not do: it is `null` for extensions. */

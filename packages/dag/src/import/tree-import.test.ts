@@ -116,3 +116,19 @@ test('an aborted import rejects with the reason and writes no root', async () =>
   }
   await assert.rejects(tree.file(['f'], content()), (err) => err === reason)
 })
+
+test('a tree that is too large to hold is LIMIT, however it grows; a directory that is there costs nothing more', async () => {
+  const content = Buffer.from('x')
+  const grow: Readonly<Record<string, (tree: ReturnType<typeof openTreeImport>, index: number) => Promise<void>>> = {
+    files: async (tree, index) => { await tree.file(['d', String(index)], once(content)) },
+    directories: async (tree, index) => { tree.directory(['d', String(index)]) },
+    links: async (tree, index) => { await tree.symlink([String(index)], content) },
+    'long names': async (tree) => { tree.directory(['n'.repeat(200_000)]) }
+  }
+  for (const [what, add] of Object.entries(grow)) {
+    await using tree = openTreeImport(discardingWriter, recipeOf(), { maxTreeBytes: 100_000 })
+    await assert.rejects(async () => { for (let index = 0; index < 1000; index++) await add(tree, index) }, (err) => isErrorCode(err, 'LIMIT'), what)
+  }
+  await using tree = openTreeImport(discardingWriter, recipeOf(), { maxTreeBytes: 100_000 })
+  for (let index = 0; index < 10_000; index++) tree.directory(['a', 'b', 'c'])
+})

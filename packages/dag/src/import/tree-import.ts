@@ -29,6 +29,8 @@ export interface ImportAttributes {
 export interface TreeImportOptions extends AbortOptions {
   /** Put everything into one directory more. @default false */
   wrap?: boolean | undefined
+  /** @default MAX_TREE_BYTES */
+  maxTreeBytes?: number | undefined
   /** Awaited for every entry as soon as its DAG is built: files as they come, directories at the end. */
   onEntry?: ((entry: ImportedEntry) => Promise<void>) | undefined
 }
@@ -77,18 +79,19 @@ interface Leaf {
 class PathTreeImport implements TreeImport {
   readonly #sink: BlockSink
   readonly #recipe: ImportRecipe
-  readonly #options: TreeImportOptions
+  readonly #options: TreeImportOptions & { readonly maxTreeBytes: number }
   readonly #top: Directory = newDirectory()
   #treeBytes = 0
 
   constructor (sink: BlockSink, recipe: ImportRecipe, options: TreeImportOptions) {
     this.#sink = sink
     this.#recipe = recipe
-    this.#options = options
+    this.#options = { ...options, maxTreeBytes: options.maxTreeBytes ?? MAX_TREE_BYTES }
   }
 
   async file (path: readonly string[], content: AsyncIterable<Uint8Array>, attributes: ImportAttributes = {}): Promise<void> {
     const names = this.#checked(path)
+    this.#reserve(names.join('/').length)
     // A raw block has no room for attributes: then no leaf is raw, as Kubo does it.
     const recipe = hasAttributes(attributes) ? { ...this.#recipe, rawLeaves: false } : this.#recipe
     const node = await this.#attributed(attributes, async (sink) => await buildFile(this.#chunks(content), recipe, sink))
@@ -97,6 +100,7 @@ class PathTreeImport implements TreeImport {
 
   async symlink (path: readonly string[], target: Uint8Array, attributes: ImportAttributes = {}): Promise<void> {
     const names = this.#checked(path)
+    this.#reserve(names.join('/').length)
     await this.#put(names, 'symlink', await buildUnixFsNode({ type: 'symlink', data: target, ...attributes }, [], this.#recipe, this.#sink))
   }
 
@@ -119,9 +123,13 @@ class PathTreeImport implements TreeImport {
   #checked (path: readonly string[]): string[] {
     const names = normalize(path)
     if (names.length > MAX_PATH_SEGMENTS) throw new HoldfastError('LIMIT', `A path of ${names.length} segments is too deep; at most ${MAX_PATH_SEGMENTS} are taken`)
-    this.#treeBytes += names.reduce((sum, name) => sum + 2 * name.length + ENTRY_BYTES, 0)
-    if (this.#treeBytes > MAX_TREE_BYTES) throw new HoldfastError('LIMIT', `The tree is too large to be added at once: its names take more than ${MAX_TREE_BYTES} bytes. Add parts of it`)
     return names
+  }
+
+  /** Accounts for an entry that will be held, with its text of so many characters. */
+  #reserve (characters: number): void {
+    this.#treeBytes += 2 * characters + ENTRY_BYTES
+    if (this.#treeBytes > this.#options.maxTreeBytes) throw new HoldfastError('LIMIT', `The tree is too large to be added at once: its names take more than ${this.#options.maxTreeBytes} bytes. Add parts of it`)
   }
 
   async * #chunks (content: AsyncIterable<Uint8Array>): AsyncIterable<Uint8Array> {
@@ -144,11 +152,17 @@ class PathTreeImport implements TreeImport {
   #directoryAt (names: readonly string[]): Directory {
     let directory = this.#top
     for (const name of names) {
-      const child = directory.children.get(name) ?? newDirectory()
+      const child = directory.children.get(name) ?? this.#newDirectoryIn(directory, name)
       if (child.kind === 'leaf') throw bothKinds(names)
-      directory.children.set(name, child)
       directory = child
     }
+    return directory
+  }
+
+  #newDirectoryIn (parent: Directory, name: string): Directory {
+    this.#reserve(name.length)
+    const directory = newDirectory()
+    parent.children.set(name, directory)
     return directory
   }
 
