@@ -1,10 +1,12 @@
 import assert from 'node:assert/strict'
+import { spawn, spawnSync } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { text } from 'node:stream/consumers'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { test, type TestContext } from 'node:test'
-import { newFolder, startNode, type StartOptions, type TestNode } from './harness.ts'
+import { HOLDFAST, newFolder, startNode, type StartOptions, type TestNode } from './harness.ts'
 
 /** Starts a node that peers on this machine can reach. */
 async function startPeer (context: TestContext, { flags = [], ...options }: StartOptions = {}): Promise<TestNode> {
@@ -54,6 +56,25 @@ test('two nodes connect, fetch from each other by every way there is, and part',
   await holder.end()
   assert.equal(await fetcher.ok(['cat', `${root}/sub/small`]), 'small')
   assert.match(await fetcher.ok(['repo', 'verify']), / 0 damaged/)
+})
+
+test('a fetch shows on a terminal what comes and from how many, and nothing where there is none', async (context) => {
+  if (spawnSync('script', ['--version']).status !== 0) return context.skip('script(1) of util-linux is not here')
+  const [holder, fetcher] = await Promise.all([startPeer(context), startPeer(context)])
+  await fetcher.ok(['connect', loopbackAddress(holder)])
+  const [watched, piped] = [await holder.ok(['add', '-Q'], { stdin: randomBytes(48_000_000) }), await holder.ok(['add', '-Q'], { stdin: randomBytes(8_000_000) })]
+
+  const command = [process.execPath, HOLDFAST, '--path', fetcher.repository, 'pin', 'add', watched].map((word) => `'${word}'`).join(' ')
+  holder.process.kill('SIGSTOP')
+  const child = spawn('script', ['-qec', command, '/dev/null'], { stdio: ['ignore', 'pipe', 'inherit'] })
+  const shown = text(child.stdout)
+  // Work below 300 ms shows no line: for a second the holder does not answer.
+  await sleep(1000)
+  holder.process.kill('SIGCONT')
+  assert.match(await shown, /fetching {2}\d+ blocks? {2}[\d.]+ [KM]iB {2}[\d.]+ \w+\/s {2}1 peer[^]*pinned /)
+
+  const quiet = await fetcher.run(['pin', 'add', piped])
+  assert.deepEqual(quiet, { status: 0, stdout: `pinned ${piped} recursive\n`, stderr: '' })
 })
 
 test('addresses that cannot be, peers that are somebody else, and peers that are not there are clear errors', async (context) => {

@@ -1,43 +1,18 @@
-import { MemoryBlockstore } from '@holdfast/blockstore'
-import { Block, CODECS, encodeDagPb, silentLogger } from '@holdfast/core'
+import { Block, CODECS, encodeDagPb } from '@holdfast/core'
 import { importBytes, importSources, listDirectory, readFile, recipeOf, walkDag } from '@holdfast/dag'
-import { type Exchange, openExchange } from '@holdfast/exchange'
-import { type NetworkHost, openHost, openIdentity } from '@holdfast/network'
 import { CID } from 'multiformats/cid'
 import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
-import { join } from 'node:path'
 import { Readable } from 'node:stream'
-import { test, type TestContext } from 'node:test'
+import { test } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
-import { atEnd, newFolder } from '../harness.ts'
 import { startHelia } from './helia.ts'
+import { startOurs } from './ours.ts'
 import { patternOf } from './pattern.ts'
 
 const FILE_BYTES = 64 * 1024 * 1024
 const FILE_COUNT = 1000
 const CHAIN_LENGTH = 1000
-
-interface Node {
-  readonly host: NetworkHost
-  readonly blocks: MemoryBlockstore
-  readonly exchange: Exchange
-  readonly address: string
-}
-
-async function startOurs (context: TestContext): Promise<Node> {
-  const identity = await openIdentity(join(await newFolder(context), 'identity.key'))
-  const host = await openHost({ identity, log: silentLogger }, { mode: 'lan', listen: ['/ip4/127.0.0.1/tcp/0'], dht: 'off' })
-  const blocks = new MemoryBlockstore()
-  const exchange = await openExchange({ host, routing: { async * findProviders () {} }, blocks, log: silentLogger })
-  atEnd(context, async () => {
-    await exchange[Symbol.asyncDispose]()
-    await host[Symbol.asyncDispose]()
-  })
-  const [address] = host.addresses()
-  assert.ok(address !== undefined)
-  return { host, blocks, exchange, address }
-}
 
 test('Helia fetches a file of 64 MiB from us', async (context) => {
   const [ours, helia] = await Promise.all([startOurs(context), startHelia(context)])

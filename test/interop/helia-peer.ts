@@ -14,9 +14,14 @@ import { yamux } from '@libp2p/yamux'
 import { multiaddr } from '@multiformats/multiaddr'
 import { createHeliaLight } from 'helia'
 import { CID } from 'multiformats/cid'
+import * as raw from 'multiformats/codecs/raw'
+import { sha256 } from 'multiformats/hashes/sha2'
 import { createHash } from 'node:crypto'
 import { createInterface } from 'node:readline'
 import { patternOf } from './pattern.ts'
+
+/** Files that are read at once: one after the other, the 10 ms that Helia gathers wants for would be the whole test. */
+const CONCURRENT_FILES = 32
 
 /** What a test may ask of it. */
 export type HeliaRequest =
@@ -26,6 +31,10 @@ export type HeliaRequest =
   | { readonly do: 'cat', readonly cid: string }
   | { readonly do: 'cat-tree', readonly cid: string }
   | { readonly do: 'follow-chain', readonly cid: string }
+  /** Stores the pattern of each length as one raw block. */
+  | { readonly do: 'put-blocks', readonly byteLengths: readonly number[] }
+  /** Gives up a file, and hangs up, once so many bytes were read. */
+  | { readonly do: 'cat-some', readonly cid: string, readonly byteLength: number }
 
 const node = await withBitswap(withLibp2pLight(createHeliaLight(), {
   addresses: { listen: ['/ip4/127.0.0.1/tcp/0'] },
@@ -56,6 +65,8 @@ async function run (request: HeliaRequest): Promise<object> {
     case 'cat': return await digestOf(fs.cat(CID.parse(request.cid)))
     case 'cat-tree': return await catTree(CID.parse(request.cid))
     case 'follow-chain': return await followChain(CID.parse(request.cid))
+    case 'put-blocks': return { cids: await putBlocks(request.byteLengths) }
+    case 'cat-some': return await catSome(CID.parse(request.cid), request.byteLength)
   }
 }
 
@@ -67,14 +78,13 @@ async function addTree (fileCount: number): Promise<string> {
 }
 
 async function catTree (root: CID): Promise<object> {
-  let fileCount = 0
+  const entries = await Array.fromAsync(fs.ls(root))
   const names: string[] = []
-  for await (const { name, cid } of fs.ls(root)) {
-    const { digest } = await digestOf(fs.cat(cid))
-    names.push(`${name} ${digest}`)
-    fileCount++
+  for (let at = 0; at < entries.length; at += CONCURRENT_FILES) {
+    const read = entries.slice(at, at + CONCURRENT_FILES).map(async ({ name, cid }) => `${name} ${(await digestOf(fs.cat(cid))).digest}`)
+    names.push(...await Promise.all(read))
   }
-  return { fileCount, names }
+  return { fileCount: names.length, names }
 }
 
 async function followChain (root: CID): Promise<object> {
@@ -84,6 +94,33 @@ async function followChain (root: CID): Promise<object> {
     cid = cid.code === 0x70 ? decodePb(bytes).Links[0]?.Hash : undefined
   }
   return { blockCount }
+}
+
+async function putBlocks (byteLengths: readonly number[]): Promise<string[]> {
+  const cids: string[] = []
+  for (const byteLength of byteLengths) {
+    const bytes = patternOf(byteLength)
+    const cid = CID.createV1(raw.code, await sha256.digest(bytes))
+    await node.blockstore.put(cid, bytes)
+    cids.push(cid.toString())
+  }
+  return cids
+}
+
+async function catSome (cid: CID, byteLength: number): Promise<object> {
+  const controller = new AbortController()
+  let readBytes = 0
+  try {
+    for await (const piece of fs.cat(cid, { signal: controller.signal })) {
+      readBytes += piece.byteLength
+      if (readBytes < byteLength) continue
+      controller.abort()
+      for (const connection of node.libp2p.getConnections()) connection.abort(new Error('The test hangs up'))
+    }
+  } catch (err) {
+    if (!controller.signal.aborted) throw err
+  }
+  return { byteLength: readBytes }
 }
 
 async function digestOf (content: AsyncIterable<Uint8Array>): Promise<{ digest: string, byteLength: number }> {

@@ -18,6 +18,8 @@ export interface FetchProgress {
 
 export interface OpenReaderOptions {
   readonly signal: AbortSignal
+  /** All of the DAG below what is read will be read: it is fetched ahead from the beginning. @default false */
+  readonly walk?: boolean | undefined
   onProgress?(progress: FetchProgress): void
 }
 

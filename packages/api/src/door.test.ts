@@ -1,18 +1,21 @@
 import { type Blockstore, MemoryBlockstore } from '@holdfast/blockstore'
-import { isErrorCode } from '@holdfast/core'
+import { Block, CODECS, encodeDagPb, isErrorCode } from '@holdfast/core'
 import type { LeaseBook } from '@holdfast/pins'
+import { CID } from 'multiformats/cid'
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { createServer, request } from 'node:http'
 import { join } from 'node:path'
 import { test, type TestContext } from 'node:test'
 import { createApiListener, MAX_ARGS_BYTES } from './api-listener.ts'
+import type { ApiNode } from './api-node.ts'
 import { type ApiClient, createApiClient } from './client/api-client.ts'
+import { PROGRESS_INTERVAL_MS } from './exchange.ts'
 import { openApiNode } from './harness.test.ts'
 
 /** A door with real parts behind it, on a socket of its own. */
-async function openDoor (context: TestContext, blocks: Blockstore = new MemoryBlockstore()): Promise<{ client: ApiClient, socketPath: string, blocks: Blockstore, leases: LeaseBook }> {
-  const node = await openApiNode(context, { blocks })
+async function openDoor (context: TestContext, blocks: Blockstore = new MemoryBlockstore(), openReader: ApiNode['openReader'] = () => readerOf(blocks)): Promise<{ client: ApiClient, socketPath: string, blocks: Blockstore, leases: LeaseBook }> {
+  const node = { ...await openApiNode(context, { blocks }), openReader }
   const socketPath = join(node.repository.folder, 'api.sock')
   const server = createServer(createApiListener(node)).listen(socketPath)
   await once(server, 'listening')
@@ -20,7 +23,11 @@ async function openDoor (context: TestContext, blocks: Blockstore = new MemoryBl
     server.closeAllConnections()
     server.close()
   })
-  return { client: createApiClient(socketPath), socketPath, blocks, leases: node.leases }
+  return { client: createApiClient(socketPath), socketPath, blocks: node.blocks, leases: node.leases }
+}
+
+function readerOf (blocks: Blockstore): ReturnType<ApiNode['openReader']> {
+  return { get: (cid, options) => blocks.get(cid, options), has: (cid, options) => blocks.has(cid, options), [Symbol.dispose] () {} }
 }
 
 async function add (client: ApiClient, body: AsyncIterable<Uint8Array>, signal?: AbortSignal): Promise<string> {
@@ -120,4 +127,60 @@ test('an unforeseen failure arrives as one, and the door stays open', async (con
 
 test('a door that nobody listens at is UNAVAILABLE and says how to start a node', async () => {
   await assert.rejects(Array.fromAsync(createApiClient('/nonexistent/api.sock').call('id', {})), (err) => isErrorCode(err, 'UNAVAILABLE') && err.details.reason === 'no-daemon')
+})
+
+test('whatever reads a whole DAG says so when it opens its reader, and only for what the path names', async (context) => {
+  const blocks = new MemoryBlockstore()
+  const opened: boolean[] = []
+  const { client } = await openDoor(context, blocks, (_root, { walk = false }) => {
+    opened.push(walk)
+    return readerOf(blocks)
+  })
+  const cid = await add(client, repeat(new Uint8Array(10), 1))
+  const folder = await Block.of(encodeDagPb({ links: [{ cid: CID.parse(cid), name: Buffer.from('file'), tsize: 10 }], data: Uint8Array.of(8, 1) }), { codec: CODECS.dagPb })
+  await blocks.put(folder)
+  const below = `${folder.cid}/file`
+  const rows: ReadonlyArray<[walks: boolean[], answers: AsyncIterable<unknown>]> = [
+    [[true], client.call('cat', { path: cid }, {})],
+    [[false], client.call('cat', { path: cid, offset: 1 }, {})],
+    [[false], client.call('cat', { path: cid, length: 1 }, {})],
+    [[false, true], client.call('cat', { path: below }, {})],
+    [[true], client.call('get', { path: folder.cid.toString() }, {})],
+    [[false], client.call('ls', { path: folder.cid.toString() }, {})],
+    [[true], client.call('stat', { path: cid }, {})],
+    [[false], client.call('stat', { path: cid, dag: false }, {})],
+    [[false, true], client.call('dag-export', { path: below }, {})],
+    [[false, true], client.call('pin-add', { path: below, kind: 'recursive' }, {})],
+    [[false], client.call('pin-add', { path: below, kind: 'direct', name: 'alone' }, {})]
+  ]
+  for (const [index, [walks, answers]] of rows.entries()) {
+    opened.length = 0
+    await Array.fromAsync(answers)
+    assert.deepEqual(opened, walks, `row ${index}`)
+  }
+})
+
+test('what is fetched is told as events with blocks, bytes and peers, in all of both readers', async (context) => {
+  const blocks = new MemoryBlockstore()
+  let readerCount = 0
+  const { client } = await openDoor(context, blocks, (_root, { onProgress }) => {
+    const byteLength = ++readerCount === 1 ? 100 : 5000
+    return {
+      ...readerOf(blocks),
+      get: async (cid, options) => {
+        onProgress?.({ blockCount: 1, byteLength, peerCount: 2 })
+        await new Promise((resolve) => { setTimeout(resolve, 2 * PROGRESS_INTERVAL_MS) })
+        return await blocks.get(cid, options)
+      }
+    }
+  })
+  const cid = await add(client, repeat(new Uint8Array(10), 1))
+  const folder = await Block.of(encodeDagPb({ links: [{ cid: CID.parse(cid), name: Buffer.from('file'), tsize: 10 }], data: Uint8Array.of(8, 1) }), { codec: CODECS.dagPb })
+  await blocks.put(folder)
+  const events: unknown[] = []
+  for await (const answer of client.call('cat', { path: `${folder.cid}/file` }, {})) {
+    if (answer.type === 'event' && 'progress' in answer.event && answer.event.progress.peerCount !== undefined) events.push(answer.event.progress)
+  }
+  assert.deepEqual(events[0], { phase: 'fetching', blockCount: 1, byteLength: 100, peerCount: 2 })
+  assert.deepEqual(events.at(-1), { phase: 'fetching', blockCount: 2, byteLength: 5100, peerCount: 2 })
 })

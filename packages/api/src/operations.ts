@@ -35,6 +35,8 @@ export interface ProgressEvent {
     readonly blockCount?: number
     readonly fileCount?: number
     readonly phase?: string
+    /** Peers that take part: the other figures are then of what was fetched from them. */
+    readonly peerCount?: number
   }
 }
 

@@ -79,6 +79,15 @@ export interface Blockstore extends BlockReader, BlockWriter, AsyncDisposable {
    */
   list(options?: AbortOptions): AsyncIterable<CID>
 
+  /**
+   * Returns how many bytes the block has, without reading them; `undefined` when this store does not hold it, or cannot tell.
+   *
+   * An engine that would have to read the block leaves this out.
+   *
+   * @throws `UNAVAILABLE` and `UNSUPPORTED` as `has`.
+   */
+  byteLengthOf?(cid: CID, options?: AbortOptions): Promise<number | undefined>
+
   /** Counts blocks and bytes. May walk the whole store. */
   usage(options?: AbortOptions): Promise<BlockstoreUsage>
 }

@@ -65,6 +65,11 @@ class CachedBlockstore implements Blockstore {
     return this.#kept.has(multihashKey(cid)) || await this.#store.has(cid, options)
   }
 
+  async byteLengthOf (cid: CID, options?: AbortOptions): Promise<number | undefined> {
+    options?.signal?.throwIfAborted()
+    return this.#kept.get(multihashKey(cid))?.bytes.byteLength ?? await this.#store.byteLengthOf?.(cid, options)
+  }
+
   async put (block: Block, options?: AbortOptions): Promise<void> {
     await this.#store.put(block, options)
   }

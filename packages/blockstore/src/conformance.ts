@@ -84,6 +84,24 @@ const READING: Cases = {
     assert.equal(Object.getPrototypeOf((await store.get(block.cid))?.bytes), Uint8Array.prototype)
   },
 
+  'byteLengthOf tells the length of every block that is there, where the engine can': async (store) => {
+    const inline = await Block.of(Uint8Array.of(1, 2, 3), { hash: IDENTITY })
+    const { cid: absent } = await numbered(0)
+    if (store.byteLengthOf === undefined) return
+    for (const byteLength of BYTE_LENGTHS) {
+      const block = await blockOf(byteLength)
+      await store.put(block)
+      assert.equal(await store.byteLengthOf(block.cid), byteLength)
+      assert.equal(await store.byteLengthOf(CID.createV1(CODECS.dagPb, block.cid.multihash)), byteLength, 'by another CID')
+      await store.get(block.cid)
+      assert.equal(await store.byteLengthOf(block.cid), byteLength, 'once it was read')
+      await store.delete(block.cid)
+      assert.equal(await store.byteLengthOf(block.cid), undefined, 'once it is gone')
+    }
+    assert.equal(await store.byteLengthOf(inline.cid), 3)
+    assert.equal(await store.byteLengthOf(absent), undefined)
+  },
+
   'an identity block is found without being stored': async (store) => {
     const block = await Block.of(Uint8Array.of(1, 2, 3), { hash: IDENTITY })
     assert.equal(await store.has(block.cid), true)
@@ -100,6 +118,7 @@ const READING: Cases = {
     await assert.rejects(store.get(cid), (err) => isErrorCode(err, 'UNSUPPORTED'))
     await assert.rejects(store.has(cid), (err) => isErrorCode(err, 'UNSUPPORTED'))
     await assert.rejects(store.delete(cid), (err) => isErrorCode(err, 'UNSUPPORTED'))
+    if (store.byteLengthOf !== undefined) await assert.rejects(store.byteLengthOf(cid), (err) => isErrorCode(err, 'UNSUPPORTED'))
   },
 
   'a CID with a digest too short or too long to trust is INVALID': async (store) => {
@@ -300,6 +319,7 @@ const ABORTING: Cases = {
 
     await assert.rejects(store.get(stored.cid, options), isReason)
     await assert.rejects(store.has(stored.cid, options), isReason)
+    if (store.byteLengthOf !== undefined) await assert.rejects(store.byteLengthOf(stored.cid, options), isReason)
     await assert.rejects(store.put(fresh, options), isReason)
     await assert.rejects(store.putMany([fresh], options), isReason)
     await assert.rejects(store.delete(stored.cid, options), isReason)

@@ -18,6 +18,12 @@ export class MemoryBlockstore implements Blockstore {
     return cid.multihash.code === IDENTITY || this.#blocks.has(multihashKey(cid))
   }
 
+  async byteLengthOf (cid: CID, { signal }: AbortOptions = {}): Promise<number | undefined> {
+    signal?.throwIfAborted()
+    requireVerifiable(cid)
+    return cid.multihash.code === IDENTITY ? cid.multihash.digest.byteLength : this.#blocks.get(multihashKey(cid))?.bytes.byteLength
+  }
+
   async put (block: Block, options?: AbortOptions): Promise<void> {
     await this.putMany([block], options)
   }

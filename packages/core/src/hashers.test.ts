@@ -1,3 +1,6 @@
+import { blake2b, blake2s } from '@noble/hashes/blake2.js'
+import { blake3 } from '@noble/hashes/blake3.js'
+import { keccak_256 as keccak256 } from '@noble/hashes/sha3.js'
 import { hash as nodeHash } from 'node:crypto'
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
@@ -76,4 +79,24 @@ test('the names that are offered can be used, and identity is none of them', () 
   assert.equal(names.includes(hasherOf(IDENTITY).name), false)
   assert.ok(names.length < 25, 'the many lengths of BLAKE2 are left out')
   assert.equal(hasherOf(SHA2_256).name, 'sha2-256')
+})
+
+test('a hash in JavaScript lets the event loop go on during a block, and comes to the same digest as in one piece', async () => {
+  const block = new Uint8Array(2 * 1024 * 1024).fill(7)
+  const expected: ReadonlyArray<readonly [name: string, digest: Uint8Array]> = [
+    ['blake3', blake3(block)], ['keccak-256', keccak256(block)], ['blake2b-256', blake2b(block, { dkLen: 32 })], ['blake2s-256', blake2s(block, { dkLen: 32 })]
+  ]
+  for (const [name, digest] of expected) {
+    let turnCount = 0
+    let isHashing = true
+    const turn = (): void => {
+      turnCount++
+      if (isHashing) setImmediate(turn)
+    }
+    turn()
+    const found = await hasherNamed(name).digest(block)
+    isHashing = false
+    assert.deepEqual(found, digest, name)
+    assert.ok(turnCount >= 10, `${name}: the loop turned ${turnCount} times`)
+  }
 })

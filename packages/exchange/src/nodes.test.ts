@@ -1,10 +1,10 @@
 /** Nodes for the tests of the exchange: a store, a host on loopback and an exchange between them. */
 import { MemoryBlockstore, type Blockstore } from '@holdfast/blockstore'
 import { Block, silentLogger } from '@holdfast/core'
-import type { FoundProvider } from '@holdfast/network'
-import type { CID } from 'multiformats/cid'
+import type { FoundProvider, PeerId } from '@holdfast/network'
 import type { ContentRouting } from './content-routing.ts'
 import { type Exchange, openExchange } from './exchange.ts'
+import { farHost, type Line } from './far-host.test.ts'
 import { openTcpHost, type TcpHost } from './tcp-host.test.ts'
 
 export interface TestNode extends AsyncDisposable {
@@ -21,13 +21,13 @@ let nodeCount = 0
 export interface TestNodeOptions {
   blocks?: Blockstore
   routing?: ContentRouting
-  byteLengthOf?: (cid: CID) => Promise<number | undefined>
+  /** What a peer sends comes over this line. */
+  lineTo?: (peer: PeerId) => Line
 }
 
 export async function openTestNode ({ blocks = new MemoryBlockstore(), routing = NO_ROUTING, ...options }: TestNodeOptions = {}): Promise<TestNode> {
   const host = await openTcpHost(`node-${++nodeCount}`)
-  const byteLengthOf = options.byteLengthOf ?? (async (cid: CID) => (await blocks.get(cid))?.bytes.byteLength)
-  const exchange = await openExchange({ host, routing, blocks, log: silentLogger, byteLengthOf })
+  const exchange = await openExchange({ host: options.lineTo === undefined ? host : farHost(host, options.lineTo), routing, blocks, log: silentLogger })
   return {
     host, blocks, exchange,
     async [Symbol.asyncDispose] () {

@@ -3,7 +3,6 @@ import type { Block } from '@holdfast/core'
 import type { PeerStream } from '@holdfast/network'
 import type { CID } from 'multiformats/cid'
 import { setTimeout as delay } from 'node:timers/promises'
-import { ByteAccount } from './bitswap/byte-account.ts'
 import { cidPrefixOf } from './bitswap/cid-prefix.ts'
 import { readFrames } from './bitswap/frames.ts'
 import { encodeMessage, type OutgoingMessage } from './bitswap/message-writer.ts'
@@ -69,7 +68,7 @@ export class RawPeer implements AsyncDisposable {
 
   async receive (stream: PeerStream, { onMessage }: RawPeerOptions): Promise<void> {
     this.protocols.push(stream.protocol)
-    for await (const bytes of readFrames(stream.read(), { account: new ByteAccount('Raw peer', 2 ** 30) })) {
+    for await (const bytes of readFrames(stream.read(), { held: this.host.holdBytes(stream.peer) })) {
       const message = decodeMessage(bytes)
       this.messages.push(message)
       await onMessage?.(message, this)

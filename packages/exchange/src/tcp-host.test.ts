@@ -7,7 +7,7 @@
  * ```
  */
 import { type AbortOptions, HoldfastError } from '@holdfast/core'
-import type { ConnectedPeer, PeerId, PeerStream, PeerWatcher } from '@holdfast/network'
+import { ByteLedger, type ConnectedPeer, type HeldBytes, type PeerId, type PeerStream, type PeerWatcher } from '@holdfast/network'
 import { once } from 'node:events'
 import { createServer, type AddressInfo, connect, type Server, type Socket } from 'node:net'
 import type { ExchangeHost } from './exchange-host.ts'
@@ -42,6 +42,7 @@ export class TcpHost implements ExchangeHost, AsyncDisposable {
   readonly #connections = new Map<PeerId, Socket>()
   readonly #sockets = new Set<Socket>()
   readonly #addresses = new Map<PeerId, string>()
+  readonly #ledger = new ByteLedger(({ peer }) => { void this.disconnect(peer) })
 
   constructor (peer: PeerId) {
     this.peer = peer
@@ -104,6 +105,10 @@ export class TcpHost implements ExchangeHost, AsyncDisposable {
 
   async addKnownAddresses (peer: PeerId, [address]: readonly string[]): Promise<void> {
     if (address !== undefined) this.#addresses.set(peer, address)
+  }
+
+  holdBytes (peer: PeerId): HeldBytes {
+    return this.#ledger.hold(peer)
   }
 
   async [Symbol.asyncDispose] (): Promise<void> {

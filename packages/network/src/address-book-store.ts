@@ -1,6 +1,8 @@
 import type { AbortOptions } from '@holdfast/core'
+import type { PeerId as LibraryPeerId } from '@libp2p/interface'
 import { BaseDatastore } from 'datastore-core'
 import { type Batch, Key, type KeyQuery, type Pair, type Query } from 'interface-datastore'
+import { cutPeerRow } from './limits/peer-row.ts'
 import { MAX_DHT_VALUE_BYTES, MAX_KNOWN_PEER_BYTES, MAX_KNOWN_PEERS } from './limits.ts'
 
 export interface ShelfLimits {
@@ -11,8 +13,9 @@ export interface ShelfLimits {
 /**
  * Where libp2p keeps what it knows of peers, and the values of the DHT: in memory, each kind on a shelf with a limit.
  *
- * When a shelf is full the row that was used longest ago makes room, never one that was just asked for. The library itself
- * sets no limit and writes a row for each new stream, so this is neither a disk nor unbounded. What is lost with the process is
+ * When a shelf is full the row that was used longest ago makes room, never one that was just asked for, and none of a peer that is
+ * connected. What is kept of one peer is bounded too. The library itself sets no limit and writes a row for each new stream, so
+ * this is neither a disk nor unbounded. What is lost with the process is
  * learnt again from the first peers.
  */
 export class AddressBookStore extends BaseDatastore {
@@ -25,8 +28,24 @@ export class AddressBookStore extends BaseDatastore {
     this.#values = new Shelf(values)
   }
 
+  /** Rows of peers. */
+  get peerCount (): number {
+    return this.#peers.rows.size
+  }
+
+  /** Keeps what is known of a peer, whatever else comes in, until `release`. */
+  keep (peer: LibraryPeerId): void {
+    this.#peers.kept.add(rowOf(peer))
+  }
+
+  release (peer: LibraryPeerId): void {
+    this.#peers.kept.delete(rowOf(peer))
+  }
+
   override put (key: Key, value: Uint8Array): Key {
-    this.#shelfOf(key.toString()).put(key.toString(), value)
+    const name = key.toString()
+    if (isPeerRow(name)) this.#peers.put(name, cutPeerRow(value))
+    else this.#values.put(name, value)
     return key
   }
 
@@ -66,13 +85,24 @@ export class AddressBookStore extends BaseDatastore {
   }
 
   #shelfOf (key: string): Shelf {
-    return key.startsWith('/peers') ? this.#peers : this.#values
+    return isPeerRow(key) ? this.#peers : this.#values
   }
+}
+
+function isPeerRow (key: string): boolean {
+  return key.startsWith('/peers')
+}
+
+/** Where the library keeps a peer. */
+function rowOf (peer: LibraryPeerId): string {
+  return `/peers/${peer.toCID().toString()}`
 }
 
 /** Rows in the order of their last use. */
 class Shelf {
   readonly rows = new Map<string, Uint8Array>()
+  /** Rows that make no room for others. There are as many as there can be connections, and so far fewer than rows. */
+  readonly kept = new Set<string>()
   readonly #limits: ShelfLimits
   #bytes = 0
 
@@ -94,7 +124,7 @@ class Shelf {
     this.#bytes += key.length + value.byteLength
     for (const oldest of this.rows.keys()) {
       if (this.rows.size <= this.#limits.maxCount && this.#bytes <= this.#limits.maxBytes) return
-      this.delete(oldest)
+      if (!this.kept.has(oldest)) this.delete(oldest)
     }
   }
 

@@ -11,12 +11,15 @@ import { HoldfastError } from '@holdfast/core'
 export async function waitUntilWritten (stream: Stream, byteLength: number, signal?: AbortSignal): Promise<void> {
   while (stream.writeBufferLength > byteLength) {
     await nextDrain(stream, signal)
-    // The library empties its buffer in a microtask that was queued before this one.
-    await Promise.resolve()
   }
 }
 
-async function nextDrain (stream: Stream, signal?: AbortSignal): Promise<void> {
+/**
+ * Resolves when the stream, or the connection under it, has taken on more.
+ *
+ * @throws `UNAVAILABLE` when the stream closes first.
+ */
+export async function nextDrain (stream: Stream, signal?: AbortSignal): Promise<void> {
   const { promise, resolve, reject } = Promise.withResolvers<void>()
   const onDrain = (): void => { resolve() }
   const onClose = ({ error }: StreamCloseEvent): void => { reject(new HoldfastError('UNAVAILABLE', 'The stream closed before all was written', { cause: error })) }
@@ -26,6 +29,8 @@ async function nextDrain (stream: Stream, signal?: AbortSignal): Promise<void> {
   signal?.addEventListener('abort', onAbort)
   try {
     await promise
+    // The library empties its buffer in a microtask that was queued before this one.
+    await Promise.resolve()
   } finally {
     stream.removeEventListener('drain', onDrain)
     stream.removeEventListener('close', onClose)

@@ -21,6 +21,8 @@ export interface PeerStream extends AsyncDisposable {
   /**
    * Queues `parts` in order, without copying them, and resolves when at most `WRITE_QUEUE_BYTES` of the stream still wait.
    *
+   * What waits is on the account of the peer: `parts` of `MAX_PEER_BYTES` at once can end the connection.
+   *
    * @throws `UNAVAILABLE` when the stream ends first.
    */
   write(parts: readonly Uint8Array[], options?: AbortOptions): Promise<void>
@@ -30,6 +32,25 @@ export interface PeerStream extends AsyncDisposable {
 
   /** Ends both directions at once and drops what waits. */
   abort(reason: Error): void
+}
+
+/**
+ * What one part of this node holds for a peer, on the peer's account of bytes. Disposing it gives all of it back.
+ *
+ * The account bounds what one peer can make a node hold: `MAX_PEER_BYTES`, over all protocols.
+ */
+export interface HeldBytes extends Disposable {
+  readonly heldBytes: number
+
+  /**
+   * Counts bytes that are held from now on.
+   *
+   * @throws `LIMIT` when they are too many for the account. The connections of the peer end then; what was held is to be dropped.
+   */
+  add(byteLength: number): void
+
+  /** Counts bytes that are no longer held. */
+  subtract(byteLength: number): void
 }
 
 /** A peer as `holdfast peers` shows it. Counts are of the connections that are open. */
@@ -106,6 +127,8 @@ export interface Host extends AsyncDisposable {
   /**
    * Connects to a multiaddr with `/p2p/…`, or to a peer id whose addresses are known or can be found.
    *
+   * Who is named by an address is wanted: as with `protect`, until it disconnects.
+   *
    * @throws `INVALID` for an address that cannot be dialled by anybody; `UNAVAILABLE` with `details.attempts: DialAttempt[]`.
    */
   connect(address: string, options?: AbortOptions): Promise<PeerId>
@@ -128,6 +151,19 @@ export interface Host extends AsyncDisposable {
 
   /** Remembers where a peer may be found. Addresses that cannot be read are passed over. */
   addKnownAddresses(peer: PeerId, addresses: readonly string[]): Promise<void>
+
+  /** Opens a line on the account of a peer, for bytes that a package holds for it. */
+  holdBytes(peer: PeerId): HeldBytes
+
+  /**
+   * Lets a peer make this node hold up to `maxBytes` until it is disposed: for members of one's own cluster.
+   *
+   * @throws `INVALID` above `MAX_MEMBER_BYTES`, 64 MiB.
+   */
+  allowBytes(peer: PeerId, maxBytes: number): Disposable
+
+  /** Keeps the connections of a peer from making room for strangers, until it is disposed. Connects to nobody. */
+  protect(peer: PeerId): Disposable
 
   reachability(): Reachability
   traffic(): Traffic

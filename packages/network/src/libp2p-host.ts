@@ -4,15 +4,18 @@ import type { Multiaddr } from '@multiformats/multiaddr'
 import { parseDialTarget, parsePeerId, readMultiaddr } from './addresses.ts'
 import { deadline } from './deadline.ts'
 import { dialError } from './dial-error.ts'
-import type { ConnectedPeer, Host, PeerId, PeerStream, PeerWatcher, ProtocolHandlerOptions, Reachability, Traffic } from './host.ts'
+import type { ConnectedPeer, HeldBytes, Host, PeerId, PeerStream, PeerWatcher, ProtocolHandlerOptions, Reachability, Traffic } from './host.ts'
 import { DIAL_TIMEOUT_MS, MAX_PEER_ADDRESSES, MAX_PEER_PROTOCOLS, MAX_PROTOCOL_CHARACTERS, OPEN_STREAM_TIMEOUT_MS } from './limits.ts'
+import type { HostGuards } from './limits/guards.ts'
 import { createPeerStream } from './peer-stream.ts'
+import { isAcceptableKeyBytes } from './security.ts'
 import type { TrafficBook } from './traffic.ts'
 
 export interface Libp2pHostDeps {
   readonly node: Libp2p
   readonly log: Logger
   readonly traffic: TrafficBook
+  readonly guards: HostGuards
   readonly reachability: () => Reachability
 }
 
@@ -22,18 +25,22 @@ export class Libp2pHost implements Host {
   readonly #node: Libp2p
   readonly #log: Logger
   readonly #traffic: TrafficBook
+  readonly #guards: HostGuards
   readonly #reachability: () => Reachability
   /** What connected peers said they speak. */
   readonly #protocols = new Map<PeerId, readonly string[]>()
+  /** Connected peers whose address somebody gave, and what keeps them from making room for strangers. */
+  readonly #wanted = new Map<PeerId, Disposable>()
 
-  constructor ({ node, log, traffic, reachability }: Libp2pHostDeps) {
+  constructor ({ node, log, traffic, guards, reachability }: Libp2pHostDeps) {
     this.#node = node
     this.#log = log
     this.#traffic = traffic
+    this.#guards = guards
     this.#reachability = reachability
     this.peer = node.peerId.toString()
     node.addEventListener('peer:identify', ({ detail }) => { this.#onIdentify(detail) })
-    node.addEventListener('peer:disconnect', ({ detail }) => { this.#protocols.delete(detail.toString()) })
+    node.addEventListener('peer:disconnect', ({ detail }) => { this.#forget(detail.toString()) })
   }
 
   addresses (): string[] {
@@ -53,7 +60,9 @@ export class Libp2pHost implements Host {
     signal?.throwIfAborted()
     const target = parseDialTarget(address)
     this.#requireOther(target.peer)
-    return (await this.#dial(target.address ?? target.peer, address, signal)).remotePeer.toString()
+    const peer = (await this.#dial(target.address ?? target.peer, address, signal)).remotePeer.toString()
+    if (target.address !== undefined && !this.#wanted.has(peer)) this.#wanted.set(peer, this.protect(peer))
+    return peer
   }
 
   async disconnect (peer: PeerId): Promise<void> {
@@ -105,6 +114,18 @@ export class Libp2pHost implements Host {
     return this.#reachability()
   }
 
+  holdBytes (peer: PeerId): HeldBytes {
+    return this.#guards.ledger.hold(peer)
+  }
+
+  allowBytes (peer: PeerId, maxBytes: number): Disposable {
+    return this.#guards.ledger.allow(peer, maxBytes)
+  }
+
+  protect (peer: PeerId): Disposable {
+    return this.#guards.doorkeeper.protect(peer)
+  }
+
   traffic (): Traffic {
     return this.#traffic.summary(this.#node.getConnections())
   }
@@ -128,7 +149,7 @@ export class Libp2pHost implements Host {
     using timeout = deadline(OPEN_STREAM_TIMEOUT_MS, signal)
     try {
       const stream = await connection.newStream(protocols, { signal: timeout.signal, runOnLimitedConnection: true })
-      return createPeerStream(stream, connection, this.#traffic.counterOf(stream.protocol))
+      return this.#peerStream(stream, connection)
     } catch (cause) {
       signal?.throwIfAborted()
       throw openError(connection.remotePeer.toString(), protocols, cause)
@@ -136,7 +157,7 @@ export class Libp2pHost implements Host {
   }
 
   async #serve (stream: Stream, connection: Connection, handler: (stream: PeerStream) => Promise<void>): Promise<void> {
-    const ours = createPeerStream(stream, connection, this.#traffic.counterOf(stream.protocol))
+    const ours = this.#peerStream(stream, connection)
     try {
       await handler(ours)
       await ours[Symbol.asyncDispose]()
@@ -144,6 +165,14 @@ export class Libp2pHost implements Host {
       this.#log.debug('A stream of a peer ended with an error', { peer: ours.peer, protocol: ours.protocol, err })
       ours.abort(err instanceof Error ? err : new Error(String(err)))
     }
+  }
+
+  #peerStream (stream: Stream, connection: Connection): PeerStream {
+    return createPeerStream(stream, connection, {
+      counter: this.#traffic.counterOf(stream.protocol),
+      held: this.#guards.ledger.hold(connection.remotePeer.toString()),
+      sample: () => this.#guards.meters.sample(connection)
+    })
   }
 
   /** The protocols worth proposing: each one that the peer lacks costs a round trip. */
@@ -157,8 +186,19 @@ export class Libp2pHost implements Host {
     if (peer.equals(this.#node.peerId)) throw new HoldfastError('INVALID', `${peer.toString()} is this node itself`, { peer: peer.toString() })
   }
 
-  #onIdentify ({ peerId, protocols }: IdentifyResult): void {
+  #forget (peer: PeerId): void {
+    this.#protocols.delete(peer)
+    this.#wanted.get(peer)?.[Symbol.dispose]()
+    this.#wanted.delete(peer)
+  }
+
+  #onIdentify ({ peerId, protocols, publicKey }: IdentifyResult): void {
     if (this.#node.getConnections(peerId).length === 0) return
+    if (publicKey !== undefined && !isAcceptableKeyBytes(publicKey)) {
+      this.#log.debug('A peer was turned away: its key is too weak or too long', { peer: peerId.toString() })
+      for (const connection of this.#node.getConnections(peerId)) connection.abort(new Error('The key is too weak or too long'))
+      return
+    }
     this.#protocols.set(peerId.toString(), protocols.filter(({ length }) => length <= MAX_PROTOCOL_CHARACTERS).slice(0, MAX_PEER_PROTOCOLS))
   }
 

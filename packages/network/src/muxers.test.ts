@@ -19,11 +19,12 @@ const ECHO = '/holdfast/test/echo/1.0.0'
 interface StockOptions {
   readonly encrypters: NonNullable<Parameters<typeof createLibp2p>[0]>['connectionEncrypters']
   readonly muxers?: Array<() => StreamMuxerFactory>
+  readonly pings?: Parameters<typeof ping>[0]
   readonly monitor?: NonNullable<Parameters<typeof createLibp2p>[0]>['connectionMonitor']
 }
 
 /** A plain libp2p with these muxers. */
-async function newStock (context: TestContext, { encrypters, muxers: streamMuxers = [standardYamux], monitor = { enabled: false } }: StockOptions): Promise<Libp2p<{ ping: Ping }>> {
+async function newStock (context: TestContext, { encrypters, muxers: streamMuxers = [standardYamux], monitor = { enabled: false }, pings = { maxInboundStreams: MAX_PING_STREAMS, maxOutboundStreams: MAX_PING_STREAMS } }: StockOptions): Promise<Libp2p<{ ping: Ping }>> {
   const node = await createLibp2p({
     addresses: { listen: ['/ip4/127.0.0.1/tcp/0'] },
     logger: quietLogger,
@@ -31,7 +32,7 @@ async function newStock (context: TestContext, { encrypters, muxers: streamMuxer
     connectionEncrypters: encrypters ?? [],
     streamMuxers,
     connectionMonitor: monitor,
-    services: { identify: identify(), ping: ping({ maxInboundStreams: MAX_PING_STREAMS, maxOutboundStreams: MAX_PING_STREAMS }) }
+    services: { identify: identify(), ping: ping(pings) }
   })
   context.after(async () => { await node.stop() })
   return node
@@ -67,7 +68,7 @@ for (const [name, encrypters] of Object.entries({ tls: [tls()], noise: [noise()]
     await using stream = await host.openStream(peer, [ECHO])
     const sent = Buffer.alloc(8 << 20, 'standard')
     const received = readAll(stream.read())
-    await stream.write([sent])
+    for (let at = 0; at < sent.byteLength; at += 1 << 20) await stream.write([sent.subarray(at, at + (1 << 20))])
     await stream.closeWrite()
     assert.ok((await received).equals(sent))
   })
@@ -90,12 +91,21 @@ test('trap 23, as it is: with Noise, lists in another order give two windows on 
   assert.notDeepEqual(made, madeReversed)
 })
 
-test('trap 2: pings of the monitor and of others at the same time do not end a connection', async (context) => {
+/** Pings without a pause for 5 s, or until the connection has ended, and tells how the connection is then. */
+async function pingWithoutPause (context: TestContext, options: Partial<StockOptions>): Promise<string> {
   const encrypters = [tls()]
-  const [one, other] = [await newStock(context, { encrypters, monitor: { ...connectionMonitor, pingInterval: 20 } }), await newStock(context, { encrypters })]
+  const [one, other] = [await newStock(context, { encrypters, ...options }), await newStock(context, { encrypters })]
   const connection = await one.dial(other.getMultiaddrs())
-  const endMs = performance.now() + 2_000
-  while (performance.now() < endMs) await Promise.all([1, 2, 3].map(async () => await one.services.ping.ping(other.peerId)))
-  assert.equal(connection.status, 'open')
-  assert.equal(connectionMonitor.abortConnectionOnPingFailure, false)
+  const endMs = performance.now() + 5_000
+  while (performance.now() < endMs && connection.status === 'open') await Promise.allSettled([1, 2, 3].map(async () => await one.services.ping.ping(other.peerId, { signal: AbortSignal.timeout(500) })))
+  return connection.status
+}
+
+test('trap 2: pings of the monitor and of others at the same time do not end a connection', async (context) => {
+  assert.equal(await pingWithoutPause(context, { monitor: { ...connectionMonitor, pingInterval: 50 } }), 'open')
+})
+
+test('trap 2, as it is: with the options of the library they do', async (context) => {
+  // The reason for our options. Should this fail, the library has learnt to tell a collision from a dead peer.
+  assert.notEqual(await pingWithoutPause(context, { monitor: { pingInterval: 50 }, pings: {} }), 'open')
 })

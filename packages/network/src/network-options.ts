@@ -15,6 +15,8 @@ export interface NetworkOptions {
   readonly listen?: readonly string[]
   /** @default 'auto' */
   readonly dht?: DhtMode
+  /** Whether the limits per address group also hold for loopback, where every program of this machine has the same. @default false */
+  readonly limitLoopback?: boolean
 }
 
 export interface NetworkDeps {

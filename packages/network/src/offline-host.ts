@@ -1,9 +1,11 @@
 import { HoldfastError } from '@holdfast/core'
+import { ByteLedger } from './limits/byte-ledger.ts'
 import type { NetworkHost } from './network-options.ts'
 
 /** The host of a node whose network is off: it knows nobody and reaches nobody. */
 export function offlineHost (peer: string): NetworkHost {
   const refuse = async (): Promise<never> => { throw new HoldfastError('UNAVAILABLE', 'The network is off. Start the daemon with --network lan or --network public', { attempts: [] }) }
+  const ledger = new ByteLedger(() => {})
   return {
     peer,
     addresses: () => [],
@@ -15,6 +17,9 @@ export function offlineHost (peer: string): NetworkHost {
     handle: async () => ({ [Symbol.asyncDispose]: async () => {} }),
     watchPeers: () => ({ [Symbol.dispose] () {} }),
     addKnownAddresses: async () => {},
+    holdBytes: (peer) => ledger.hold(peer),
+    allowBytes: (peer, maxBytes) => ledger.allow(peer, maxBytes),
+    protect: () => ({ [Symbol.dispose] () {} }),
     reachability: () => ({ state: 'private', how: 'The network is off' }),
     traffic: () => ({ total: { sentBytes: 0, receivedBytes: 0 }, byProtocol: {}, byPeer: {} }),
     routing: {

@@ -7,13 +7,14 @@ import { createLibp2p, type ServiceFactoryMap } from 'libp2p'
 import { AddressBookStore } from './address-book-store.ts'
 import { parseMultiaddr } from './addresses.ts'
 import { createDhtRouting } from './dht/dht-routing.ts'
-import { type KadNetwork, kadNetworks } from './dht/kad-networks.ts'
+import type { KadNetwork } from './dht/kad-networks.ts'
 import { Libp2pHost } from './libp2p-host.ts'
-import { DIAL_TIMEOUT_MS, HANDSHAKE_TIMEOUT_MS, MAX_CONNECTIONS, MAX_PING_STREAMS, MONITOR_INTERVAL_MS } from './limits.ts'
+import { DIAL_TIMEOUT_MS, HANDSHAKE_TIMEOUT_MS, MAX_PING_STREAMS, MONITOR_INTERVAL_MS } from './limits.ts'
+import { NO_LIBRARY_LIMITS, openGuards, watchConnections } from './limits/guards.ts'
 import { muxers } from './muxers.ts'
 import { DEFAULT_LISTEN, type NetworkDeps, type NetworkHost, type NetworkOptions } from './network-options.ts'
 import { quietLogger } from './quiet-logger.ts'
-import { encrypters } from './security.ts'
+import { encrypters, keyGater } from './security.ts'
 import { TrafficBook } from './traffic.ts'
 import { tcpTransport } from './transport.ts'
 
@@ -21,35 +22,36 @@ import { tcpTransport } from './transport.ts'
 export const connectionMonitor: { readonly pingInterval: number, readonly abortConnectionOnPingFailure: false } = { pingInterval: MONITOR_INTERVAL_MS, abortConnectionOnPingFailure: false }
 
 /** Builds libp2p and starts it. Loaded by `openHost` only, so that who needs no network does not load it. */
-export async function openLibp2pHost ({ identity, log }: NetworkDeps, { mode, listen = DEFAULT_LISTEN, dht = 'auto' }: NetworkOptions & { mode: 'public' | 'lan' }): Promise<NetworkHost> {
+export async function openLibp2pHost ({ identity, log }: NetworkDeps, { mode, listen = DEFAULT_LISTEN, dht = 'auto', limitLoopback = false }: NetworkOptions & { mode: 'public' | 'lan' }): Promise<NetworkHost> {
   const addresses = listen.map((address) => parseMultiaddr(address).toString())
   const traffic = new TrafficBook()
-  const networks = kadNetworks(traffic, { mode, dht, hasSwarmKey: false })
+  const addressBook = new AddressBookStore()
+  const { guards, networks } = openGuards({ log, traffic, node: () => node }, { mode, dht, hasSwarmKey: false, limitLoopback })
 
   const node: Libp2p = await createLibp2p({
     start: false,
     privateKey: privateKeyFromProtobuf(identity.privateKey.toProtobuf()),
     nodeInfo: { name: 'holdfast', userAgent: 'holdfast' },
     logger: quietLogger,
-    datastore: new AddressBookStore(),
+    datastore: addressBook,
     addresses: { listen: addresses },
-    transports: [tcpTransport(traffic)],
+    transports: [tcpTransport({ traffic, doorkeeper: guards.doorkeeper })],
     connectionEncrypters: encrypters(),
+    connectionGater: keyGater,
     streamMuxers: muxers(),
     connectionManager: {
-      maxConnections: MAX_CONNECTIONS,
       dialTimeout: DIAL_TIMEOUT_MS,
       inboundUpgradeTimeout: HANDSHAKE_TIMEOUT_MS,
-      inboundConnectionThreshold: 100,
-      maxIncomingPendingConnections: 100
+      ...NO_LIBRARY_LIMITS
     },
     connectionMonitor,
     services: services(networks)
   })
 
-  const host = new Libp2pHost({ node, log, traffic, reachability: () => ({ state: 'unknown', how: 'Nobody was asked yet' }) })
+  watchConnections(node, { ...guards, addressBook })
+  const host = new Libp2pHost({ node, log, traffic, guards, reachability: () => ({ state: 'unknown', how: 'Nobody was asked yet' }) })
   await start(node, addresses)
-  return Object.assign(host, { routing: createDhtRouting({ node, networks, traffic, log }) })
+  return Object.assign(host, { routing: createDhtRouting({ node, networks, log }) })
 }
 
 function services (networks: readonly KadNetwork[]): ServiceFactoryMap {

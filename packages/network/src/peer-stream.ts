@@ -3,14 +3,23 @@ import type { Connection, Stream, StreamCloseEvent, StreamMessageEvent } from '@
 import { AbstractStream } from '@libp2p/utils'
 import { Uint8ArrayList } from 'uint8arraylist'
 import { ByteQueue } from './byte-queue.ts'
-import { waitUntilWritten } from './drain.ts'
-import type { PeerId, PeerStream } from './host.ts'
-import { LINGER_MS, READ_QUEUE_BYTES, WRITE_QUEUE_BYTES } from './limits.ts'
+import { nextDrain, waitUntilWritten } from './drain.ts'
+import type { HeldBytes, PeerId, PeerStream } from './host.ts'
+import { type ConnectionSample, countTo } from './limits/connection-meters.ts'
+import { CONNECTION_WRITE_BYTES, LINGER_MS, READ_QUEUE_BYTES, WRITE_QUEUE_BYTES } from './limits.ts'
 import type { ProtocolCounter } from './traffic.ts'
 
+export interface StreamBooks {
+  readonly counter: ProtocolCounter
+  /** A line of its own on the account of the peer; the stream gives it back. */
+  readonly held: HeldBytes
+  /** Puts on the account what the library holds for the connection, and tells how much it is. */
+  readonly sample: () => ConnectionSample
+}
+
 /** Makes our stream of a stream of libp2p. To be called in the tick in which the library gives it. */
-export function createPeerStream (stream: Stream, connection: Connection, counter: ProtocolCounter): PeerStream {
-  return new Libp2pPeerStream(stream, connection, counter)
+export function createPeerStream (stream: Stream, connection: Connection, books: StreamBooks): PeerStream {
+  return new Libp2pPeerStream(stream, connection, books)
 }
 
 class Libp2pPeerStream implements PeerStream {
@@ -19,16 +28,21 @@ class Libp2pPeerStream implements PeerStream {
   readonly connectionId: string
   readonly #stream: Stream
   readonly #counter: ProtocolCounter
+  readonly #held: HeldBytes
+  readonly #sample: () => ConnectionSample
   readonly #queue = new ByteQueue()
   #isHeld = false
+  #isDropped = false
   /** The peer said that nothing more comes. Without it an end is a loss. */
   #hasPeerClosed: boolean
   #end: 'open' | 'ended' | HoldfastError = 'open'
   #wake: (() => void) | undefined
 
-  constructor (stream: Stream, connection: Connection, counter: ProtocolCounter) {
+  constructor (stream: Stream, connection: Connection, { counter, held, sample }: StreamBooks) {
     this.#stream = stream
     this.#counter = counter
+    this.#held = held
+    this.#sample = sample
     this.peer = connection.remotePeer.toString()
     this.protocol = stream.protocol
     this.connectionId = connection.id
@@ -45,6 +59,7 @@ class Libp2pPeerStream implements PeerStream {
     while (true) {
       const bytes = this.#queue.shift()
       if (bytes !== undefined) {
+        if (!this.#isDropped) this.#count()
         this.#release()
         yield bytes
       } else if (this.#end === 'ended') {
@@ -60,6 +75,9 @@ class Libp2pPeerStream implements PeerStream {
   async write (parts: readonly Uint8Array[], { signal }: AbortOptions = {}): Promise<void> {
     signal?.throwIfAborted()
     this.#requireWritable()
+    // Many streams together could make this node hold too much for one peer, where each alone does not.
+    while (this.#sample().lineBytes > CONNECTION_WRITE_BYTES) await nextDrain(this.#stream, signal)
+    this.#requireWritable()
     const list = new Uint8ArrayList(...parts)
     this.#counter.sentBytes += list.byteLength
     try {
@@ -67,7 +85,10 @@ class Libp2pPeerStream implements PeerStream {
     } catch (cause) {
       throw this.#lost(cause)
     }
-    await waitUntilWritten(this.#stream, WRITE_QUEUE_BYTES, signal)
+    // Never for the other streams, which the peer may have stopped for good.
+    const isCrowded = this.#sample().heldBytes > CONNECTION_WRITE_BYTES
+    await waitUntilWritten(this.#stream, isCrowded ? 0 : WRITE_QUEUE_BYTES, signal)
+    this.#sample()
   }
 
   async closeWrite (): Promise<void> {
@@ -79,11 +100,12 @@ class Libp2pPeerStream implements PeerStream {
   }
 
   abort (reason: Error): void {
+    this.#drop()
     this.#stream.abort(reason)
   }
 
   async [Symbol.asyncDispose] (): Promise<void> {
-    this.#queue.clear()
+    this.#drop()
     if (this.#stream.status !== 'open') return
     // A peer that never closes its side would keep the stream, and a place in the limits, for ever.
     const timer = setTimeout(() => { this.#stream.abort(new Error('The peer left its side open')) }, LINGER_MS).unref()
@@ -94,10 +116,29 @@ class Libp2pPeerStream implements PeerStream {
 
   #onMessage (data: Uint8Array | Uint8ArrayList): void {
     this.#counter.receivedBytes += data.byteLength
+    if (this.#isDropped) return
     if (data instanceof Uint8Array) this.#queue.push(data)
     else for (const part of data) this.#queue.push(part)
     if (this.#queue.byteLength >= READ_QUEUE_BYTES) this.#hold()
+    this.#count()
     this.#wake?.()
+  }
+
+  /** Puts what waits here on the account of the peer. Where it is too much the connections of the peer end, so nothing is kept. */
+  #count (): void {
+    try {
+      countTo(this.#held, this.#queue.byteLength)
+    } catch {
+      this.#queue.clear()
+      countTo(this.#held, 0)
+    }
+  }
+
+  /** From here on nobody reads. */
+  #drop (): void {
+    this.#isDropped = true
+    this.#queue.clear()
+    this.#held[Symbol.dispose]()
   }
 
   /**

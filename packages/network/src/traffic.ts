@@ -42,6 +42,16 @@ export class TrafficBook {
     return { sentBytes: socket?.bytesWritten ?? 0, receivedBytes: socket?.bytesRead ?? 0 }
   }
 
+  /** Where the other side of a connection is; `undefined` for one through a relay. */
+  ipOf (connection: Connection): string | undefined {
+    return this.#socketByTimeline.get(connection.timeline)?.remoteAddress
+  }
+
+  /** Bytes that wait in the socket of a connection because the peer takes no more. */
+  waitingBytesOf (connection: Connection): number {
+    return this.#socketByTimeline.get(connection.timeline)?.writableLength ?? 0
+  }
+
   summary (connections: readonly Connection[]): Traffic {
     const total = sum([this.#closed, ...[...this.#sockets].map((socket) => ({ sentBytes: socket.bytesWritten, receivedBytes: socket.bytesRead }))])
     const known = sum([...this.#protocols.values()])

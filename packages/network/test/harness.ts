@@ -1,4 +1,4 @@
-import { silentLogger } from '@holdfast/core'
+import { type Logger, silentLogger } from '@holdfast/core'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -6,10 +6,10 @@ import type { TestContext } from 'node:test'
 import { type NetworkHost, type NetworkOptions, openHost, openIdentity } from '../src/index.ts'
 
 /** A host on loopback that ends with the test. */
-export async function newHost (context: TestContext, options: Partial<NetworkOptions> = {}): Promise<NetworkHost> {
+export async function newHost (context: TestContext, options: Partial<NetworkOptions> = {}, log: Logger = silentLogger): Promise<NetworkHost> {
   const folder = await mkdtemp(join(tmpdir(), 'holdfast-'))
   const identity = await openIdentity(join(folder, 'identity.key'))
-  const host = await openHost({ identity, log: silentLogger }, { mode: 'lan', listen: ['/ip4/127.0.0.1/tcp/0'], dht: 'off', ...options })
+  const host = await openHost({ identity, log }, { mode: 'lan', listen: ['/ip4/127.0.0.1/tcp/0'], dht: 'off', ...options })
   context.after(async () => {
     await host[Symbol.asyncDispose]()
     await rm(folder, { recursive: true, force: true })

@@ -7,6 +7,8 @@ export interface ProgressState {
   readonly blockCount?: number | undefined
   readonly fileCount?: number | undefined
   readonly phase?: string | undefined
+  /** Peers that take part: then the state is about what was fetched from them, and told beside the work itself. */
+  readonly peerCount?: number | undefined
 }
 
 /** One line on the terminal that shows how far some work is. */
@@ -33,9 +35,12 @@ interface Bar {
 /** How long work must take before a line about it is worth the flicker. */
 const QUIET_MS = 300
 
+/** How long nothing may have been fetched before the line is about the work itself again. */
+const FETCH_SHOWN_MS = 2_000
+
 /**
  * Shows progress on a terminal: a bar with rate and time left when the total is known, counts and
- * rate when it is not.
+ * rate when it is not. While something is fetched from peers, the line is about that.
  *
  * The library is loaded only once the work has lasted `QUIET_MS`.
  */
@@ -45,6 +50,8 @@ export function terminalProgress (label: string, stream: NodeJS.WriteStream): Pr
   let isLoading = false
   let isClosed = false
   let last: ProgressState = {}
+  const fetching = new FetchLine(startedMs)
+  const line = (fraction: number): string => fetching.words(last) ?? lineOf(label, last, fraction, startedMs)
 
   const open = async (): Promise<void> => {
     isLoading = true
@@ -52,20 +59,21 @@ export function terminalProgress (label: string, stream: NodeJS.WriteStream): Pr
     if (isClosed) return
     bar = new SingleBar({
       stream,
-      format: (_options, { progress }, payload: { state: ProgressState }) => lineOf(label, payload.state, progress, startedMs),
+      format: (_options, { progress }) => line(progress),
       clearOnComplete: true,
       hideCursor: true,
       fps: 10
     })
-    bar.start(last.totalByteLength ?? 0, last.byteLength ?? 0, { state: last })
+    bar.start(last.totalByteLength ?? 0, last.byteLength ?? 0, {})
   }
 
   return {
     update (state) {
-      last = { ...last, ...state }
+      if (state.peerCount === undefined) last = { ...last, ...state }
+      else fetching.update(state)
       if (bar !== undefined) {
         if (last.totalByteLength !== undefined) bar.setTotal(last.totalByteLength)
-        bar.update(last.byteLength ?? 0, { state: last })
+        bar.update(last.byteLength ?? 0, {})
       } else if (!isLoading && performance.now() - startedMs > QUIET_MS) {
         // Without its library the work goes on unseen.
         open().catch(() => {})
@@ -81,6 +89,45 @@ export function terminalProgress (label: string, stream: NodeJS.WriteStream): Pr
       bar?.stop()
     }
   }
+}
+
+/** Time over which the rate of a fetch is taken: it follows what a person sees, and does not jump. */
+const RATE_WINDOW_MS = 3_000
+
+/** The line about what comes from peers: `fetching  412 blocks  103 MiB  48 MiB/s  3 peers`. */
+export class FetchLine {
+  readonly #samples: Array<{ readonly atMs: number, readonly byteLength: number }> = []
+  #state: ProgressState | undefined
+
+  constructor (startedMs: number) {
+    this.#samples.push({ atMs: startedMs, byteLength: 0 })
+  }
+
+  update (state: ProgressState, nowMs: number = performance.now()): void {
+    const { byteLength = 0 } = state
+    // The next path of the same command counts from the beginning.
+    if (byteLength < (this.#state?.byteLength ?? 0)) this.#samples.splice(0, Infinity, { atMs: nowMs, byteLength: 0 })
+    this.#state = state
+    this.#samples.push({ atMs: nowMs, byteLength })
+    const outdated = this.#samples.findLastIndex(({ atMs }) => nowMs - atMs > RATE_WINDOW_MS)
+    if (outdated > 0) this.#samples.splice(0, outdated)
+  }
+
+  /** Answers `undefined` when nothing was fetched lately. */
+  words ({ byteLength, totalByteLength = 0 }: ProgressState = {}, nowMs: number = performance.now()): string | undefined {
+    const first = this.#samples[0]
+    const latest = this.#samples.at(-1)
+    if (this.#state === undefined || first === undefined || latest === undefined || nowMs - latest.atMs > FETCH_SHOWN_MS) return undefined
+    const { blockCount = 0, peerCount = 0 } = this.#state
+    const rate = (latest.byteLength - first.byteLength) / Math.max((nowMs - first.atMs) / 1000, 0.001)
+    const parts = ['fetching', counted(blockCount, 'block'), formatBytes(latest.byteLength), `${formatBytes(rate)}/s`, counted(peerCount, 'peer')]
+    if (byteLength !== undefined && totalByteLength > 0) parts.push(`${Math.floor(Math.min(byteLength / totalByteLength, 1) * 100)} % read`)
+    return parts.join('  ')
+  }
+}
+
+function counted (count: number, noun: string): string {
+  return `${count} ${noun}${count === 1 ? '' : 's'}`
 }
 
 const BAR_CHARACTERS = 24

@@ -8,7 +8,8 @@ import { isAbsolute } from 'node:path'
 import type { ApiNode } from '../api-node.ts'
 import { type Exchange, progressReporter } from '../exchange.ts'
 import type { ArgsOf, EventOf, ProgressEvent } from '../operations.ts'
-import { locate, openReader } from './read.ts'
+import { openFound } from './open-reader.ts'
+import { locate } from './read.ts'
 
 /** Bytes that one read of a CAR file asks for. */
 const READ_BYTES: number = 1024 * 1024
@@ -82,8 +83,8 @@ async function * openArchive (path: string): AsyncIterable<Uint8Array> {
 /** Sends the DAG below a path as a CARv1 whose blocks come depth first, each once. */
 export async function dagExport (node: ApiNode, { path }: ArgsOf<'dag-export'>, exchange: Exchange<EventOf<'dag-export'>>): Promise<void> {
   const { signal } = exchange
-  using blocks = openReader(node, path, exchange)
-  const { cid } = await locate(blocks, path, signal)
+  const { found: { cid }, reader } = await openFound(node, path, exchange, { walk: true, find: async (blocks) => await locate(blocks, path, signal) })
+  using blocks = reader
   await exchange.send(encodeCarHeader([cid]))
   for await (const block of walkDag(blocks, [cid], { signal })) await sendSection(block, exchange)
 }

@@ -6,12 +6,12 @@ import type { CID } from 'multiformats/cid'
 import type { ApiNode } from '../api-node.ts'
 import { type Exchange, progressReporter } from '../exchange.ts'
 import type { ArgsOf, EventOf, PinEvent, ProgressEvent } from '../operations.ts'
-import { openReader } from './read.ts'
+import { openFound } from './open-reader.ts'
 
 export async function pinAdd (node: ApiNode, { path, kind, name }: ArgsOf<'pin-add'>, exchange: Exchange<EventOf<'pin-add'>>): Promise<void> {
   const { signal } = exchange
-  using blocks = openReader(node, path, exchange)
-  const cid = await resolveToCid(blocks, path, signal)
+  const { found: cid, reader } = await openFound(node, path, exchange, { walk: kind === 'recursive', find: async (blocks) => await resolveToCid(blocks, path, signal) })
+  using blocks = reader
   const pin = await pinDag({ blocks, pins: node.pins, leases: node.leases, cache: node.cache }, { cid, kind, ...(name === undefined ? {} : { name }) }, { signal, onProgress: progressReporter(exchange) })
   node.announcer.announce(cid)
   await exchange.emit({ pin: toEvent(pin) })
@@ -57,8 +57,8 @@ export async function pinUpdate (node: ApiNode, { from, to, unpin }: { readonly 
   const [pin] = node.pins.list({ cid: old, kind: 'recursive' })
   if (pin === undefined) throw new HoldfastError('NOT_FOUND', `${old} is not pinned recursively`, { reason: 'not-pinned', cid: old.toString() })
   const { name } = pin
-  using blocks = openReader(node, to, exchange)
-  const cid = await resolveToCid(blocks, to, signal)
+  const { found: cid, reader } = await openFound(node, to, exchange, { walk: true, find: async (blocks) => await resolveToCid(blocks, to, signal) })
+  using blocks = reader
   await pinDag({ blocks, pins: node.pins, leases: node.leases, cache: node.cache }, { cid, kind: 'recursive', ...(name === undefined ? {} : { name }) }, { signal, onProgress: progressReporter(exchange) })
   node.announcer.announce(cid)
   if (unpin && !sameMultihash(old, cid)) await node.pins.remove({ cid: old, kind: 'recursive' })

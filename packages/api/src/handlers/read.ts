@@ -5,15 +5,7 @@ import type { CID } from 'multiformats/cid'
 import type { ApiNode } from '../api-node.ts'
 import { type Exchange, progressReporter } from '../exchange.ts'
 import type { ArgsOf, EntryEvent, EventOf, ProgressEvent } from '../operations.ts'
-
-/** Opens a reader for the DAG that a path begins with; what is fetched is told as progress. */
-export function openReader (node: ApiNode, path: string, exchange: Pick<Exchange<ProgressEvent>, 'signal' | 'emit'>): BlockReader & Disposable {
-  const report = progressReporter(exchange)
-  return node.openReader(parseContentPath(path).root, {
-    signal: exchange.signal,
-    onProgress: ({ blockCount, byteLength, peerCount }) => { report({ phase: `from ${peerCount} peers`, blockCount, byteLength }) }
-  })
-}
+import { openFound, openReader } from './open-reader.ts'
 
 /** Finds the CID that a path names and what it is. */
 export async function locate (blocks: BlockReader, path: string, signal: AbortSignal): Promise<DagEntry> {
@@ -25,21 +17,20 @@ export async function locate (blocks: BlockReader, path: string, signal: AbortSi
   return await openEntry(blocks, cid, { signal })
 }
 
-/** Finds the CID that a path names, and the reader to go on with. A bare CID needs no block of its own. */
-export async function locateBlock (node: ApiNode, path: string, exchange: Pick<Exchange<ProgressEvent>, 'signal' | 'emit'>): Promise<{ cid: CID, blocks: BlockReader & Disposable }> {
-  using opening = new DisposableStack()
-  const blocks = opening.use(openReader(node, path, exchange))
+/** Finds the CID that a path names, and the reader to go on with; `walk` when all below will be read. A bare CID needs no block of its own. */
+export async function locateBlock (node: ApiNode, path: string, exchange: Pick<Exchange<ProgressEvent>, 'signal' | 'emit'>, { walk }: { readonly walk: boolean }): Promise<{ cid: CID, blocks: BlockReader & Disposable }> {
   const { root, segments } = parseContentPath(path)
-  const { cid, remainder } = await resolvePath(blocks, root, segments, exchange)
-  if (remainder.length > 0) throw new HoldfastError('INVALID', `Path ${path} does not name a block`, { path })
-  opening.move()
-  return { cid, blocks }
+  const { found, reader } = await openFound(node, path, exchange, { walk, find: async (blocks) => await resolvePath(blocks, root, segments, exchange) })
+  if (found.remainder.length === 0) return { cid: found.cid, blocks: reader }
+  reader[Symbol.dispose]()
+  throw new HoldfastError('INVALID', `Path ${path} does not name a block`, { path })
 }
 
 export async function cat (node: ApiNode, { path, offset = 0, length }: ArgsOf<'cat'>, exchange: Exchange<EventOf<'cat'>>): Promise<void> {
   const { signal } = exchange
-  using blocks = openReader(node, path, exchange)
-  const entry = await locate(blocks, path, signal)
+  const walk = offset === 0 && length === undefined
+  const { found: entry, reader } = await openFound(node, path, exchange, { walk, find: async (blocks) => await locate(blocks, path, signal) })
+  using blocks = reader
   const totalByteLength = Math.max(0, Math.min(length ?? Infinity, printableByteLength(entry, path) - offset))
   const report = progressReporter(exchange)
   let byteLength = 0
@@ -66,8 +57,8 @@ export async function * printedContent (blocks: BlockReader, entry: DagEntry, { 
 
 export async function get (node: ApiNode, { path }: ArgsOf<'get'>, exchange: Exchange<EventOf<'get'>>): Promise<void> {
   const { signal } = exchange
-  using blocks = openReader(node, path, exchange)
-  const root = await locate(blocks, path, signal)
+  const { found: root, reader } = await openFound(node, path, exchange, { walk: true, find: async (blocks) => await locate(blocks, path, signal) })
+  using blocks = reader
   const { cid } = root
   // Of a directory only its blocks could be counted, by a walk: its progress is told without a total.
   const total = root.kind === 'file' ? { totalByteLength: root.byteLength } : {}
@@ -100,8 +91,8 @@ export async function ls (node: ApiNode, { path, size }: ArgsOf<'ls'>, exchange:
 
 export async function stat (node: ApiNode, { path, dag }: ArgsOf<'stat'>, exchange: Exchange<EventOf<'stat'>>): Promise<void> {
   const { signal } = exchange
-  using blocks = openReader(node, path, exchange)
-  const entry = await locate(blocks, path, signal)
+  const { found: entry, reader } = await openFound(node, path, exchange, { walk: dag !== false, find: async (blocks) => await locate(blocks, path, signal) })
+  using blocks = reader
   const event = entryEvent(entry, path)
   if (dag === false) return await exchange.emit({ stat: event })
   const report = progressReporter(exchange)

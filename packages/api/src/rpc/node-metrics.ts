@@ -54,6 +54,7 @@ export class NodeMetrics {
       counter('holdfast_bitswap_received_blocks_total', 'Blocks received from peers', exchange.receivedBlockCount),
       counter('holdfast_bitswap_received_bytes_total', 'Bytes of those blocks', exchange.receivedByteLength),
       counter('holdfast_bitswap_duplicate_blocks_total', 'Blocks that came again', exchange.duplicateBlockCount),
+      counter('holdfast_bitswap_duplicate_bytes_total', 'Bytes of those blocks', exchange.duplicateByteLength),
       gauge('holdfast_bitswap_open_wants', 'Blocks that are waited for', [{ value: exchange.openWantCount }])
     ]
   }

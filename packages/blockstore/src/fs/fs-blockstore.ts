@@ -53,14 +53,17 @@ export class FsBlockstore implements Blockstore {
     return await Block.verify(cid, bytes)
   }
 
-  async has (cid: CID, { signal }: AbortOptions = {}): Promise<boolean> {
+  async has (cid: CID, options?: AbortOptions): Promise<boolean> {
+    return await this.byteLengthOf(cid, options) !== undefined
+  }
+
+  async byteLengthOf (cid: CID, { signal }: AbortOptions = {}): Promise<number | undefined> {
     this.#requireOpen(signal)
     requireVerifiable(cid)
-    if (cid.multihash.code === IDENTITY) return true
+    if (cid.multihash.code === IDENTITY) return cid.multihash.digest.byteLength
     const byteLength = await explained(`Block ${cid} could not be looked for`, this.#byteLengthAt(this.#layout.placeOf(cid), signal))
-    if (byteLength === undefined) return false
     // An empty file is what a crash makes of an unsynced one.
-    return byteLength > 0 || await isOfEmptyBytes(cid)
+    return byteLength === 0 && !await isOfEmptyBytes(cid) ? undefined : byteLength
   }
 
   async put (block: Block, options?: AbortOptions): Promise<void> {

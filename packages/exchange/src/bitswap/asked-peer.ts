@@ -76,6 +76,22 @@ export class AskedPeer {
     return this.meter.expectedMs(this.#outstandingBytes, byteLength) + this.#missRun * MISS_PENALTY_MS + this.strikeCount * STRIKE_PENALTY_MS
   }
 
+  /** When bytes came in last, by `performance.now()`. */
+  get lastHeardMs (): number {
+    return this.#lastHeardMs
+  }
+
+  /**
+   * When all that is owed should be here, in milliseconds from `nowMs`: by the measured rate, and not sooner than the
+   * peer has been silent until now.
+   */
+  remainingMs (nowMs: number): number {
+    const [oldest] = this.#asks.values().filter(({ isBlock }) => isBlock).take(1)
+    const silentMs = oldest === undefined ? 0 : nowMs - Math.max(this.#lastHeardMs, oldest.askedAtMs)
+    const { bytesPerSecond } = this.meter
+    return Math.max(bytesPerSecond === 0 ? 0 : this.#outstandingBytes / bytesPerSecond * 1000, silentMs)
+  }
+
   /** Bytes came in, though maybe not a whole message. */
   heard (): void {
     this.#lastHeardMs = performance.now()
@@ -97,6 +113,11 @@ export class AskedPeer {
     const ask = this.#asks.get(key)
     if (ask !== undefined) this.#measure(ask)
     return ask?.want
+  }
+
+  /** The want of this key that was asked and not answered; it may be over. */
+  askedWant (key: string): Want | undefined {
+    return this.#asks.get(key)?.want
   }
 
   /** HAVE was all that was asked: the peer thinks no more of it. */

@@ -2,7 +2,6 @@ import { HoldfastError, type Logger } from '@holdfast/core'
 import type { PeerId, PeerStream } from '@holdfast/network'
 import type { CID } from 'multiformats/cid'
 import type { Exchange, ExchangeDeps, ExchangeSession, SessionOptions } from '../exchange.ts'
-import { ByteAccount } from './byte-account.ts'
 import { BitswapClient, type ClientStats } from './client.ts'
 import { FetchSession } from './fetch-session.ts'
 import { readFrames } from './frames.ts'
@@ -14,12 +13,6 @@ import { Watchdog } from './watchdog.ts'
 
 /** Streams that a peer may have open to us; Kubo opens one per message, and eight at a time. */
 export const MAX_STREAMS_PER_PEER = 16
-
-/** Bytes of unfinished messages of one peer: two of the longest. */
-export const MAX_UNFINISHED_BYTES_PER_PEER: number = 8 * 1024 * 1024
-
-/** Bytes of unfinished messages of all peers. */
-export const MAX_UNFINISHED_BYTES: number = 256 * 1024 * 1024
 
 /** How long a message may stand still once it began, in milliseconds. */
 export const MESSAGE_STALL_MS = 30_000
@@ -35,7 +28,6 @@ export interface BitswapStats extends ClientStats, ServerStats {
 interface Partner {
   readonly outbox: Outbox
   readonly serving: Serving
-  readonly unfinished: ByteAccount
 }
 
 /** Bitswap with every connected peer: reads their messages and hands them to the server and the client. */
@@ -45,7 +37,6 @@ export class Bitswap implements Exchange {
   readonly #server: BitswapServer
   readonly #client: BitswapClient
   readonly #partners = new Map<PeerId, Partner>()
-  readonly #unfinished = new ByteAccount('Unfinished messages of all peers', MAX_UNFINISHED_BYTES)
   readonly #opened = new AsyncDisposableStack()
 
   private constructor (deps: ExchangeDeps) {
@@ -102,8 +93,7 @@ export class Bitswap implements Exchange {
       onStream: async (stream) => { await this.#read(stream) },
       onFailure: (err) => { this.#unreachable(peer, err) }
     })
-    const unfinished = new ByteAccount(`Unfinished messages of peer ${peer}`, MAX_UNFINISHED_BYTES_PER_PEER, this.#unfinished)
-    const partner = { outbox, serving: this.#server.serve(outbox), unfinished }
+    const partner = { outbox, serving: this.#server.serve(outbox) }
     this.#partners.set(peer, partner)
     this.#client.connected(peer, outbox)
     return partner
@@ -133,13 +123,15 @@ export class Bitswap implements Exchange {
   async #read (stream: PeerStream): Promise<void> {
     const { peer } = stream
     using watchdog = new Watchdog(MESSAGE_STALL_MS, () => { stream.abort(new HoldfastError('UNAVAILABLE', `Message of ${peer} stood still for ${MESSAGE_STALL_MS} ms`)) })
+    // A message that is half there counts on the peer's account, beside what waits in its streams.
+    using held = this.#deps.host.holdBytes(peer)
     try {
-      const { unfinished } = this.#partner(peer)
+      this.#partner(peer)
       const onChunk = (isInsideMessage: boolean): void => {
         this.#client.heard(peer)
         if (isInsideMessage) watchdog.arm()
       }
-      for await (const bytes of readFrames(stream.read(), { account: unfinished, onChunk })) {
+      for await (const bytes of readFrames(stream.read(), { held, onChunk })) {
         watchdog.disarm()
         await this.#receive(peer, bytes)
       }

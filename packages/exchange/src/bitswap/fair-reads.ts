@@ -112,7 +112,7 @@ export class FairReads<T> {
     this.#readCount--
     this.#hold(reader, byteLength - expectedBytes)
     reader.deficitBytes += expectedBytes - byteLength
-    if (byteLength > 0) reader.expectedBytes = (reader.expectedBytes * 3 + byteLength) / 4
+    if (byteLength > 0) reader.expectedBytes = Math.round((reader.expectedBytes * 3 + byteLength) / 4)
     this.#join(reader)
     this.#pump()
   }

@@ -1,42 +1,47 @@
 import { isErrorCode } from '@holdfast/core'
+import { ByteLedger, type HeldBytes } from '@holdfast/network'
 import fc from 'fast-check'
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { ByteAccount } from './byte-account.ts'
 import { readFrames } from './frames.ts'
 import { MAX_MESSAGE_BYTES } from './limits.ts'
 
 test('messages come out whole, however the stream was cut', async () => {
   await fc.assert(fc.asyncProperty(fc.array(fc.uint8Array({ maxLength: 300 })), fc.integer({ min: 1, max: 200 }), async (messages, chunkBytes) => {
-    const account = new ByteAccount('Test', 1024)
-    const found = await Array.fromAsync(readFrames(cut(Buffer.concat(messages.flatMap((message) => [lengthOf(message.byteLength), message])), chunkBytes), { account }))
+    const held = newLine(1024)
+    const found = await Array.fromAsync(readFrames(cut(Buffer.concat(messages.flatMap((message) => [lengthOf(message.byteLength), message])), chunkBytes), { held }))
     assert.deepEqual(found.map((message) => [...message]), messages.filter(({ byteLength }) => byteLength > 0).map((message) => [...message]))
-    assert.equal(account.heldBytes, 0)
+    assert.equal(held.heldBytes, 0)
   }))
 })
 
 test('a length above 4 MiB is refused before any byte of the message is held', async () => {
-  const account = new ByteAccount('Test', 1024)
+  const held = newLine(1024)
   for (const header of [lengthOf(MAX_MESSAGE_BYTES + 1), Uint8Array.of(0xff, 0xff, 0xff, 0xff, 0x7f)]) {
-    await assert.rejects(Array.fromAsync(readFrames(cut(Buffer.concat([header, new Uint8Array(10)]), 100), { account })), (err) => isErrorCode(err, 'LIMIT'))
+    await assert.rejects(Array.fromAsync(readFrames(cut(Buffer.concat([header, new Uint8Array(10)]), 100), { held })), (err) => isErrorCode(err, 'LIMIT'))
   }
 })
 
 test('unfinished messages are charged to the account, and given back when the stream ends', async () => {
-  const account = new ByteAccount('Test', 5)
-  const frames = readFrames(cut(Buffer.concat([lengthOf(100), new Uint8Array(50)]), 5), { account })
+  const held = newLine(5)
+  const frames = readFrames(cut(Buffer.concat([lengthOf(100), new Uint8Array(50)]), 5), { held })
   await assert.rejects(frames.next(), (err) => isErrorCode(err, 'LIMIT'))
-  assert.equal(account.heldBytes, 0)
+  assert.equal(held.heldBytes, 0)
 })
 
 test('the event loop turns while a stream of tiny messages is read', async () => {
   let turnCount = 0
   const timer = setInterval(() => { turnCount++ }, 1)
   const bytes = Buffer.alloc(400_000, Uint8Array.of(1, 7))
-  for await (const _ of readFrames(cut(bytes, bytes.byteLength), { account: new ByteAccount('Test', 1024) })) { /* Only read. */ }
+  for await (const _ of readFrames(cut(bytes, bytes.byteLength), { held: newLine(1024) })) { /* Only read. */ }
   clearInterval(timer)
   assert.ok(turnCount > 10, `${turnCount} turns`)
 })
+
+/** A line on an account that takes so much. */
+function newLine (maxPeerBytes: number): HeldBytes {
+  return new ByteLedger(() => {}, { maxPeerBytes }).hold('peer')
+}
 
 async function * cut (bytes: Uint8Array, chunkBytes: number): AsyncIterable<Uint8Array> {
   for (let at = 0; at < bytes.byteLength; at += chunkBytes) yield bytes.subarray(at, at + chunkBytes)

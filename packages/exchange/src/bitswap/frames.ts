@@ -6,8 +6,8 @@
  * ```
  */
 import { HoldfastError } from '@holdfast/core'
+import type { HeldBytes } from '@holdfast/network'
 import { setImmediate } from 'node:timers/promises'
-import type { ByteAccount } from './byte-account.ts'
 import { requireMessageLength } from './message.ts'
 
 /** Bytes of the longest length varint: 4 MiB needs four, and nothing longer is a message. */
@@ -18,7 +18,7 @@ const MESSAGES_PER_SLICE = 64
 
 export interface FrameOptions {
   /** Charged with the bytes of the message that is not complete yet. */
-  account: ByteAccount
+  held: HeldBytes
   /** Called for each chunk that arrives, with whether a message is now half there. */
   onChunk?: (isInsideMessage: boolean) => void
 }
@@ -30,8 +30,8 @@ export interface FrameOptions {
  *
  * @throws `LIMIT` for a message above `MAX_MESSAGE_BYTES`, or when the account has no room; `INVALID` for a malformed length.
  */
-export async function * readFrames (chunks: AsyncIterable<Uint8Array>, { account, onChunk }: FrameOptions): AsyncGenerator<Uint8Array, void, undefined> {
-  const frame = new FrameBuffer(account)
+export async function * readFrames (chunks: AsyncIterable<Uint8Array>, { held, onChunk }: FrameOptions): AsyncGenerator<Uint8Array, void, undefined> {
+  const frame = new FrameBuffer(held)
   let messageCount = 0
   try {
     for await (const received of chunks) {
@@ -52,7 +52,7 @@ export async function * readFrames (chunks: AsyncIterable<Uint8Array>, { account
 }
 
 class FrameBuffer {
-  readonly #account: ByteAccount
+  readonly #held: HeldBytes
   /** Bytes of the message, `undefined` while its length is read. */
   #byteLength: number | undefined
   #lengthBytes = 0
@@ -60,8 +60,8 @@ class FrameBuffer {
   #pieces: Uint8Array[] = []
   #heldBytes = 0
 
-  constructor (account: ByteAccount) {
-    this.#account = account
+  constructor (held: HeldBytes) {
+    this.#held = held
   }
 
   get isPartial (): boolean {
@@ -78,7 +78,7 @@ class FrameBuffer {
     }
     const piece = chunk.subarray(at, at + this.#byteLength - this.#heldBytes)
     if (piece.byteLength > 0) {
-      this.#account.add(piece.byteLength)
+      this.#held.add(piece.byteLength)
       this.#heldBytes += piece.byteLength
       this.#pieces.push(piece)
     }
@@ -95,7 +95,7 @@ class FrameBuffer {
   }
 
   clear (): void {
-    this.#account.subtract(this.#heldBytes)
+    this.#held.subtract(this.#heldBytes)
     this.#byteLength = undefined
     this.#lengthBytes = 0
     this.#length = 0

@@ -2,7 +2,7 @@
  * How fast a peer is, and so how much to ask of it at once.
  *
  * Round-trip time and its variation as TCP measures them (RFC 6298), from answers to wants that found the peer
- * idle; the rate from bytes over the time in which something was asked.
+ * idle; the rate from bytes over the time in which they could come: not before a round trip after the peer was idle.
  */
 
 /** Asked of a peer at once whatever its distance, in bytes: messages and buffers at both ends hold that much (bench/fetch.ts: less costs rate, more gains none). */
@@ -20,8 +20,12 @@ const MAX_TIMEOUT_MS = 30_000
 /** Time over which one sample of the rate is taken, in milliseconds; shorter ones measure how messages are cut. */
 const RATE_SAMPLE_MS = 20
 
+/** Bytes below which a sample says more about delays than about the rate, unless it took `LONG_SAMPLE_MS`. */
+const RATE_SAMPLE_BYTES: number = 64 * 1024
+const LONG_SAMPLE_MS = 1_000
+
 /** What a peer that was never measured is taken for. */
-const FIRST_RATE = 4 * 1024 * 1024
+const FIRST_RATE: number = 4 * 1024 * 1024
 const FIRST_RTT_MS = 50
 
 export class PeerMeter {
@@ -29,13 +33,14 @@ export class PeerMeter {
   #minRttMs = Infinity
   #srttMs = 0
   #rttVarMs = 0
-  #sampleStartMs = 0
+  #busyFromMs = 0
+  #countedUntilMs = 0
+  #sampleMs = 0
   #sampleBytes = 0
 
   /** Something is asked of a peer that owed nothing. */
   busyFrom (nowMs: number): void {
-    this.#sampleStartMs = nowMs
-    this.#sampleBytes = 0
+    this.#busyFromMs = nowMs
   }
 
   /** A want that found the peer idle was answered. */
@@ -51,12 +56,15 @@ export class PeerMeter {
   }
 
   addBytes (byteLength: number, nowMs: number): void {
+    const firstDueMs = this.#busyFromMs + (this.#minRttMs === Infinity ? 0 : this.#minRttMs)
+    this.#sampleMs += Math.max(nowMs - Math.max(this.#countedUntilMs, firstDueMs), 0)
     this.#sampleBytes += byteLength
-    const elapsedMs = nowMs - this.#sampleStartMs
-    if (elapsedMs < RATE_SAMPLE_MS) return
-    const sample = this.#sampleBytes / elapsedMs
+    this.#countedUntilMs = nowMs
+    if (this.#sampleMs < RATE_SAMPLE_MS || this.#sampleBytes < RATE_SAMPLE_BYTES && this.#sampleMs < LONG_SAMPLE_MS) return
+    const sample = this.#sampleBytes / this.#sampleMs
     this.#bytesPerMs = this.#bytesPerMs === 0 ? sample : 0.7 * this.#bytesPerMs + 0.3 * sample
-    this.busyFrom(nowMs)
+    this.#sampleMs = 0
+    this.#sampleBytes = 0
   }
 
   /** Something it owed did not come in time. */
@@ -83,14 +91,16 @@ export class PeerMeter {
 
   /** When `byteLength` bytes more than `queuedBytes` are expected here, in milliseconds from now. */
   expectedMs (queuedBytes: number, byteLength: number): number {
-    const bytesPerMs = this.#bytesPerMs === 0 ? FIRST_RATE / 1000 : this.#bytesPerMs
-    return (this.#srttMs === 0 ? FIRST_RTT_MS : this.#srttMs) + (queuedBytes + byteLength) / bytesPerMs
+    return (this.#srttMs === 0 ? FIRST_RTT_MS : this.#srttMs) + (queuedBytes + byteLength) / this.#assumedBytesPerMs
   }
 
   /** How long an answer may take behind `queuedBytes`, in milliseconds. */
   timeoutMs (queuedBytes: number): number {
     const base = this.#srttMs === 0 ? FIRST_TIMEOUT_MS : this.#srttMs + 4 * this.#rttVarMs
-    const queue = this.#bytesPerMs === 0 ? 0 : queuedBytes / this.#bytesPerMs
-    return Math.min(Math.max(base + 2 * queue, MIN_TIMEOUT_MS), MAX_TIMEOUT_MS)
+    return Math.min(Math.max(base + 2 * queuedBytes / this.#assumedBytesPerMs, MIN_TIMEOUT_MS), MAX_TIMEOUT_MS)
+  }
+
+  get #assumedBytesPerMs (): number {
+    return this.#bytesPerMs === 0 ? FIRST_RATE / 1000 : this.#bytesPerMs
   }
 }

@@ -17,7 +17,7 @@ const KIB = 1024
 
 test('a want for HAVE is answered without reading, DONT_HAVE only when it was asked for', async () => {
   const { store, counts } = countingBlockstore(new MemoryBlockstore())
-  await using node = await openTestNode({ blocks: store, byteLengthOf: async () => HAVE_REPLACE_BYTES + 1 })
+  await using node = await openTestNode({ blocks: store })
   const [held, lacked, unasked] = await blocksOf(3, 2000)
   await store.put(held)
   await using peer = await openRawPeer(node)
@@ -119,7 +119,7 @@ test('a block that cannot be read is a DONT_HAVE, and the others are sent', asyn
   const store = new MemoryBlockstore()
   const blocks = await blocksOf(3, 100)
   await store.putMany(blocks)
-  await using node = await openTestNode({ blocks: faultyBlockstore(store, { failGetAt: 2 }), byteLengthOf: async () => undefined })
+  await using node = await openTestNode({ blocks: faultyBlockstore(store, { failGetAt: 2 }) })
   await using peer = await openRawPeer(node)
   await peer.send({ wants: blocks.map(({ cid }) => wantOf(cid, { sendDontHave: true })) })
   await until(() => peer.blocks.length === 2 && peer.presences.length === 1)
@@ -161,7 +161,7 @@ test('of endless wants 1,024 are remembered, the latest ones, and all are forgot
 
 test('a peer that does not read is not read for: at most 1 MiB waits for it (T2.4-f)', async () => {
   const { store, counts } = countingBlockstore(new MemoryBlockstore())
-  await using node = await openTestNode({ blocks: store, byteLengthOf: async () => undefined })
+  await using node = await openTestNode({ blocks: store })
   const blocks = await blocksOf(200, 256 * KIB)
   await store.putMany(blocks)
   await using deaf = await openRawPeer(node, { deaf: true })
@@ -179,7 +179,7 @@ test('a peer that does not read is not read for: at most 1 MiB waits for it (T2.
 
 test('a peer that wants little is served while another wants much', async () => {
   const store = new MemoryBlockstore()
-  await using node = await openTestNode({ blocks: faultyBlockstore(store, { delayMs: 1 }), byteLengthOf: async () => undefined })
+  await using node = await openTestNode({ blocks: faultyBlockstore(store, { delayMs: 1 }) })
   const many = await blocksOf(800, 64 * KIB)
   const few = await blocksOf(8, 64 * KIB, 7)
   await store.putMany([...many, ...few])

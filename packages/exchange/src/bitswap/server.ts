@@ -1,4 +1,4 @@
-import type { BlockReader } from '@holdfast/blockstore'
+import type { BlockReader, Blockstore } from '@holdfast/blockstore'
 import { type Block, HoldfastError, type Logger, multihashKey } from '@holdfast/core'
 import type { CID } from 'multiformats/cid'
 import { cidPrefixOf } from './cid-prefix.ts'
@@ -15,10 +15,9 @@ export const HAVE_REPLACE_BYTES = 1024
 const CONCURRENT_LOOKUPS = 32
 
 export interface ServerDeps {
-  readonly blocks: BlockReader
+  /** Where it does not tell lengths without reading, HAVE is never replaced by a block. */
+  readonly blocks: BlockReader & Pick<Blockstore, 'byteLengthOf'>
   readonly log: Logger
-  /** Answers the length of a stored block without reading it; without it, HAVE is never replaced by a block. */
-  readonly byteLengthOf?: ((cid: CID) => Promise<number | undefined>) | undefined
 }
 
 export interface ServerStats {
@@ -224,10 +223,11 @@ class PeerServing implements Serving {
 
   async #look ({ cid, type }: LiveWant): Promise<'send' | 'have' | 'lack'> {
     try {
-      if (!await this.#deps.blocks.has(cid)) return 'lack'
-      if (type === 'block') return 'send'
-      const byteLength = await this.#deps.byteLengthOf?.(cid)
-      return byteLength !== undefined && byteLength <= HAVE_REPLACE_BYTES ? 'send' : 'have'
+      const { blocks } = this.#deps
+      if (type === 'block') return await blocks.has(cid) ? 'send' : 'lack'
+      const byteLength = await blocks.byteLengthOf?.(cid)
+      if (byteLength !== undefined) return byteLength <= HAVE_REPLACE_BYTES ? 'send' : 'have'
+      return await blocks.has(cid) ? 'have' : 'lack'
     } catch (err) {
       // An unknown hash function or a failing disk: for the peer, the block is not here.
       this.#deps.log.debug('Want could not be looked up', { cid: cid.toString(), err })

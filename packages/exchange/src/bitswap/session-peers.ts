@@ -39,8 +39,9 @@ export class SessionPeers {
     return this.#holders.has(peer)
   }
 
-  isProven (peer: AskedPeer): boolean {
-    return this.#proven.has(peer)
+  /** Reports whether the block was asked of a peer that sent blocks of this DAG before. */
+  isInGoodHands (want: Want): boolean {
+    return want.askedForBlock.values().some((peer) => this.#proven.has(peer))
   }
 
   /** The peer sent a block. */

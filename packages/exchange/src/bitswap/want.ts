@@ -47,4 +47,21 @@ export class Want {
     this.expectedBytes = expectedBytes
     this.key = multihashKey(cid)
   }
+
+  /** A peer was asked for the block and will not send it. */
+  askEnded (peer: AskedPeer, why: AskEnd): void {
+    for (const observer of Array.from(this.observers)) observer.onAskEnded(this, peer, why)
+  }
+
+  /** Takes it back from every peer that knows of it. */
+  cancelAll (): void {
+    for (const peer of Array.from(this.knownBy)) peer.cancel(this)
+  }
+
+  /** The block is here. Whoever was asked for HAVE answers at once, so a cancel saves nothing; and the answer is worth knowing. */
+  cancelAnswered (): void {
+    for (const peer of Array.from(this.knownBy)) {
+      if (!this.askedForHave.has(peer)) peer.cancel(this)
+    }
+  }
 }

@@ -1,9 +1,8 @@
 import { HoldfastError } from '@holdfast/core'
-import type { Libp2p, PeerId as LibraryPeerId } from '@libp2p/interface'
+import type { Connection, Libp2p, PeerId as LibraryPeerId } from '@libp2p/interface'
 import { deadline } from '../deadline.ts'
 import { MAX_DHT_OUTBOUND_STREAMS } from '../limits.ts'
-import { createPeerStream } from '../peer-stream.ts'
-import type { ProtocolCounter } from '../traffic.ts'
+import { createPeerStream, type StreamBooks } from '../peer-stream.ts'
 import { DHT_MESSAGE, decodeDhtMessage, encodeDhtMessage, frame, MAX_DHT_REQUEST_BYTES } from './dht-message.ts'
 import { MessageFrames } from './message-frames.ts'
 
@@ -13,7 +12,7 @@ export const ANNOUNCE_TIMEOUT_MS = 15_000
 export interface Announcement {
   readonly node: Libp2p
   readonly protocol: string
-  readonly counter: ProtocolCounter
+  readonly booksOf: (connection: Connection) => StreamBooks
   readonly peer: LibraryPeerId
   /** The bytes of a multihash. */
   readonly key: Uint8Array
@@ -39,10 +38,10 @@ export async function announceTo (announcement: Announcement, signal: AbortSigna
   }
 }
 
-async function exchange ({ node, protocol, counter, peer, key, addresses }: Announcement, signal: AbortSignal): Promise<void> {
+async function exchange ({ node, protocol, booksOf, peer, key, addresses }: Announcement, signal: AbortSignal): Promise<void> {
   const connection = await node.dial(peer, { signal })
   const inner = await connection.newStream([protocol], { signal, maxOutboundStreams: MAX_DHT_OUTBOUND_STREAMS })
-  await using stream = createPeerStream(inner, connection, counter)
+  await using stream = createPeerStream(inner, connection, booksOf(connection))
   const abort = (): void => { stream.abort(signal.reason instanceof Error ? signal.reason : new Error('Aborted')) }
   signal.addEventListener('abort', abort, { once: true })
   try {

@@ -8,6 +8,15 @@ export interface ServerParts {
   readonly book: ProviderBook
   /** The addresses of a provider that belong on this network. */
   readonly addressesFor: (provider: DhtPeer) => DhtPeer
+  readonly rates: ServerRates
+}
+
+/** What a peer may send in a time, over all of its streams. */
+export interface ServerRates {
+  /** Whether one more record is within the rate of a peer; then it counts. */
+  takeRecord(peer: string): boolean
+  /** As above, for a question. */
+  takeQuestion(peer: string): boolean
 }
 
 /** Questions of a peer that wait for their answer on one stream; more ends the stream. The library answers one at a time. */
@@ -27,19 +36,22 @@ export function clientFilter (): MessageFilter {
  * Between the questions of a peer and the library.
  *
  * Provider records never reach the library. ADD_PROVIDER goes into our book. GET_PROVIDERS becomes FIND_NODE, which has the same
- * answer but for the providers, and those are put into it on its way out.
+ * answer but for the providers, and those are put into it on its way out. Records beyond the rate of a peer are dropped without a
+ * word, as they have no answer anyway; too many questions end the stream.
  *
  * @param peer Who asks, as a multihash: a peer may announce itself only.
  */
-export function serverFilter (peer: Uint8Array, { book, addressesFor }: ServerParts): MessageFilter {
+export function serverFilter (peer: Uint8Array, { book, addressesFor, rates }: ServerParts): MessageFilter {
   const questions: DhtMessage[] = []
+  const name = Buffer.from(peer).toString('latin1')
 
   const received = (bytes: Uint8Array): Uint8Array | undefined => {
     const message = decodeDhtMessage(bytes)
     if (message.type === DHT_MESSAGE.addProvider) {
-      addProviders(peer, message, book)
+      if (rates.takeRecord(name)) addProviders(peer, message, book)
       return undefined
     }
+    if (!rates.takeQuestion(name)) throw new HoldfastError('LIMIT', 'Too many DHT questions of one peer in a short time')
     if (questions.push(message) > MAX_OPEN_QUESTIONS) throw new HoldfastError('LIMIT', `More than ${MAX_OPEN_QUESTIONS} DHT questions wait on one stream`)
     return encodeDhtMessage(message.type === DHT_MESSAGE.getProviders ? { ...message, type: DHT_MESSAGE.findNode } : message)
   }

@@ -3,7 +3,7 @@ import { generateKeyPair } from '@libp2p/crypto/keys'
 import { identify } from '@libp2p/identify'
 import type { Libp2p } from '@libp2p/interface'
 import { type KadDHT, kadDHT, passthroughMapper } from '@libp2p/kad-dht'
-import { peerIdFromPrivateKey } from '@libp2p/peer-id'
+import { peerIdFromMultihash, peerIdFromPrivateKey, peerIdFromString } from '@libp2p/peer-id'
 import { ping } from '@libp2p/ping'
 import { tcp } from '@libp2p/tcp'
 import { multiaddr } from '@multiformats/multiaddr'
@@ -15,11 +15,12 @@ import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
 import { test, type TestContext } from 'node:test'
 import { addressOf, newHost, readAll, until } from '../../test/harness.ts'
+import { newKadNode } from '../../test/kad-node.ts'
 import type { NetworkHost, NetworkOptions } from '../network-options.ts'
 import { quietLogger } from '../quiet-logger.ts'
 import { encrypters } from '../security.ts'
 import { standardYamux } from '../muxers.ts'
-import { DHT_MESSAGE, decodeDhtMessage, encodeDhtMessage, frame, MAX_DHT_REQUEST_BYTES } from './dht-message.ts'
+import { DHT_MESSAGE, decodeDhtMessage, type DhtMessage, encodeDhtMessage, frame, MAX_DHT_REQUEST_BYTES } from './dht-message.ts'
 import type { FoundProvider } from './dht-routing.ts'
 import { LAN_KAD } from './kad-networks.ts'
 import { MessageFrames } from './message-frames.ts'
@@ -197,18 +198,55 @@ test('trap 8: of 1,000 records announced at once none is lost', async (context) 
   assert.deepEqual(results.flatMap(({ failures }) => failures), [])
 })
 
-test('trap 7: a provider that left long ago still has a record with its addresses, and the question an answer', async (context) => {
-  // The library answers from its own store of peers, which forgets; ours never asks it.
-  const [server, holder, seeker] = [await newServer(context), await newHost(context, { dht: 'client' }), await newHost(context, { dht: 'client' })]
-  await join(holder, server)
-  await holder.routing.provide(keyOf('x'))
-  const [address] = holder.addresses()
+/** Forgets a peer 1.5 s after it heard of it last; ordinary nodes after 6 h, and records live 48 h. */
+const FORGETFUL = { peerStore: { maxPeerAge: 1_500, maxAddressAge: 1_500 } }
+
+/** Leaves a record with a server, goes away, and waits until the server has forgotten who that was. */
+async function provideAndLeave (context: TestContext, server: Libp2p): Promise<{ peer: string, addresses: string[] }> {
+  const holder = await newHost(context, { dht: 'client' })
+  await holder.connect(String(server.getMultiaddrs()[0]))
+  await until(() => holder.routing.isReady)
+  assert.deepEqual(await holder.routing.provide(keyOf('x')), { acceptedCount: 1, failures: [] })
+  const left = { peer: holder.peer, addresses: holder.addresses() }
   await holder[Symbol.asyncDispose]()
-  await until(() => !server.isConnected(holder.peer))
-  for (let count = 0; count < 50; count++) await server.addKnownAddresses(peerIdFromPrivateKey(await generateKeyPair('Ed25519')).toString(), ['/ip4/192.0.2.1/tcp/1'])
-  await join(seeker, server)
-  const [found] = await findAll(seeker, keyOf('x'))
-  assert.equal(`${found?.addresses[0]}/p2p/${found?.peer}`, address)
+  const id = peerIdFromString(holder.peer)
+  let isKnown = true
+  await until(() => { void server.peerStore.has(id).then((has) => { isKnown = has }); return !isKnown }, 10_000)
+  return left
+}
+
+/** Asks one server for the providers of `x`. */
+async function askForProviders (context: TestContext, server: Libp2p): Promise<DhtMessage | 'reset'> {
+  const peer = await newHost(context)
+  await peer.connect(String(server.getMultiaddrs()[0]))
+  await using stream = await peer.openStream(server.peerId.toString(), [LAN_KAD])
+  await stream.write([frame(encodeDhtMessage({ type: DHT_MESSAGE.getProviders, key: keyOf('x'), closer: [], providers: [] }))])
+  const frames = new MessageFrames(1 << 20)
+  try {
+    for await (const bytes of stream.read()) for (const message of frames.push(bytes)) return decodeDhtMessage(message)
+  } catch {}
+  return 'reset'
+}
+
+test('trap 7: a provider that was forgotten long ago is still named with its addresses, and closer peers with it', async (context) => {
+  const { node, network } = await newKadNode(context, FORGETFUL)
+  const { peer, addresses } = await provideAndLeave(context, node)
+  const other = await newServer(context)
+  await other.connect(String(node.getMultiaddrs()[0]))
+  await until(() => network.serverCount() === 1)
+
+  const answer = await askForProviders(context, node)
+  assert.ok(answer !== 'reset')
+  assert.deepEqual(answer.providers.map(({ id }) => peerIdFromMultihash(Digest.decode(id)).toString()), [peer])
+  assert.deepEqual(answer.providers[0]?.addresses.map((address) => `${multiaddr(address)}/p2p/${peer}`), addresses)
+  assert.deepEqual(answer.closer.map(({ id }) => peerIdFromMultihash(Digest.decode(id)).toString()), [other.peer])
+})
+
+test('trap 7, as it is: the library resets the question once it has forgotten a provider', async (context) => {
+  // The reason why records and answers are ours. Should this fail, the library has learnt to answer.
+  const stock = await newStockServer(context, FORGETFUL)
+  await provideAndLeave(context, stock)
+  assert.equal(await askForProviders(context, stock), 'reset')
 })
 
 test('servers of stock libp2p take our records and answer us', async (context) => {

@@ -8,7 +8,6 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { parsePeerId, readMultiaddr } from '../addresses.ts'
 import { deadline } from '../deadline.ts'
 import type { PeerId } from '../host.ts'
-import type { TrafficBook } from '../traffic.ts'
 import { announceTo } from './announce.ts'
 import type { DhtPeer } from './dht-message.ts'
 import type { KadNetwork } from './kad-networks.ts'
@@ -65,7 +64,6 @@ const READY_POLL_MS = 50
 export interface DhtRoutingDeps {
   readonly node: Libp2p
   readonly networks: readonly KadNetwork[]
-  readonly traffic: TrafficBook
   readonly log: Logger
 }
 
@@ -76,15 +74,13 @@ export function createDhtRouting (deps: DhtRoutingDeps): DhtRouting {
 class KadRouting implements DhtRouting {
   readonly #node: Libp2p
   readonly #networks: readonly KadNetwork[]
-  readonly #traffic: TrafficBook
   readonly #log: Logger
   readonly #openedMs = performance.now()
   readonly #walks = new Turns(MAX_PARALLEL_WALKS)
 
-  constructor ({ node, networks, traffic, log }: DhtRoutingDeps) {
+  constructor ({ node, networks, log }: DhtRoutingDeps) {
     this.#node = node
     this.#networks = networks
-    this.#traffic = traffic
     this.#log = log
   }
 
@@ -169,7 +165,7 @@ class KadRouting implements DhtRouting {
     let acceptedCount = 0
     const announceNext = async (): Promise<void> => {
       for (let peer = nearest.shift(); peer !== undefined; peer = nearest.shift()) {
-        const failure = await announceTo({ node: this.#node, protocol: network.protocol, counter: this.#traffic.counterOf(network.protocol), peer, key, addresses }, signal)
+        const failure = await announceTo({ node: this.#node, protocol: network.protocol, booksOf: network.booksOf, peer, key, addresses }, signal)
         if (failure === undefined) acceptedCount++
         else failures.push(`${peer.toString()}: ${failure}`)
       }

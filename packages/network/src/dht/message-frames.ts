@@ -13,6 +13,11 @@ export class MessageFrames {
     this.#maxBytes = maxBytes
   }
 
+  /** Bytes that are held for a message that is not complete. */
+  get heldBytes (): number {
+    return this.#buffer.byteLength
+  }
+
   /**
    * Takes bytes and yields the messages that they complete, as copies.
    *

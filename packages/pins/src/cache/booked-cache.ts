@@ -137,6 +137,7 @@ export class BookedCache implements FetchCache {
         return block
       },
       has: (cid, options) => blocks.has(cid, options),
+      byteLengthOf: async (cid, options) => await blocks.byteLengthOf?.(cid, options),
       put: (block, options) => putMany([block], options),
       putMany,
       delete: (cid, { when, ...options } = {}) => blocks.delete(cid, {

@@ -17,7 +17,7 @@ export const get: RpcCommand = rpcCommand({
   args: CID_ARGUMENT,
   async run (call) {
     const { node, args: [path = ''], signal, reply } = call
-    const { cid, blocks } = await locateBlock(node, path, callExchange(call))
+    const { cid, blocks } = await locateBlock(node, path, callExchange(call), { walk: false })
     using _session = blocks
     const { bytes } = await requireBlock(blocks, cid, { signal })
     reply.asBytes('application/vnd.ipld.raw', bytes.byteLength)
@@ -29,7 +29,7 @@ export const stat: RpcCommand = rpcCommand({
   args: CID_ARGUMENT,
   async run (call) {
     const { node, args: [path = ''], signal, reply } = call
-    const { cid, blocks } = await locateBlock(node, path, callExchange(call))
+    const { cid, blocks } = await locateBlock(node, path, callExchange(call), { walk: false })
     using _session = blocks
     const { bytes } = await requireBlock(blocks, cid, { signal })
     await reply.one({ Key: cid.toString(), Size: bytes.byteLength })

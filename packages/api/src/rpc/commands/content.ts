@@ -3,7 +3,8 @@ import { parseContentPath } from '@holdfast/dag'
 import { isUnixFs, tarEntries, tarStream } from '@holdfast/gateway'
 import { pipeline, Readable } from 'node:stream'
 import { createGzip } from 'node:zlib'
-import { locate, ls as lsHandler, openReader, printableByteLength, printedContent } from '../../handlers/read.ts'
+import { openFound } from '../../handlers/open-reader.ts'
+import { locate, ls as lsHandler, printableByteLength, printedContent } from '../../handlers/read.ts'
 import type { EntryEvent } from '../../operations.ts'
 import { badRequest } from '../rpc-request.ts'
 import { type RpcCall, type RpcCommand, rpcCommand } from '../rpc-command.ts'
@@ -22,8 +23,9 @@ export const cat: RpcCommand = rpcCommand({
     let left = notNegative('length', options.length ?? Number.MAX_SAFE_INTEGER)
     for (const path of args) {
       if (left === 0 && path !== args[0]) break
-      using blocks = openReader(node, path, callExchange(call))
-      const entry = await locate(blocks, path, signal)
+      const walk = options.offset === undefined && options.length === undefined
+      const { found: entry, reader } = await openFound(node, path, callExchange(call), { walk, find: async (blocks) => await locate(blocks, path, signal) })
+      using blocks = reader
       const byteLength = Math.max(0, Math.min(left, printableByteLength(entry, path) - skip))
       reply.asBytes('text/plain', args.length === 1 ? byteLength : undefined)
       if (byteLength > 0) for await (const piece of printedContent(blocks, entry, { offset: skip, length: byteLength, signal })) await reply.bytes(piece)
@@ -42,8 +44,8 @@ export const get: RpcCommand = rpcCommand({
     const { node, args: [path = ''], options, signal, reply } = call
     const level = options['compression-level'] ?? 6
     if (level < 1 || level > 9) throw badRequest('compression level must be between 1 and 9')
-    using blocks = openReader(node, path, callExchange(call))
-    const entry = await locate(blocks, path, signal)
+    const { found: entry, reader } = await openFound(node, path, callExchange(call), { walk: true, find: async (blocks) => await locate(blocks, path, signal) })
+    using blocks = reader
     if (!isUnixFs(entry)) throw new HoldfastError('UNSUPPORTED', `Cannot get ${path}: it is not UnixFS. Use block get or dag get`)
     const isBare = options.compress === true && options.archive !== true
     if (isBare && entry.kind !== 'file') throw new HoldfastError('INVALID', `Cannot compress ${path} alone: it is no file. Ask for an archive`)

@@ -4,7 +4,8 @@ import { leasedWriter } from '@holdfast/pins'
 import type { CID } from 'multiformats/cid'
 import { pinRoots } from '../../handlers/add.ts'
 import { dagExport, importArchive, pinImported } from '../../handlers/car.ts'
-import { locateBlock, openReader } from '../../handlers/read.ts'
+import { openReader } from '../../handlers/open-reader.ts'
+import { locateBlock } from '../../handlers/read.ts'
 import { codecNamed } from '../codec-names.ts'
 import { convert, encodeIpld, ipldOf } from '../ipld-form.ts'
 import { badRequest } from '../rpc-request.ts'
@@ -120,7 +121,7 @@ export const stat: RpcCommand = rpcCommand({
     let uniqueCount = 0
     let uniqueByteLength = 0
     for (const path of args) {
-      const { cid: root, blocks } = await locateBlock(node, path, callExchange(call))
+      const { cid: root, blocks } = await locateBlock(node, path, callExchange(call), { walk: true })
       using _session = blocks
       let byteLength = 0
       let blockCount = 0

@@ -1,6 +1,7 @@
 import { CODECS, codecName, decodeDagPb, HoldfastError } from '@holdfast/core'
 import { requireBlock } from '@holdfast/dag'
-import { locate, openReader } from '../../handlers/read.ts'
+import { openReader } from '../../handlers/open-reader.ts'
+import { locate } from '../../handlers/read.ts'
 import { type RpcCommand, rpcCommand } from '../rpc-command.ts'
 import { callExchange } from './call-exchange.ts'
 

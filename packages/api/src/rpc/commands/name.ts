@@ -1,5 +1,5 @@
 import { parseContentPath, resolvePath } from '@holdfast/dag'
-import { openReader } from '../../handlers/read.ts'
+import { openReader } from '../../handlers/open-reader.ts'
 import { type RpcCommand, rpcCommand } from '../rpc-command.ts'
 import { callExchange } from './call-exchange.ts'
 

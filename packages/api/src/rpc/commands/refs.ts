@@ -27,7 +27,7 @@ export const refs: RpcCommand = rpcCommand({
     reply.asValues()
     const seen = unique ? new DigestSet() : undefined
     for (const path of args) {
-      const { cid: root, blocks } = await locateBlock(node, path, callExchange(call))
+      const { cid: root, blocks } = await locateBlock(node, path, callExchange(call), { walk: recursive })
       using _session = blocks
       const frameOf = async (from: CID): Promise<Frame> => ({ from, index: 0, links: namedLinks(await requireBlock(blocks, from, { signal })) })
       const open = maxDepth === 0 ? [] : [await frameOf(root)]

@@ -12,7 +12,7 @@ export const bitswap: RpcCommand = rpcCommand({
       BlocksReceived: stats.receivedBlockCount,
       DataReceived: stats.receivedByteLength,
       DupBlksReceived: stats.duplicateBlockCount,
-      DupDataReceived: 0,
+      DupDataReceived: stats.duplicateByteLength,
       MessagesReceived: 0,
       BlocksSent: stats.sentBlockCount,
       DataSent: stats.sentByteLength

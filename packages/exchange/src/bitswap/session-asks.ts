@@ -1,0 +1,171 @@
+import type { CID } from 'multiformats/cid'
+import type { ExchangeHost } from '../exchange-host.ts'
+import type { AskedPeer } from './asked-peer.ts'
+import type { BitswapClient } from './client.ts'
+import { Hedges } from './hedges.ts'
+import type { ProviderSearch } from './provider-search.ts'
+import { Seeker } from './seeker.ts'
+import { SessionPeers } from './session-peers.ts'
+import { stealFrom } from './steal.ts'
+import { WantQueue } from './want-queue.ts'
+import type { AskEnd, Want } from './want.ts'
+
+export interface SessionAsksDeps {
+  readonly host: ExchangeHost
+  readonly client: BitswapClient
+  readonly root: CID
+  readonly search: ProviderSearch
+  /** Reports whether the want is one of this session and not over. */
+  readonly isWanted: (want: Want) => boolean
+  /** Reports whether a reader waits for the block. */
+  readonly isAwaited: (want: Want) => boolean
+  /** There may be more to ask for: `fill` should be called soon. */
+  readonly onChange: () => void
+}
+
+/**
+ * Decides whom one session asks for which block.
+ *
+ * A block is asked of the holder from whom it is expected first, within the holders' windows. While nobody is
+ * believed to hold it, `Seeker` asks around. At the end, holders that owe nothing take over from slower ones.
+ */
+export class SessionAsks implements Disposable {
+  readonly peers: SessionPeers = new SessionPeers()
+  readonly #deps: SessionAsksDeps
+  readonly #queue = new WantQueue()
+  readonly #seeker: Seeker
+  readonly #hedges: Hedges
+
+  constructor (deps: SessionAsksDeps) {
+    this.#deps = deps
+    this.#seeker = new Seeker({
+      ...deps,
+      peers: this.peers,
+      ask: (want, peer) => { this.#ask(want, peer) },
+      queue: (want) => { this.#enqueue(want) }
+    })
+    this.#hedges = new Hedges({
+      isDoubtful: (want) => !want.hasArrived && deps.isAwaited(want) && !this.peers.isInGoodHands(want),
+      ask: (want, peer) => { this.#askOrQueue(want, peer) }
+    })
+  }
+
+  /** Reports whether every want that nobody waits for yet was asked of somebody. */
+  get hasNoneAhead (): boolean {
+    return this.#queue.hasNoneAhead
+  }
+
+  add (want: Want, isDemanded: boolean): void {
+    this.#queue.add(want, isDemanded)
+  }
+
+  /** A reader waits for the block now. */
+  demand (want: Want): void {
+    this.#queue.demand(want)
+  }
+
+  forget (want: Want): void {
+    this.#queue.delete(want)
+    this.#seeker.forget(want)
+  }
+
+  connected (peer: AskedPeer): void {
+    this.#seeker.connected(peer)
+  }
+
+  disconnected (peer: AskedPeer): void {
+    this.peers.remove(peer)
+    this.#seeker.disconnected(peer)
+  }
+
+  foundProvider (peer: AskedPeer): void {
+    this.peers.note(peer.id, 'silent')
+    this.#believe(peer)
+  }
+
+  /** A peer says that it has a block. */
+  has (want: Want, peer: AskedPeer): void {
+    this.peers.note(peer.id, 'have')
+    this.#believe(peer)
+    if (want.askedForBlock.size === 0) this.#enqueue(want)
+    // Whoever was asked may be silent: until it proved itself, the one that answers is asked, too.
+    else this.#hedges.add(want, peer)
+  }
+
+  lacks (peer: AskedPeer): void {
+    this.peers.note(peer.id, 'dont-have')
+    this.peers.lacks(peer)
+  }
+
+  /** A peer that was asked for a block will not send it. */
+  ended (want: Want, peer: AskedPeer, why: AskEnd): void {
+    if (why === 'dont-have') this.lacks(peer)
+    if (why === 'wrong') this.peers.note(peer.id, 'wrong bytes')
+    if (why === 'wrong' && this.#deps.client.isBanned(peer.id)) this.peers.remove(peer)
+    if (why === 'timeout') this.#seeker.probe(want)
+    if (want.askedForBlock.size === 0) this.#enqueue(want)
+  }
+
+  arrived (want: Want, peer: AskedPeer): void {
+    this.peers.note(peer.id, 'block')
+    this.peers.prove(peer)
+    this.#believe(peer)
+    this.forget(want)
+  }
+
+  /** Asks for what is queued, as far as the windows of the holders allow. Reports whether nothing is left. */
+  fill (): boolean {
+    return this.#queue.drain((want) => {
+      if (want.askedForBlock.size > 0) return true
+      const choice = this.peers.choose(want)
+      if (choice === 'full') return false
+      if (choice === 'nobody') this.#seeker.seek(want)
+      else this.#ask(want, choice)
+      return true
+    })
+  }
+
+  /** Nothing is left to ask for: a peer that owes nothing takes over from one that will be late. */
+  steal (): void {
+    const nowMs = performance.now()
+    for (const peer of this.peers.holders) {
+      const stolen = stealFrom(peer, { holders: this.peers.holders, isOurs: this.#deps.isWanted, nowMs })
+      if (stolen === undefined) continue
+      stolen.from.cancel(stolen.want)
+      this.#ask(stolen.want, peer)
+    }
+  }
+
+  [Symbol.dispose] (): void {
+    this.#seeker[Symbol.dispose]()
+    this.#hedges[Symbol.dispose]()
+  }
+
+  #ask (want: Want, peer: AskedPeer): void {
+    this.peers.note(peer.id, 'silent')
+    peer.askForBlock(want)
+    this.#seeker.probeUnknown(want)
+  }
+
+  #askOrQueue (want: Want, peer: AskedPeer): void {
+    if (want.hasArrived || !this.#deps.isWanted(want) || want.askedForBlock.has(peer)) return
+    if (want.askedForBlock.size === 0 || !peer.hasRoom(want.expectedBytes)) return this.#enqueue(want)
+    this.forget(want)
+    this.#ask(want, peer)
+  }
+
+  #enqueue (want: Want): void {
+    if (want.hasArrived || !this.#deps.isWanted(want)) return
+    this.#seeker.forget(want)
+    this.#queue.add(want, this.#deps.isAwaited(want))
+    this.#deps.onChange()
+  }
+
+  #believe (peer: AskedPeer): void {
+    if (this.#deps.client.peer(peer.id) !== peer) return
+    const isNew = !this.peers.isHolder(peer)
+    this.peers.addHolder(peer)
+    if (isNew) this.#seeker.foundHolder()
+    this.#deps.onChange()
+  }
+}

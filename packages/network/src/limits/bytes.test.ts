@@ -1,0 +1,178 @@
+import { isErrorCode, type Logger, silentLogger } from '@holdfast/core'
+import { tcp } from '@libp2p/tcp'
+import { multiaddr } from '@multiformats/multiaddr'
+import { createLibp2p } from 'libp2p'
+import assert from 'node:assert/strict'
+import { test, type TestContext } from 'node:test'
+import { addressOf, newHost, readAll, until } from '../../test/harness.ts'
+import type { PeerStream } from '../host.ts'
+import { MAX_MEMBER_BYTES, MAX_PEER_BYTES } from '../limits.ts'
+import { muxers } from '../muxers.ts'
+import type { NetworkHost } from '../network-options.ts'
+import { quietLogger } from '../quiet-logger.ts'
+import { encrypters } from '../security.ts'
+
+const PROTOCOL = '/holdfast/test/bytes/1.0.0'
+const MIB = 1 << 20
+
+/** A logger that keeps its warnings. */
+function noting (warnings: string[]): Logger {
+  return { ...silentLogger, warn: (message, fields) => { warnings.push(`${message} ${String(fields?.['reason'])}`) } }
+}
+
+interface Pair {
+  readonly client: NetworkHost
+  readonly server: NetworkHost
+  /** What the two logged. */
+  readonly warnings: string[]
+}
+
+/** A client connected to a server that does `serve` with each stream. */
+async function newPair (context: TestContext, serve: (stream: PeerStream) => Promise<void>): Promise<Pair> {
+  const warnings: string[] = []
+  const [client, server] = [await newHost(context, {}, noting(warnings)), await newHost(context, {}, noting(warnings))]
+  await server.handle([PROTOCOL], serve, { maxInboundStreams: 64 })
+  await client.connect(addressOf(server))
+  await until(() => server.isConnected(client.peer))
+  return { client, server, warnings }
+}
+
+/** Ends a handler with its test. */
+function stalled (context: TestContext): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>()
+  context.after(() => { resolve() })
+  return promise
+}
+
+async function pour (stream: PeerStream, byteLength: number): Promise<void> {
+  for (let sent = 0; sent < byteLength; sent += MIB / 4) await stream.write([Buffer.alloc(MIB / 4)])
+}
+
+test('a peer that fills many streams to a reader that stalls is cut off, and others are not', async (context) => {
+  const { client, server, warnings } = await newPair(context, async () => { await stalled(context) })
+  const other = await newHost(context)
+  await other.connect(addressOf(server))
+  const streams = await Promise.all(Array.from({ length: 8 }, async () => await client.openStream(server.peer, [PROTOCOL])))
+  // Four windows of 4 MiB are twice what a peer may have.
+  const pouring = streams.map(async (stream) => { await assert.rejects(pour(stream, 16 * MIB), (err) => isErrorCode(err, 'UNAVAILABLE')) })
+  await until(() => !server.isConnected(client.peer))
+  assert.equal(warnings.length, 1)
+  assert.match(String(warnings[0]), new RegExp(`${client.peer} would make this node hold more than ${MAX_PEER_BYTES} bytes`))
+  await Promise.all(pouring)
+  assert.equal(server.isConnected(other.peer), true)
+  await client.connect(addressOf(server))
+})
+
+test('a full window in each direction to readers that stall is no reason to cut anybody off, and loses nothing', async (context) => {
+  const total = 24 * MIB
+  const reading = Promise.withResolvers<void>()
+  const receivedByServer = Promise.withResolvers<number>()
+  const { client, server, warnings } = await newPair(context, async (stream) => {
+    const writing = pour(stream, total).then(async () => { await stream.closeWrite() })
+    await reading.promise
+    receivedByServer.resolve(await countOf(stream))
+    await writing
+  })
+  await using stream = await client.openStream(server.peer, [PROTOCOL])
+  const writing = pour(stream, total).then(async () => { await stream.closeWrite() })
+  // Both sides write until the other's window is full, and nobody reads.
+  let before = -1
+  await until(() => {
+    const { receivedBytes = 0, sentBytes = 0 } = server.traffic().byPeer[client.peer] ?? {}
+    const isStill = receivedBytes > 4 * MIB && sentBytes > 4 * MIB && receivedBytes + sentBytes === before
+    before = receivedBytes + sentBytes
+    return isStill
+  }, 20_000)
+  reading.resolve()
+  assert.equal(await countOf(stream), total)
+  assert.equal(await receivedByServer.promise, total)
+  await writing
+  assert.deepEqual(warnings, [])
+})
+
+async function countOf (stream: PeerStream): Promise<number> {
+  let count = 0
+  for await (const { byteLength } of stream.read()) {
+    count += byteLength
+    // Slower than who sends.
+    await new Promise(setImmediate)
+  }
+  return count
+}
+
+test('T2.1-d: what waits for a peer that never reads is bounded, over all of its streams', async (context) => {
+  const warnings: string[] = []
+  const writes: Array<Promise<void>> = []
+  const server = await newHost(context, {}, noting(warnings))
+  await server.handle([PROTOCOL], async (stream) => {
+    // A part of this node that does not wait for its own writes.
+    for (let count = 0; count < 7; count++) writes.push(stream.write([Buffer.alloc(MIB)]).catch(() => {}))
+    await stalled(context)
+  })
+  const mute = await createLibp2p({ logger: quietLogger, transports: [tcp()], connectionEncrypters: encrypters(), streamMuxers: muxers(), connectionMonitor: { enabled: false } })
+  context.after(async () => { await mute.stop() })
+  const connection = await mute.dial(multiaddr(addressOf(server)))
+  // Each stream takes a window of 4 MiB and leaves it where it is; the rest waits at the server, on no stream as much as one may have.
+  for (let count = 0; count < 8 && connection.status === 'open'; count++) await connection.newStream(PROTOCOL).catch(() => {})
+  await until(() => connection.status !== 'open')
+  await Promise.all(writes)
+  assert.equal(warnings.length, 1)
+  assert.match(String(warnings[0]), new RegExp(`${mute.peerId} would make this node hold more than ${MAX_PEER_BYTES} bytes`))
+})
+
+test('what a package holds for a peer counts with what its streams hold', async (context) => {
+  const { client, server, warnings } = await newPair(context, async () => { await stalled(context) })
+  using held = server.holdBytes(client.peer)
+  held.add(MAX_PEER_BYTES - 2 * MIB)
+  assert.equal(server.isConnected(client.peer), true)
+  await using stream = await client.openStream(server.peer, [PROTOCOL])
+  await assert.rejects(pour(stream, 16 * MIB), (err) => isErrorCode(err, 'UNAVAILABLE'))
+  await until(() => !server.isConnected(client.peer))
+  assert.equal(warnings.length, 1)
+})
+
+test('a package that would hold too much for a peer is refused, and the peer cut off', async (context) => {
+  const { client, server } = await newPair(context, async () => {})
+  using held = server.holdBytes(client.peer)
+  assert.throws(() => { held.add(MAX_PEER_BYTES + 1) }, (err) => isErrorCode(err, 'LIMIT'))
+  await until(() => !server.isConnected(client.peer))
+})
+
+test('a member of the cluster may have more', async (context) => {
+  const { client, server, warnings } = await newPair(context, async () => { await stalled(context) })
+  using _allowance = server.allowBytes(client.peer, MAX_MEMBER_BYTES)
+  using held = server.holdBytes(client.peer)
+  held.add(MAX_PEER_BYTES + 16 * MIB)
+  await using stream = await client.openStream(server.peer, [PROTOCOL])
+  await pour(stream, 4 * MIB)
+  assert.equal(server.isConnected(client.peer), true)
+  assert.deepEqual(warnings, [])
+})
+
+test('many streams at full speed to one peer wait for it and are not cut off', async (context) => {
+  const total = 8 * MIB
+  const counts: number[] = []
+  const { client, server, warnings } = await newPair(context, async (stream) => { counts.push((await readAll(stream.read())).byteLength) })
+  const streams = await Promise.all(Array.from({ length: 16 }, async () => await client.openStream(server.peer, [PROTOCOL])))
+  await Promise.all(streams.map(async (stream) => {
+    await pour(stream, total)
+    await stream.closeWrite()
+  }))
+  await until(() => counts.length === streams.length, 20_000)
+  assert.deepEqual(counts, streams.map(() => total))
+  assert.deepEqual(warnings, [])
+})
+
+test('when a peer is gone and all was given back its account is empty', async (context) => {
+  const { client, server } = await newPair(context, async (stream) => { for await (const _ of stream.read()) break })
+  for (let round = 0; round < 3; round++) {
+    await using stream = await client.openStream(server.peer, [PROTOCOL])
+    await pour(stream, MIB).catch(() => {})
+  }
+  using held = server.holdBytes(client.peer)
+  // All of the allowance is there again once the streams have ended.
+  await until(() => server.traffic().byProtocol[PROTOCOL] !== undefined)
+  await client.disconnect(server.peer)
+  await until(() => !server.isConnected(client.peer))
+  held.add(MAX_PEER_BYTES)
+})
