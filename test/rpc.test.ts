@@ -1,9 +1,12 @@
 import { encodeCarHeader, encodeCarSection } from '@holdfast/car'
 import { Block } from '@holdfast/core'
 import assert from 'node:assert/strict'
-import { execFileSync } from 'node:child_process'
+import { execFileSync, spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
+import { once } from 'node:events'
 import { mkdir, readFile, writeFile } from 'node:fs/promises'
+import type { IncomingMessage } from 'node:http'
+import { request } from 'node:https'
 import { join } from 'node:path'
 import { test, type TestContext } from 'node:test'
 import { create, type KuboRPCClient } from 'kubo-rpc-client'
@@ -13,6 +16,8 @@ import { holdfast, newFolder, startNode, type TestNode } from './harness.ts'
 /** "hello world" with the recipe of a new node, and with the one that comes with CIDv0. */
 const HELLO_V1 = 'bafkreifzjut3te2nhyekklss27nh3k72ysco7y32koao5eei66wof36n5e'
 const HELLO_V0 = 'Qmf412jQZiuVUtdgnB36FXFX7xg5V6KEbSJ4dpQuhkLyfD'
+
+const hasOpenssl = spawnSync('openssl', ['version']).status === 0
 
 /** Resident memory that a node may take while half a gigabyte goes through: a leak of pieces takes more. */
 const MAX_RSS_BYTES: number = 350 * 1024 * 1024
@@ -332,6 +337,8 @@ test('peers are connected, listed, asked and disconnected', async (context) => {
   const flags = ['--network', 'lan']
   const first = await openRpc(context, flags)
   const second = await openRpc(context, flags)
+  const leaving = new AbortController()
+  const events = await fetch(`${first.node.ready.rpc}/api/v0/events`, { method: 'POST', signal: leaving.signal })
   const loopback = (await second.client.swarm.localAddrs()).map(String).find((address) => address.startsWith('/ip4/127.0.0.1'))
   assert.ok(loopback !== undefined, 'a node listens on loopback')
   const address = `${loopback}/p2p/${second.node.ready.peerId}`
@@ -350,6 +357,13 @@ test('peers are connected, listed, asked and disconnected', async (context) => {
 
   assert.deepEqual(await first.client.swarm.disconnect(address as never), [`disconnect ${second.node.ready.peerId} success`])
   await assert.rejects(first.client.swarm.disconnect(address as never), /not connected/)
+  let told = ''
+  for await (const bytes of events.body ?? []) {
+    told += Buffer.from(bytes).toString()
+    if (told.includes('peer-disconnected')) break
+  }
+  leaving.abort()
+  for (const type of ['peer-connected', 'peer-disconnected']) assert.match(told, new RegExp(`"type":"${type}","peer":"${second.node.ready.peerId}"`))
   assert.deepEqual(await first.client.swarm.peers(), [])
 })
 
@@ -409,6 +423,28 @@ test('a node with a token is called with it, and by nobody else; its secret is n
   assert.ok(!JSON.stringify(await client.config.getAll()).includes('a-token-of-some-length'))
   assert.ok(!(await node.ok(['config', 'show'])).includes('a-token-of-some-length'))
   assert.equal((await fetch(`${node.ready.rpc}/readyz`)).status, 200)
+})
+
+test('a node with a certificate and a token speaks TLS to whoever may reach it', { skip: !hasOpenssl && 'certificates are made with openssl' }, async (context) => {
+  const folder = await newFolder(context)
+  const [cert, key] = [join(folder, 'cert.pem'), join(folder, 'key.pem')]
+  execFileSync('openssl', ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-days', '2', '-subj', '/CN=node.example', '-addext', 'subjectAltName=DNS:node.example', '-keyout', key, '-out', cert], { stdio: 'ignore' })
+  const repository = join(folder, 'repository')
+  assert.equal((await holdfast(['init', '--path', repository])).status, 0)
+  await writeFile(join(repository, 'config.json'), JSON.stringify({ rpcHost: '0.0.0.0', rpcTlsCert: cert, rpcTlsKey: key, rpcTokens: { ci: { secret: 'bearer:a-token-of-some-length', allowedPaths: ['/api/v0'] } } }))
+  const node = await startNode(context, { repository })
+  assert.match(node.ready.rpc, /^https:\/\/0\.0\.0\.0:\d+$/)
+  const statusOf = async (headers: Readonly<Record<string, string>>): Promise<number | undefined> => {
+    const sent = request({ host: '127.0.0.1', port: new URL(node.ready.rpc).port, servername: 'node.example', ca: await readFile(cert), agent: false, method: 'POST', path: '/api/v0/id', headers: { host: 'node.example', ...headers } }).end()
+    const [response] = await once(sent, 'response') as [IncomingMessage]
+    response.resume()
+    return response.statusCode
+  }
+  const authorization = 'Bearer a-token-of-some-length'
+  assert.equal(await statusOf({ authorization }), 200)
+  assert.equal(await statusOf({}), 403)
+  assert.equal(await statusOf({ authorization, host: 'other.example' }), 403)
+  await assert.rejects(fetch(node.ready.rpc.replace('https', 'http').replace('0.0.0.0', '127.0.0.1')))
 })
 
 test('what happens in the node can be followed, whoever causes it', async (context) => {
