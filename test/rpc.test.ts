@@ -464,13 +464,17 @@ test('what happens in the node can be followed, whoever causes it', async (conte
   assert.deepEqual(events.map(({ type, cid }) => [type, cid]), [['added', HELLO_V1], ['pinned', HELLO_V1], ['unpinned', HELLO_V1], ['collected', undefined]])
 })
 
-test('the client stops the node', async (context) => {
+test('the client stops the node, also while somebody listens', async (context) => {
   const { node, client } = await openRpc(context)
+  const events = await fetch(`${node.ready.rpc}/api/v0/events`, { method: 'POST' })
+  const startedMs = performance.now()
   await client.stop()
+  assert.equal(await events.text(), '')
   const deadlineMs = performance.now() + 10_000
   while (node.process.exitCode === null) {
     assert.ok(performance.now() < deadlineMs, 'the node ends')
     await new Promise((resolve) => { setTimeout(resolve, 10) })
   }
   assert.equal(node.process.exitCode, 0)
+  assert.ok(performance.now() - startedMs < 1500, 'whoever listens to events does not hold it up')
 })

@@ -155,6 +155,8 @@ export async function openNode (config: Config, log: Logger, { repository, socke
     describe,
     async [Symbol.asyncDispose] () {
       isReady = false
+      // Who listens would keep the RPC open for as long as it waits for its callers.
+      events[Symbol.dispose]()
       await open.disposeAsync()
     }
   }

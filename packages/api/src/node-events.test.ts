@@ -37,6 +37,20 @@ test('a listener that does not keep up is cut off, and the others go on', async 
   assert.equal((await other.next()).done, false)
 })
 
+test('when the node ends, listeners get what waits and then the end', async () => {
+  const events = new NodeEvents()
+  const told = events.listen({ signal: new AbortController().signal, onCut: assert.fail })
+  const idle = events.listen({ signal: new AbortController().signal, onCut: assert.fail })[Symbol.asyncIterator]()
+  const ending = idle.next()
+  events.tell({ type: 'added', cid: 'last' })
+  assert.equal((await ending).done, false)
+  const end = idle.next()
+  events[Symbol.dispose]()
+  events.tell({ type: 'added', cid: 'too late' })
+  assert.deepEqual((await Array.fromAsync(told)).map((event) => 'cid' in event && event.cid), ['last'])
+  assert.equal((await end).done, true)
+})
+
 test('pins are told when they are durable, and only when something changed', async (context) => {
   const { pins, events } = await openApiNode(context)
   const leaving = new AbortController()

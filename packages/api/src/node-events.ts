@@ -15,8 +15,8 @@ export type NodeEvent =
 /** An event and when it happened, in milliseconds since 1970. */
 export type TimedNodeEvent = NodeEvent & { readonly atMs: number }
 
-/** Tells whoever listens what happens in a node. Nothing waits for a listener. */
-export class NodeEvents {
+/** Tells whoever listens what happens in a node. Nothing waits for a listener. Disposing it ends every listening in order. */
+export class NodeEvents implements Disposable {
   readonly #listeners = new Set<Listener>()
 
   get listenerCount (): number {
@@ -30,7 +30,7 @@ export class NodeEvents {
   }
 
   /**
-   * Begins to listen at once; the events come when they are iterated, and the iteration ends only by `signal`.
+   * Begins to listen at once; the events come when they are iterated, and the iteration ends with the node or rejects by `signal`.
    *
    * @param onCut Called when more than `MAX_WAITING_EVENTS` wait; the iteration then rejects with `LIMIT`.
    */
@@ -45,6 +45,11 @@ export class NodeEvents {
     if (signal.aborted) leave()
     return listener.events()
   }
+
+  [Symbol.dispose] (): void {
+    for (const listener of this.#listeners) listener.finish()
+    this.#listeners.clear()
+  }
 }
 
 class Listener {
@@ -52,13 +57,14 @@ class Listener {
   #waiting: TimedNodeEvent[] = []
   #arrived: PromiseWithResolvers<void> | undefined
   #ended: { readonly reason: unknown } | undefined
+  #isLast = false
 
   constructor (onCut: () => void) {
     this.#onCut = onCut
   }
 
   push (event: TimedNodeEvent): void {
-    if (this.#ended !== undefined) return
+    if (this.#ended !== undefined || this.#isLast) return
     if (this.#waiting.length < MAX_WAITING_EVENTS) {
       this.#waiting.push(event)
       this.#arrived?.resolve()
@@ -73,6 +79,12 @@ class Listener {
     this.#arrived?.resolve()
   }
 
+  /** Lets the iteration end after what waits. */
+  finish (): void {
+    this.#isLast = true
+    this.#arrived?.resolve()
+  }
+
   async * events (): AsyncIterable<TimedNodeEvent> {
     for (;;) {
       if (this.#ended !== undefined) throw this.#ended.reason
@@ -80,6 +92,7 @@ class Listener {
       this.#waiting = []
       yield * events
       if (this.#waiting.length > 0 || this.#ended !== undefined) continue
+      if (this.#isLast) return
       this.#arrived = Promise.withResolvers()
       await this.#arrived.promise
     }

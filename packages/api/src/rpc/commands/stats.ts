@@ -45,7 +45,8 @@ export const bw: RpcCommand = rpcCommand({
       })
       if (!poll) return
       before = now
-      await sleep(intervalMs, undefined, { signal })
+      // The timer rejects with an error of its own; ours says why the call ended.
+      await sleep(intervalMs, undefined, { signal }).catch(() => { signal.throwIfAborted() })
     }
   }
 })
