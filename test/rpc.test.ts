@@ -326,6 +326,48 @@ test('the repository is measured, verified and cleaned, and tells what it remove
   assert.match(await response.text(), /was corrupt/)
 })
 
+test('answers have the fields and the content types of Kubo', async (context) => {
+  const { node, client } = await openRpc(context)
+  const entries = await Array.fromAsync(client.addAll([{ path: 'a', content: 'A' }], { wrapWithDirectory: true }))
+  const [a, root] = entries.map(({ cid }) => String(cid))
+  const { cid: garbage } = await client.add('garbage', { pin: false })
+  const car = await bytesOf(client.dag.export(CID.parse(root ?? '')))
+  const fields: ReadonlyArray<readonly [path: string, expected: readonly unknown[], body?: FormData]> = [
+    ['add?progress=true&pin=false', [{ Name: 'file', Bytes: 1 }, { Name: 'file', Hash: a, Size: '1' }], form('A')],
+    [`pin/add?arg=${root}`, [{ Pins: [root] }]],
+    [`pin/ls?arg=${root}`, [{ Keys: { [String(root)]: { Type: 'recursive', Name: '' } } }]],
+    [`pin/ls?arg=${root}&stream=true`, [{ Cid: root, Type: 'recursive', Name: '' }]],
+    [`ls?arg=${root}`, [{ Objects: [{ Hash: root, Links: [{ Name: 'a', Hash: a, Size: 1, Type: 2, Target: '' }] }] }]],
+    [`block/stat?arg=${a}`, [{ Key: a, Size: 1 }]],
+    ['block/put', [{ Key: a, Size: 1 }], form('A')],
+    [`dag/resolve?arg=${root}/a`, [{ Cid: { '/': a }, RemPath: '' }]],
+    ['dag/import?stats=true', [{ Root: { Cid: { '/': root }, PinErrorMsg: '' } }, { Stats: { BlockCount: 2, BlockBytesCount: car.byteLength - carOverhead(car) } }], form(new Uint8Array(car))],
+    [`resolve?arg=${root}/a`, [{ Path: `/ipfs/${a}` }]],
+    ['repo/version', [{ Version: '1' }]],
+    ['key/list', [{ Keys: [{ Name: 'self', Id: node.ready.peerId }] }]],
+    ['swarm/peers', [{ Peers: [] }]],
+    ['swarm/addrs/listen', [{ Strings: [] }]],
+    ['repo/gc', [{ Key: { '/': garbage.toString() } }]],
+    [`pin/rm?arg=${root}`, [{ Pins: [root] }]]
+  ]
+  for (const [path, expected, body] of fields) assert.deepEqual(await linesOf(node, path, body === undefined ? {} : { body }), expected, path)
+  assert.deepEqual(Object.keys((await linesOf(node, 'id'))[0] as object), ['ID', 'PublicKey', 'Addresses', 'AgentVersion', 'Protocols'])
+  assert.deepEqual(Object.keys((await linesOf(node, 'version'))[0] as object), ['Version', 'Commit', 'Repo', 'System', 'Golang'])
+
+  await client.add('A')
+  const types: ReadonlyArray<readonly [path: string, type: string]> = [[`get?arg=${a}`, 'application/x-tar'], [`get?arg=${a}&compress=true`, 'application/gzip'], [`dag/export?arg=${a}`, 'application/vnd.ipld.car'], [`block/get?arg=${a}`, 'application/vnd.ipld.raw'], [`cat?arg=${a}`, 'text/plain'], ['refs/local', 'application/json']]
+  for (const [path, type] of types) {
+    const response = await fetch(`${node.ready.rpc}/api/v0/${path}`, { method: 'POST' })
+    assert.equal(response.headers.get('content-type'), type, path)
+    await response.arrayBuffer()
+  }
+})
+
+/** What a CAR holds beside the bytes of its two blocks: the header, and for each block a length of one byte and a CID of 36. */
+function carOverhead (car: Buffer): number {
+  return 1 + (car[0] ?? 0) + 2 * (1 + 36)
+}
+
 test('names that are paths resolve to themselves; others are a clear failure', async (context) => {
   const { client } = await openRpc(context)
   assert.deepEqual(await Array.fromAsync(client.name.resolve(`/ipfs/${HELLO_V1}`)), [`/ipfs/${HELLO_V1}`])
