@@ -86,9 +86,12 @@ export interface DaemonReady {
   readonly gateway: string
 }
 
+/** Nobody but whom the benchmark names is dialled. */
+const NO_DISCOVERY = ['--bootstrap', 'none', '--mdns', 'off', '--upnp', 'off', '--relay-client', 'off', '--autonat', 'off', '--hole-punching', 'off']
+
 /** Starts our daemon on free ports, without a network unless the flags ask for one. */
-export async function daemon (repository: string, flags: readonly string[] = ['--network', 'off']): Promise<Running<DaemonReady>> {
-  return await background([HOLDFAST, 'start', '--json', '--path', repository, '--gateway-port', '0', '--swarm-port', '0', '--rpc-port', '0', ...flags])
+export async function daemon (repository: string, flags: readonly string[] = []): Promise<Running<DaemonReady>> {
+  return await background([HOLDFAST, 'start', '--json', '--path', repository, '--gateway-port', '0', '--swarm-port', '0', '--rpc-port', '0', '--network', 'off', ...NO_DISCOVERY, ...flags])
 }
 
 /** CPU that a process used so far, in seconds, of all its threads (Linux). */

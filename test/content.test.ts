@@ -265,7 +265,7 @@ test('a torn last record of the journal is cut off at start, and a damaged older
   const at = Math.floor(damaged.byteLength / 4)
   damaged[at] = (damaged[at] ?? 0) ^ 0xff
   await writeFile(join(journal, segment), damaged)
-  const refused = await holdfast(['start', '--path', node.repository, '--gateway-port', '0'])
+  const refused = await holdfast(['start', '--path', node.repository, '--gateway-port', '0', '--network', 'off'])
   assert.equal(refused.status, 4, refused.stderr)
   assert.match(refused.stderr, /journal/i)
 })

@@ -86,10 +86,13 @@ export interface StartOptions {
   readonly under?: readonly string[] | undefined
 }
 
+/** Flags of a daemon that looks for nobody by itself. */
+export const NO_DISCOVERY: readonly string[] = ['--bootstrap', 'none', '--mdns', 'off', '--upnp', 'off', '--relay-client', 'off', '--autonat', 'off', '--hole-punching', 'off']
+
 /** Starts a daemon on free ports and waits until it is ready. It is ended with the test. */
 export async function startNode (context: TestContext, { repository, flags = [], under = [] }: StartOptions = {}): Promise<TestNode> {
   const folder = repository ?? join(await newFolder(context), 'repository')
-  const [program = process.execPath, ...args] = [...under, process.execPath, HOLDFAST, 'start', '--json', '--path', folder, '--gateway-port', '0', '--swarm-port', '0', '--rpc-port', '0', '--network', 'off', ...flags]
+  const [program = process.execPath, ...args] = [...under, process.execPath, HOLDFAST, 'start', '--json', '--path', folder, '--gateway-port', '0', '--swarm-port', '0', '--rpc-port', '0', '--network', 'off', ...NO_DISCOVERY, ...flags]
   const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe'] })
   let log = ''
   child.stderr.setEncoding('utf8').on('data', (piece: string) => { log += piece })

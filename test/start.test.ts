@@ -51,7 +51,7 @@ test('files of a repository can be read by their user only', async (context) => 
 
 test('a repository that is in use is one clear line that names its holder', async (context) => {
   const node = await startNode(context)
-  const { status, stdout, stderr } = await holdfast(['start', '--json', '--path', node.repository, '--gateway-port', '0'])
+  const { status, stdout, stderr } = await holdfast(['start', '--json', '--path', node.repository, '--gateway-port', '0', '--network', 'off'])
   assert.equal(status, 6)
   assert.equal(stdout, '')
   assert.equal(stderr, `Error: This repository is in use by the daemon with process id ${node.process.pid}. Stop it with: holdfast stop\n`)
@@ -63,7 +63,7 @@ test('a taken port is one clear line that names its holder', async (context) => 
   context.after(() => { server.close() })
   const address = server.address()
   assert.ok(typeof address === 'object' && address !== null)
-  const { status, stderr } = await holdfast(['start', '--path', join(await newFolder(context), 'r'), '--gateway-port', String(address.port)])
+  const { status, stderr } = await holdfast(['start', '--path', join(await newFolder(context), 'r'), '--gateway-port', String(address.port), '--network', 'off'])
   assert.equal(status, 6)
   assert.match(stderr, new RegExp(`^Error: Port ${address.port} of the gateway is taken by process ${process.pid} .*--gateway-port.*\n$`))
 })
@@ -72,7 +72,7 @@ test('a repository of a newer version is refused before anything in it is touche
   const repository = await newFolder(context)
   await writeFile(join(repository, 'version'), '99\n')
   await writeFile(join(repository, 'config.json'), '{"from the future": true}')
-  const { status, stderr } = await holdfast(['start', '--path', repository])
+  const { status, stderr } = await holdfast(['start', '--path', repository, '--network', 'off'])
   assert.equal(status, 7)
   assert.match(stderr, /has version 99.*Update Holdfast/)
   assert.equal(existsSync(join(repository, 'identity.key')), false)

@@ -3,7 +3,7 @@
  * ADDRESS` counts them and prints the seconds. MUXER is `wide`, the one between our nodes, or `standard`, the library as it comes.
  */
 import { silentLogger } from '@holdfast/core'
-import { openHost, openIdentity } from '@holdfast/network'
+import { NO_DISCOVERY, openHost, openIdentity } from '@holdfast/network'
 import type { Stream } from '@libp2p/interface'
 import { tcp } from '@libp2p/tcp'
 import { tls } from '@libp2p/tls'
@@ -28,7 +28,7 @@ async function openWide (): ReturnType<typeof openHost> {
   const folder = await mkdtemp(join(tmpdir(), 'holdfast-bench-'))
   const identity = await openIdentity(join(folder, 'identity.key'))
   await rm(folder, { recursive: true })
-  return await openHost({ identity, log: silentLogger }, { mode: 'lan', listen: ['/ip4/127.0.0.1/tcp/0'], dht: 'off' })
+  return await openHost({ identity, log: silentLogger }, { mode: 'lan', listen: ['/ip4/127.0.0.1/tcp/0'], dht: 'off', ...NO_DISCOVERY })
 }
 
 async function openStandard (): Promise<Libp2p> {

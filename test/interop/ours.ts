@@ -1,7 +1,7 @@
 import { MemoryBlockstore } from '@holdfast/blockstore'
 import { silentLogger } from '@holdfast/core'
 import { type Exchange, openExchange } from '@holdfast/exchange'
-import { type NetworkHost, openHost, openIdentity } from '@holdfast/network'
+import { type NetworkHost, NO_DISCOVERY, openHost, openIdentity } from '@holdfast/network'
 import assert from 'node:assert/strict'
 import { join } from 'node:path'
 import type { TestContext } from 'node:test'
@@ -18,7 +18,7 @@ export interface Node {
 /** Starts one on loopback; it ends with the test. */
 export async function startOurs (context: TestContext): Promise<Node> {
   const identity = await openIdentity(join(await newFolder(context), 'identity.key'))
-  const host = await openHost({ identity, log: silentLogger }, { mode: 'lan', listen: ['/ip4/127.0.0.1/tcp/0'], dht: 'off' })
+  const host = await openHost({ identity, log: silentLogger }, { mode: 'lan', listen: ['/ip4/127.0.0.1/tcp/0'], dht: 'off', ...NO_DISCOVERY })
   const blocks = new MemoryBlockstore()
   const exchange = await openExchange({ host, routing: { async * findProviders () {} }, blocks, log: silentLogger })
   atEnd(context, async () => {

@@ -1,7 +1,7 @@
 import { isErrorCode } from '@holdfast/core'
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { CONFIG_KEYS, type ConfigLayer, DEFAULT_CONFIG, parseConfig, parseConfigFile, parseSetting } from './config.ts'
+import { CONFIG_KEYS, type ConfigLayer, DEFAULT_CONFIG, parseConfig, parseConfigFile, parseList, parseSetting, settingText } from './config.ts'
 
 function layer (values: Record<string, unknown>, source = 'test'): ConfigLayer {
   return { values, sourceOf: (key) => `${source} ${key}` }
@@ -11,6 +11,7 @@ test('without layers every setting is its default and says so', () => {
   const { config, settings } = parseConfig([])
   assert.deepEqual(config, DEFAULT_CONFIG)
   assert.deepEqual(settings.map(({ key }) => key), CONFIG_KEYS)
+  assert.deepEqual([config.network, config.bootstrap], ['public', ['auto']])
   assert.ok(settings.every(({ source }) => source === 'default'))
 })
 
@@ -60,7 +61,7 @@ test('tokens are checked, and neither shown nor repeated in a message', () => {
   const layer = (rpcTokens: unknown): ConfigLayer => ({ values: { rpcTokens }, sourceOf: () => 'config.json' })
   const { config, settings } = parseConfig([layer({ ci: { secret, allowedPaths: ['/api/v0'] }, me: { secret, allowedPaths: ['/'] } })])
   assert.equal(config.rpcTokens.ci?.secret, secret)
-  assert.equal(settings.find(({ key }) => key === 'rpcTokens')?.value, 'ci, me')
+  assert.deepEqual(settings.find(({ key }) => key === 'rpcTokens')?.value, ['ci', 'me'])
   for (const wrong of [secret, [secret], { ci: secret }, { ci: { secret } }, { ci: { secret: 'short', allowedPaths: ['/'] } }, { ci: { secret, allowedPaths: [] } }, { ci: { secret, allowedPaths: ['api'] } }, { ci: { secret: 'sha256:12', allowedPaths: ['/'] } }, { ci: { secret, allowedPaths: ['/'], more: 1 } }]) {
     assert.throws(() => parseConfig([layer(wrong)]), (err) => {
       assert.ok(isErrorCode(err, 'INVALID'))
@@ -69,4 +70,32 @@ test('tokens are checked, and neither shown nor repeated in a message', () => {
     }, JSON.stringify(wrong))
   }
   assert.throws(() => parseSetting('rpcTokens', '{}'), (err) => isErrorCode(err, 'INVALID'))
+})
+
+const PEER = '/dnsaddr/example.com/p2p/12D3KooWRBhwfeP2Y4TCx1SM6s9rUoHhR5STiGwxBhgFRcw3UERE'
+
+for (const [text, value] of [
+  ['none', []],
+  ['[]', []],
+  ['auto', ['auto']],
+  [`${PEER}, auto`, [PEER, 'auto']],
+  [JSON.stringify([PEER]), [PEER]]
+] as const) {
+  test(`${text} is a list of ${value.length}, and is printed so that it can be read again`, () => {
+    assert.deepEqual(parseSetting('bootstrap', text), { key: 'bootstrap', value })
+    assert.deepEqual(parseList(settingText(value)), value)
+  })
+}
+
+for (const text of ['', 'example.com', `${PEER},`, '[1]', '["x"]', '[', '[[]]', Array.from({ length: 65 }, () => PEER).join()]) {
+  test(`${text.slice(0, 20)} is no list of multiaddrs`, () => {
+    assert.throws(() => parseSetting('bootstrap', text), (err) => isErrorCode(err, 'INVALID') && err.message.includes('bootstrap must'))
+  })
+}
+
+test('a switch is on or off', () => {
+  for (const key of ['mdns', 'upnp', 'relayClient', 'autonat', 'holePunching']) {
+    assert.deepEqual(parseSetting(key, 'off'), { key, value: 'off' })
+    assert.throws(() => parseSetting(key, 'true'), (err) => isErrorCode(err, 'INVALID') && err.message.includes('on or off'))
+  }
 })

@@ -4,6 +4,11 @@ import { parseBytes } from './parse-bytes.ts'
 
 const port = v.pipe(v.number('must be a number'), v.integer('must be a whole number'), v.minValue(0, 'must be 0 or more'), v.maxValue(65_535, 'must be 65535 or less'))
 
+const onOrOff = v.picklist(['on', 'off'], 'must be on or off')
+
+/** Bootstrap peers that may be named. */
+const MAX_BOOTSTRAP_PEERS = 64
+
 /** Most tokens of the RPC: each is compared for every call. */
 const MAX_RPC_TOKENS = 64
 
@@ -23,6 +28,18 @@ const SETTINGS = {
   network: v.picklist(['public', 'lan', 'off'], 'must be public, lan or off'),
   /** Part in the DHT: `auto` answers others where they can reach this node. */
   dht: v.picklist(['auto', 'client', 'server', 'off'], 'must be auto, client, server or off'),
+  /** Multiaddrs of peers that are dialled at the start; `auto` stands for the public ones. Whether they can be dialled is checked by the network. */
+  bootstrap: v.pipe(v.array(v.pipe(v.string('must be a list of texts'), v.regex(/^(\/.*|auto)$/, 'must be a list of multiaddrs, such as /dnsaddr/example.com/p2p/12D3Koo…, or auto')), 'must be a list'), v.maxLength(MAX_BOOTSTRAP_PEERS, `must have at most ${MAX_BOOTSTRAP_PEERS} entries`)),
+  /** Whether peers on the LAN are found by multicast DNS. */
+  mdns: onOrOff,
+  /** Whether the router is asked to forward the port (network public). */
+  upnp: onOrOff,
+  /** Whether relays may carry connections to this node while nobody can dial it (network public). */
+  relayClient: onOrOff,
+  /** Whether peers are asked to dial this node back, and dialled back (network public). */
+  autonat: onOrOff,
+  /** Whether relayed connections are replaced by direct ones (network public). */
+  holePunching: onOrOff,
   /** Which blocks are announced: the roots of pins, everything below them, everything stored, or nothing. */
   provideStrategy: v.picklist(['roots', 'pinned', 'all', 'off'], 'must be roots, pinned, all or off'),
   /** TCP port for peers; 0 is any free port. */
@@ -52,13 +69,16 @@ export type Config = { readonly [Key in keyof typeof SETTINGS]: v.InferOutput<ty
 /** Name of a setting. */
 export type ConfigKey = keyof Config
 
-/**
- * The settings of a node that nobody configured. Ports are Kubo's, so that its tools find us. The network is off until
- * the host bounds connections by address and bytes by peer (docs/security.md).
- */
+/** The settings of a node that nobody configured. Ports are Kubo's, so that its tools find us. */
 export const DEFAULT_CONFIG: Config = {
-  network: 'off',
+  network: 'public',
   dht: 'auto',
+  bootstrap: ['auto'],
+  mdns: 'on',
+  upnp: 'on',
+  relayClient: 'on',
+  autonat: 'on',
+  holePunching: 'on',
   provideStrategy: 'roots',
   swarmPort: 4001,
   gatewayHost: '127.0.0.1',
@@ -74,7 +94,7 @@ export const DEFAULT_CONFIG: Config = {
 }
 
 /** Every setting, in the order in which they are shown. */
-export const CONFIG_KEYS: readonly ConfigKey[] = ['network', 'dht', 'provideStrategy', 'swarmPort', 'gatewayHost', 'gatewayPort', 'rpcHost', 'rpcPort', 'rpcTlsCert', 'rpcTlsKey', 'rpcTokens', 'cacheMaxBytes', 'logLevel']
+export const CONFIG_KEYS: readonly ConfigKey[] = ['network', 'dht', 'bootstrap', 'mdns', 'upnp', 'relayClient', 'autonat', 'holePunching', 'provideStrategy', 'swarmPort', 'gatewayHost', 'gatewayPort', 'rpcHost', 'rpcPort', 'rpcTlsCert', 'rpcTlsKey', 'rpcTokens', 'cacheMaxBytes', 'logLevel']
 
 /** One place that settings come from: `config.json` or the flags. */
 export interface ConfigLayer {
@@ -83,10 +103,13 @@ export interface ConfigLayer {
   readonly values: Readonly<Record<string, unknown>>
 }
 
+/** What a setting may hold. */
+export type SettingValue = string | number | readonly string[]
+
 /** A setting that is in force, and what decided it. */
 export interface EffectiveSetting {
   readonly key: ConfigKey
-  readonly value: string | number
+  readonly value: SettingValue
   readonly source: string
 }
 
@@ -113,8 +136,13 @@ export function parseConfig (layers: readonly ConfigLayer[]): { config: Config, 
 }
 
 /** A value as it may be shown: tokens by their names alone. */
-function shown (value: Config[ConfigKey]): string | number {
-  return typeof value === 'object' ? Object.keys(value).join(', ') : value
+function shown (value: Config[ConfigKey]): SettingValue {
+  if (typeof value !== 'object') return value
+  return isList(value) ? value : Object.keys(value)
+}
+
+function isList (value: object): value is readonly string[] {
+  return Array.isArray(value)
 }
 
 function mistakeIn (key: string, value: unknown): string | undefined {
@@ -146,17 +174,37 @@ export function parseConfigFile (text: string, path: string): ConfigLayer {
 }
 
 /**
- * Turns the words of a command line into a setting: numbers where the setting is one, and `10GiB` for a number of bytes.
+ * Turns the words of a command line into a setting: numbers and lists where the setting is one, and `10GiB` for a number of bytes.
  *
  * @throws `INVALID` for an unknown key or a value that the setting cannot have.
  */
-export function parseSetting (key: string, text: string): { key: ConfigKey, value: string | number } {
+export function parseSetting (key: string, text: string): { key: ConfigKey, value: SettingValue } {
   if (key === 'rpcTokens') throw new HoldfastError('INVALID', 'Tokens are written into config.json by hand: on a command line others could read them', { key })
-  const isNumber = isConfigKey(key) && typeof DEFAULT_CONFIG[key] === 'number'
-  const value = !isNumber ? text : (key.endsWith('Bytes') ? parseBytes(text) : wholeNumberIn(text)) ?? text
+  const value = isConfigKey(key) ? valueOf(key, text) : text
   const mistake = mistakeIn(key, value)
   if (mistake !== undefined || !isConfigKey(key)) throw new HoldfastError('INVALID', `Cannot set that: ${mistake}`, { key })
-  return { key, value }
+  return { key, value: value as SettingValue }
+}
+
+/** How a value is printed, and read again by `parseSetting`. */
+export function settingText (value: SettingValue): string {
+  return typeof value === 'object' ? value.join(',') || 'none' : String(value)
+}
+
+/** Reads `A,B`, a JSON list, or `none`. What is in it is for the check of the setting to judge. */
+export function parseList (text: string): unknown {
+  if (!text.startsWith('[')) return text === 'none' ? [] : text.split(',').map((entry) => entry.trim())
+  try {
+    return JSON.parse(text)
+  } catch {
+    return text
+  }
+}
+
+function valueOf (key: ConfigKey, text: string): unknown {
+  if (Array.isArray(DEFAULT_CONFIG[key])) return parseList(text)
+  if (typeof DEFAULT_CONFIG[key] !== 'number') return text
+  return (key.endsWith('Bytes') ? parseBytes(text) : wholeNumberIn(text)) ?? text
 }
 
 function wholeNumberIn (text: string): number | undefined {

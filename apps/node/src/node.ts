@@ -5,7 +5,7 @@ import { HoldfastError, type Logger } from '@holdfast/core'
 import { walkDag } from '@holdfast/dag'
 import { openExchange } from '@holdfast/exchange'
 import { createGateway, gatewayListener, MAX_REQUEST_HEADER_BYTES } from '@holdfast/gateway'
-import { type Host, openHost, openIdentity } from '@holdfast/network'
+import { type DiscoveryOptions, type Host, openHost, openIdentity, openSwarmKey } from '@holdfast/network'
 import { LeaseBook, openFetchCache, openJournal, openPinSet, type PinSet, roomyJournal } from '@holdfast/pins'
 import { createContentRouting, type ProvideStrategy, startAnnouncer } from '@holdfast/providers'
 import type { CID } from 'multiformats/cid'
@@ -76,7 +76,8 @@ export async function openNode (config: Config, log: Logger, { repository, socke
   const pins = watchedPins(opening.use(await openPinSet(roomyJournal(journal, cache), { log: part('pins') })), events)
   cache.watch(pins)
 
-  const host = opening.use(await openHost({ identity, log: part('network') }, { mode: config.network, listen: listenAddresses(config), dht: config.dht }))
+  const swarmKey = await openSwarmKey(file('swarmKey'), { log: part('network') })
+  const host = opening.use(await openHost({ identity, log: part('network'), peerFile: file('peers') }, { mode: config.network, listen: listenAddresses(config), dht: config.dht, swarmKey, ...discoveryOf(config) }))
   opening.use(watchHost(host, events))
   const routing = createContentRouting([{ name: 'dht', ...dhtSource(host.routing) }])
   const exchange = opening.use(await openExchange({ host, routing, blocks: cache.fetchedBlocks, log: part('exchange') }))
@@ -138,6 +139,7 @@ export async function openNode (config: Config, log: Logger, { repository, socke
       peerId: identity.peerId,
       agent: AGENT,
       swarm: host.addresses(),
+      reachability: host.reachability(),
       gateway: urlOf('http', config.gatewayHost, ports.gateway),
       rpc: urlOf(rpcAccess.tls === undefined ? 'http' : 'https', config.rpcHost, ports.rpc),
       repository
@@ -169,6 +171,19 @@ function urlOf (scheme: string, host: string, port: number): string {
 /** Every interface for the world and the LAN; nothing where nobody may come in. */
 function listenAddresses ({ network, swarmPort }: Config): string[] {
   return network === 'off' ? [] : [`/ip4/0.0.0.0/tcp/${swarmPort}`, `/ip6/::/tcp/${swarmPort}`]
+}
+
+/** Which of the switches are on: what asks the world has no place on a LAN. */
+function discoveryOf ({ network, bootstrap, mdns, upnp, relayClient, autonat, holePunching }: Config): DiscoveryOptions {
+  const isPublic = network === 'public'
+  return {
+    bootstrap,
+    mdns: mdns === 'on',
+    upnp: isPublic && upnp === 'on',
+    relayClient: isPublic && relayClient === 'on',
+    autonat: isPublic && autonat === 'on',
+    holePunching: isPublic && holePunching === 'on'
+  }
 }
 
 function dhtSource (routing: Awaited<ReturnType<typeof openHost>>['routing']): Pick<Parameters<typeof createContentRouting>[0][number], 'findProviders' | 'provide'> {

@@ -6,6 +6,8 @@ import { join, resolve } from 'node:path'
 export const REPOSITORY_FILES = {
   config: 'config.json',
   identity: 'identity.key',
+  swarmKey: 'swarm.key',
+  peers: 'peers.json',
   version: 'version',
   lock: 'daemon.lock',
   blocks: 'blocks',

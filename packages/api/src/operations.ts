@@ -66,9 +66,16 @@ export interface NodeIdentity {
   readonly peerId: string
   readonly agent: string
   readonly swarm: readonly string[]
+  readonly reachability: ReachabilityEvent
   readonly gateway: string
   readonly rpc: string
   readonly repository: string
+}
+
+/** Whether other machines can dial this node, and how that is known, in a sentence. */
+export interface ReachabilityEvent {
+  readonly state: 'public' | 'private' | 'unknown'
+  readonly how: string
 }
 
 export interface SettingEvent {
@@ -99,7 +106,7 @@ interface ByteCounts {
 
 export interface StatsEvent {
   readonly peerCount: number
-  readonly reachability: { readonly state: 'public' | 'private' | 'unknown', readonly how: string }
+  readonly reachability: ReachabilityEvent
   readonly traffic: {
     readonly total: ByteCounts
     readonly byProtocol: Readonly<Record<string, ByteCounts>>

@@ -8,7 +8,7 @@
 import { MemoryBlockstore } from '@holdfast/blockstore'
 import { CODECS, silentLogger } from '@holdfast/core'
 import { importBytes, recipeOf, walkDag } from '@holdfast/dag'
-import { type NetworkHost, openHost, openIdentity } from '@holdfast/network'
+import { type NetworkHost, NO_DISCOVERY, openHost, openIdentity } from '@holdfast/network'
 import { CID } from 'multiformats/cid'
 import { fork } from 'node:child_process'
 import { hash } from 'node:crypto'
@@ -114,7 +114,7 @@ async function openNetworkHost (): Promise<NetworkHost> {
   const folder = await mkdtemp(join(tmpdir(), 'holdfast-'))
   const identity = await openIdentity(join(folder, 'identity.key'))
   await rm(folder, { recursive: true })
-  return await openHost({ identity, log: silentLogger }, { mode: 'lan', listen: ['/ip4/127.0.0.1/tcp/0'], dht: 'off' })
+  return await openHost({ identity, log: silentLogger }, { mode: 'lan', listen: ['/ip4/127.0.0.1/tcp/0'], dht: 'off', ...NO_DISCOVERY })
 }
 
 async function serve (): Promise<void> {

@@ -76,7 +76,7 @@ export interface ProtocolHandlerOptions {
   maxInboundStreams?: number
   /** @default 64 */
   maxOutboundStreams?: number
-  /** Whether the protocol also runs over a relay, which allows few bytes. @default false */
+  /** Whether the protocol also runs over a relay, which allows few bytes: answered there, and opened by `openStream`. @default false */
   runOnRelayed?: boolean
 }
 

@@ -13,10 +13,10 @@
  */
 import { HoldfastError, type Logger, silentLogger } from '@holdfast/core'
 import { base58btc } from 'multiformats/bases/base58'
-import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject, randomUUID } from 'node:crypto'
-import { chmod, link, open, readFile, rm, stat } from 'node:fs/promises'
-import { dirname } from 'node:path'
+import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject } from 'node:crypto'
+import { chmod, readFile, stat } from 'node:fs/promises'
 import { inspect } from 'node:util'
+import { createFile } from './create-file.ts'
 
 /** Who a node is. */
 export interface Identity {
@@ -112,34 +112,11 @@ function rawPublicKey (key: KeyObject): Buffer {
   return key.export({ format: 'der', type: 'spki' }).subarray(-KEY_BYTES)
 }
 
-/** Writes a new key under another name and links it into place, so that nobody sees half a key and no key is replaced. */
+/** Of two processes that do this at the same time one is faster: its identity is the identity. */
 async function createIdentity (path: string): Promise<void> {
   const { privateKey, publicKey } = generateKeyPairSync('ed25519')
   const seed = privateKey.export({ format: 'der', type: 'pkcs8' }).subarray(-KEY_BYTES)
-  const temporary = `${path}.${randomUUID()}.tmp`
-  try {
-    await writeSynced(temporary, Buffer.concat([PRIVATE_KEY_PREFIX, seed, rawPublicKey(publicKey)]))
-    await link(temporary, path)
-  } catch (err) {
-    // Another process was faster: its identity is the identity.
-    if (!isErrno(err, 'EEXIST')) throw err
-  } finally {
-    await rm(temporary, { force: true })
-  }
-  await syncDirectory(dirname(path))
-}
-
-async function writeSynced (path: string, bytes: Uint8Array): Promise<void> {
-  await using file = await open(path, 'wx', 0o600)
-  await file.writeFile(bytes)
-  await file.sync()
-}
-
-async function syncDirectory (path: string): Promise<void> {
-  // Windows cannot open a directory; its file systems journal the link by themselves.
-  if (process.platform === 'win32') return
-  await using directory = await open(path, 'r')
-  await directory.sync()
+  await createFile(path, Buffer.concat([PRIVATE_KEY_PREFIX, seed, rawPublicKey(publicKey)]))
 }
 
 async function requirePrivate (path: string, log: Logger): Promise<void> {

@@ -2,6 +2,7 @@ export type { DhtRouting, FoundProvider, ProvideResult } from './dht/dht-routing
 export type { ByteCounts, ConnectedPeer, DialAttempt, HeldBytes, Host, PeerId, PeerStream, PeerWatcher, ProtocolHandlerOptions, Reachability, Traffic } from './host.ts'
 export { type Identity, type IdentityOptions, openIdentity, type PrivateKey } from './identity.ts'
 export { ByteLedger, type LedgerLimits, type Overdraft } from './limits/byte-ledger.ts'
-export { DEFAULT_LISTEN, type DhtMode, type NetworkDeps, type NetworkHost, type NetworkMode, type NetworkOptions } from './network-options.ts'
+export { DEFAULT_LISTEN, type DhtMode, type DiscoveryOptions, type NetworkDeps, type NetworkHost, type NetworkMode, type NetworkOptions, NO_DISCOVERY } from './network-options.ts'
 export { offlineHost } from './offline-host.ts'
 export { openHost } from './open-host.ts'
+export { newSwarmKey, openSwarmKey, parseSwarmKey, readSwarmKey, writeSwarmKey } from './private/swarm-key.ts'

@@ -16,6 +16,8 @@ export interface Libp2pHostDeps {
   readonly log: Logger
   readonly traffic: TrafficBook
   readonly guards: HostGuards
+  /** Whether this node connects only to peers that have the same swarm key. */
+  readonly hasSwarmKey: boolean
   readonly reachability: () => Reachability
 }
 
@@ -26,17 +28,21 @@ export class Libp2pHost implements Host {
   readonly #log: Logger
   readonly #traffic: TrafficBook
   readonly #guards: HostGuards
+  readonly #hasSwarmKey: boolean
   readonly #reachability: () => Reachability
   /** What connected peers said they speak. */
   readonly #protocols = new Map<PeerId, readonly string[]>()
+  /** Ours that may run over a relay. */
+  readonly #relayedProtocols = new Set<string>()
   /** Connected peers whose address somebody gave, and what keeps them from making room for strangers. */
   readonly #wanted = new Map<PeerId, Disposable>()
 
-  constructor ({ node, log, traffic, guards, reachability }: Libp2pHostDeps) {
+  constructor ({ node, log, traffic, guards, hasSwarmKey, reachability }: Libp2pHostDeps) {
     this.#node = node
     this.#log = log
     this.#traffic = traffic
     this.#guards = guards
+    this.#hasSwarmKey = hasSwarmKey
     this.#reachability = reachability
     this.peer = node.peerId.toString()
     node.addEventListener('peer:identify', ({ detail }) => { this.#onIdentify(detail) })
@@ -86,7 +92,13 @@ export class Libp2pHost implements Host {
       ...(maxOutboundStreams === undefined ? {} : { maxOutboundStreams }),
       runOnLimitedConnection: runOnRelayed ?? false
     })
-    return { [Symbol.asyncDispose]: async () => { await this.#node.unhandle([...protocols]) } }
+    if (runOnRelayed === true) for (const protocol of protocols) this.#relayedProtocols.add(protocol)
+    return {
+      [Symbol.asyncDispose]: async () => {
+        for (const protocol of protocols) this.#relayedProtocols.delete(protocol)
+        await this.#node.unhandle([...protocols])
+      }
+    }
   }
 
   watchPeers (watcher: PeerWatcher): Disposable {
@@ -141,14 +153,14 @@ export class Libp2pHost implements Host {
       return await this.#node.dial(target, { signal: timeout.signal })
     } catch (cause) {
       signal?.throwIfAborted()
-      throw dialError(named, cause)
+      throw dialError(named, cause, { hasSwarmKey: this.#hasSwarmKey })
     }
   }
 
   async #openOn (connection: Connection, protocols: string[], signal: AbortSignal | undefined): Promise<PeerStream> {
     using timeout = deadline(OPEN_STREAM_TIMEOUT_MS, signal)
     try {
-      const stream = await connection.newStream(protocols, { signal: timeout.signal, runOnLimitedConnection: true })
+      const stream = await connection.newStream(protocols, { signal: timeout.signal, runOnLimitedConnection: protocols.every((protocol) => this.#relayedProtocols.has(protocol)) })
       return this.#peerStream(stream, connection)
     } catch (cause) {
       signal?.throwIfAborted()
@@ -230,6 +242,7 @@ function resetStreams (connections: readonly Connection[]): void {
 function openError (peer: PeerId, protocols: readonly string[], cause: unknown): HoldfastError {
   const name = cause instanceof Error ? cause.name : ''
   if (name === 'UnsupportedProtocolError') return new HoldfastError('UNSUPPORTED', `${peer} does not speak ${protocols.join(' or ')}`, { cause, peer, protocols })
+  if (name === 'LimitedConnectionError') return new HoldfastError('UNAVAILABLE', `Only a relay connects this node with ${peer}, and a relay carries few bytes: no content`, { cause, peer, protocols, attempts: [] })
   const why = cause instanceof Error && cause.message !== '' ? cause.message : name
   return new HoldfastError('UNAVAILABLE', `Cannot open a stream for ${protocols.join(' or ')} with ${peer}: ${why}`, { cause, peer, protocols, attempts: [] })
 }

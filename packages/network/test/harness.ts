@@ -1,20 +1,23 @@
-import { type Logger, silentLogger } from '@holdfast/core'
+import { silentLogger } from '@holdfast/core'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { TestContext } from 'node:test'
-import { type NetworkHost, type NetworkOptions, openHost, openIdentity } from '../src/index.ts'
+import { type NetworkDeps, type NetworkHost, type NetworkOptions, NO_DISCOVERY, openHost, openIdentity } from '../src/index.ts'
 
-/** A host on loopback that ends with the test. */
-export async function newHost (context: TestContext, options: Partial<NetworkOptions> = {}, log: Logger = silentLogger): Promise<NetworkHost> {
-  const folder = await mkdtemp(join(tmpdir(), 'holdfast-'))
-  const identity = await openIdentity(join(folder, 'identity.key'))
-  const host = await openHost({ identity, log }, { mode: 'lan', listen: ['/ip4/127.0.0.1/tcp/0'], dht: 'off', ...options })
-  context.after(async () => {
-    await host[Symbol.asyncDispose]()
-    await rm(folder, { recursive: true, force: true })
-  })
+/** A host on loopback that finds nobody by itself, and ends with the test. */
+export async function newHost (context: TestContext, options: Partial<NetworkOptions> = {}, deps: Partial<NetworkDeps> = {}): Promise<NetworkHost> {
+  const identity = deps.identity ?? await openIdentity(await newFile(context, 'identity.key'))
+  const host = await openHost({ identity, log: silentLogger, ...deps }, { mode: 'lan', listen: ['/ip4/127.0.0.1/tcp/0'], dht: 'off', ...NO_DISCOVERY, ...options })
+  context.after(async () => { await host[Symbol.asyncDispose]() })
   return host
+}
+
+/** The path of a file that is not there yet, in a folder that goes with the test. */
+export async function newFile (context: TestContext, name: string): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), 'holdfast-'))
+  context.after(async () => { await rm(folder, { recursive: true, force: true }) })
+  return join(folder, name)
 }
 
 export function addressOf (host: NetworkHost): string {

@@ -3,12 +3,12 @@ import { silentLogger } from '@holdfast/core'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { openHost, openIdentity } from '../src/index.ts'
+import { NO_DISCOVERY, openHost, openIdentity } from '../src/index.ts'
 
 const folder = await mkdtemp(join(tmpdir(), 'holdfast-'))
 {
   const identity = await openIdentity(join(folder, 'identity.key'))
-  await using host = await openHost({ identity, log: silentLogger }, { mode: 'lan', listen: ['/ip4/127.0.0.1/tcp/0'], dht: 'off' })
+  await using host = await openHost({ identity, log: silentLogger }, { mode: 'lan', listen: ['/ip4/127.0.0.1/tcp/0'], dht: 'off', ...NO_DISCOVERY })
   await host.handle(['/holdfast/test/echo/1.0.0'], async (stream) => {
     for await (const bytes of stream.read()) await stream.write([bytes])
     await stream.closeWrite()

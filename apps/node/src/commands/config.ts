@@ -1,7 +1,7 @@
 import { HoldfastError, isHoldfastError } from '@holdfast/core/errors'
 import { onlyArgument } from '../arguments.ts'
 import { command, type CommandContext } from '../command.ts'
-import { CONFIG_KEYS, type EffectiveSetting, parseConfig, parseSetting } from '../config.ts'
+import { CONFIG_KEYS, type EffectiveSetting, parseConfig, parseSetting, settingText, type SettingValue } from '../config.ts'
 import { initRepository, readConfigFile, writeConfigFile } from '../repository.ts'
 import { formatTable, printable } from '../terminal/format.ts'
 
@@ -14,7 +14,7 @@ export const configShow = command({
   async run (context) {
     const settings = await effectiveSettings(context)
     if (context.isJson) return context.print(JSON.stringify(Object.fromEntries(settings.map(({ key, value, source }) => [key, { value, source }]))))
-    for (const line of formatTable(settings.map(({ key, value, source }) => [key, printable(String(value)), printable(source)]))) context.print(line)
+    for (const line of formatTable(settings.map(({ key, value, source }) => [key, printable(settingText(value)), printable(source)]))) context.print(line)
   }
 })
 
@@ -27,14 +27,14 @@ export const configGet = command({
     const key = onlyArgument(args, 'KEY')
     const setting = (await effectiveSettings(context)).find((candidate) => candidate.key === key)
     if (setting === undefined) throw new HoldfastError('INVALID', `${key} is no setting; there are ${CONFIG_KEYS.join(', ')}`)
-    context.print(context.isJson ? JSON.stringify(setting) : String(setting.value))
+    context.print(context.isJson ? JSON.stringify(setting) : printable(settingText(setting.value)))
   }
 })
 
 export const configSet = command({
   usage: 'config set KEY VALUE',
   summary: 'Change a setting',
-  details: 'Writes config.json. A running node takes it up when it starts the next time.',
+  details: 'Writes config.json. A running node takes it up when it starts the next time.\nA list is A,B or JSON; none is the empty one.',
   flags: {
     default: { type: 'boolean', help: 'Go back to the default: config set KEY --default' }
   },
@@ -58,7 +58,7 @@ async function effectiveSettings ({ daemon, signal, repository }: CommandContext
   try {
     for await (const answer of daemon.call('settings', {}, { signal })) {
       const key = answer.type === 'event' ? CONFIG_KEYS.find((known) => known === answer.event.key) : undefined
-      if (answer.type === 'event' && key !== undefined) settings.push({ key, value: answer.event.value as string | number, source: answer.event.source })
+      if (answer.type === 'event' && key !== undefined) settings.push({ key, value: answer.event.value as SettingValue, source: answer.event.source })
     }
     return settings
   } catch (err) {

@@ -9,7 +9,7 @@ export const id = command({
   async run ({ daemon, signal, isJson, print }) {
     for await (const answer of daemon.call('id', {}, { signal })) {
       if (answer.type !== 'event') continue
-      const { peerId, agent, gateway, swarm, rpc, repository } = answer.event
+      const { peerId, agent, gateway, swarm, reachability, rpc, repository } = answer.event
       if (isJson) {
         print(JSON.stringify(answer.event))
       } else {
@@ -18,6 +18,7 @@ export const id = command({
         print(`Gateway     ${gateway}`)
         print(`RPC         ${rpc}`)
         print(`Addresses   ${swarm.length === 0 ? 'none yet' : swarm.join(', ')}`)
+        print(`Reachable   ${reachability.state}: ${printable(reachability.how)}`)
         print(`Repository  ${printable(repository)}`)
       }
     }

@@ -1,7 +1,7 @@
 import type { NodeIdentity } from '@holdfast/api/client'
 import { wholeNumber } from '../arguments.ts'
 import { command, type CommandContext } from '../command.ts'
-import type { ConfigLayer } from '../config.ts'
+import { type ConfigLayer, parseList } from '../config.ts'
 import { parseBytes } from '../parse-bytes.ts'
 import { styled } from '../terminal/format.ts'
 
@@ -13,8 +13,14 @@ export const start = command({
   summary: 'Run a node in the foreground',
   details: 'Makes the repository when there is none. Ctrl-C stops the node. With --json one line is printed when it is ready.',
   flags: {
-    network: { type: 'string', value: 'NAME', help: 'Network to join: public, lan or off [default: off]' },
+    network: { type: 'string', value: 'NAME', help: 'Network to join: public, lan or off [default: public]' },
     dht: { type: 'string', value: 'PART', help: 'Part in the DHT: auto, client, server or off [default: auto]' },
+    bootstrap: { type: 'string', value: 'LIST', help: 'Peers to dial: multiaddrs with commas between, auto for the public ones, or none [default: auto]' },
+    mdns: { type: 'string', value: 'on|off', help: 'Find peers on the LAN by multicast DNS [default: on]' },
+    upnp: { type: 'string', value: 'on|off', help: 'Ask the router to forward the port (network public) [default: on]' },
+    'relay-client': { type: 'string', value: 'on|off', help: 'Be reachable through relays while nobody can dial this node (network public) [default: on]' },
+    autonat: { type: 'string', value: 'on|off', help: 'Ask peers whether they can dial this node (network public) [default: on]' },
+    'hole-punching': { type: 'string', value: 'on|off', help: 'Replace relayed connections by direct ones (network public) [default: on]' },
     'provide-strategy': { type: 'string', value: 'NAME', help: 'What is announced: roots, pinned, all or off [default: roots]' },
     'gateway-port': { type: 'string', value: 'N', help: 'Port of the gateway, 0 for any free one [default: 8080]' },
     'gateway-host': { type: 'string', value: 'IP', help: 'Address of the gateway [default: 127.0.0.1, this machine only]' },
@@ -56,25 +62,26 @@ export const start = command({
 
 function flagLayer (flags: Readonly<Record<string, string | undefined>>): ConfigLayer {
   const numbers = { swarmPort: 'swarm-port', gatewayPort: 'gateway-port', rpcPort: 'rpc-port' } as const
-  const words = { network: 'network', dht: 'dht', provideStrategy: 'provide-strategy', gatewayHost: 'gateway-host', cacheMaxBytes: 'cache-max-bytes', logLevel: 'log-level' } as const
-  const names: Readonly<Record<string, string>> = { ...numbers, ...words }
+  const words = { network: 'network', dht: 'dht', mdns: 'mdns', upnp: 'upnp', relayClient: 'relay-client', autonat: 'autonat', holePunching: 'hole-punching', provideStrategy: 'provide-strategy', gatewayHost: 'gateway-host', cacheMaxBytes: 'cache-max-bytes', logLevel: 'log-level' } as const
+  const names: Readonly<Record<string, string>> = { ...numbers, ...words, bootstrap: 'bootstrap' }
   const values: Record<string, unknown> = {}
   for (const [key, flag] of Object.entries(numbers)) values[key] = wholeNumber(flag, flags[flag])
   for (const [key, flag] of Object.entries(words)) values[key] = flags[flag]
+  if (flags['bootstrap'] !== undefined) values['bootstrap'] = parseList(flags['bootstrap'])
   const cacheMaxBytes = flags[words.cacheMaxBytes]
   if (cacheMaxBytes !== undefined) values.cacheMaxBytes = parseBytes(cacheMaxBytes) ?? cacheMaxBytes
   const given = Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined))
   return { values: given, sourceOf: (key) => `--${names[key] ?? key}` }
 }
 
-function welcome ({ agent, peerId, gateway, rpc, swarm, repository }: NodeIdentity, { cwd }: CommandContext): string[] {
+function welcome ({ agent, peerId, gateway, rpc, swarm, reachability, repository }: NodeIdentity, { cwd }: CommandContext): string[] {
   const bold = (text: string): string => styled('bold', text, process.stdout)
   return [
     `${bold(agent)} is running`,
     `  Peer        ${peerId}`,
     `  Gateway     ${bold(gateway)}`,
     `  RPC         ${rpc}`,
-    `  Addresses   ${swarm.length === 0 ? 'none: the network is off (--network lan joins this LAN)' : swarm.join('\n              ')}`,
+    `  Addresses   ${swarm.length === 0 ? `none (${reachability.how})` : swarm.join('\n              ')}`,
     `  Repository  ${repository}`,
     '',
     'Try in another terminal:',

@@ -67,7 +67,7 @@ export function filteredComponents (components: KadDHTComponents, { protocol, bo
 }
 
 /** `inner` with some methods replaced. The others run on `inner` itself, whose state they change. */
-function overriding<T extends object> (inner: T, methods: Partial<T>): T {
+export function overriding<T extends object> (inner: T, methods: Partial<T>): T {
   return new Proxy(inner, {
     get (target, name) {
       const own: unknown = Reflect.get(methods, name)

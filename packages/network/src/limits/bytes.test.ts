@@ -30,7 +30,7 @@ interface Pair {
 /** A client connected to a server that does `serve` with each stream. */
 async function newPair (context: TestContext, serve: (stream: PeerStream) => Promise<void>): Promise<Pair> {
   const warnings: string[] = []
-  const [client, server] = [await newHost(context, {}, noting(warnings)), await newHost(context, {}, noting(warnings))]
+  const [client, server] = [await newHost(context, {}, { log: noting(warnings) }), await newHost(context, {}, { log: noting(warnings) })]
   await server.handle([PROTOCOL], serve, { maxInboundStreams: 64 })
   await client.connect(addressOf(server))
   await until(() => server.isConnected(client.peer))
@@ -103,7 +103,7 @@ async function countOf (stream: PeerStream): Promise<number> {
 test('T2.1-d: what waits for a peer that never reads is bounded, over all of its streams', async (context) => {
   const warnings: string[] = []
   const writes: Array<Promise<void>> = []
-  const server = await newHost(context, {}, noting(warnings))
+  const server = await newHost(context, {}, { log: noting(warnings) })
   await server.handle([PROTOCOL], async (stream) => {
     // A part of this node that does not wait for its own writes.
     for (let count = 0; count < 7; count++) writes.push(stream.write([Buffer.alloc(MIB)]).catch(() => {}))

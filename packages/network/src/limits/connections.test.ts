@@ -39,7 +39,7 @@ async function newGuarded (context: TestContext, limits: Partial<DoorLimits> & {
   const ledger = new ByteLedger(() => {})
   const meters = new ConnectionMeters(ledger, traffic)
   watchConnections(node, { doorkeeper, meters, addressBook: new AddressBookStore() })
-  const host = new Libp2pHost({ node, log: silentLogger, traffic, guards: { doorkeeper, ledger, meters }, reachability: () => ({ state: 'unknown', how: 'Not asked' }) })
+  const host = new Libp2pHost({ node, log: silentLogger, traffic, guards: { doorkeeper, ledger, meters }, hasSwarmKey: false, reachability: () => ({ state: 'unknown', how: 'Not asked' }) })
   await node.start()
   const address = String(node.getMultiaddrs()[0])
   return { host, node, doorkeeper, address, port: Number(address.split('/')[4]), tagged }
