@@ -17,9 +17,9 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   pins: ['core', 'blockstore', 'dag'],
   replication: ['core', 'blockstore', 'dag', 'network', 'exchange', 'pins', 'providers'],
   gateway: ['core', 'car', 'blockstore', 'dag'],
-  api: ['core', 'car', 'blockstore', 'network', 'dag', 'providers', 'exchange', 'pins', 'gateway'],
+  api: ['core', 'car', 'blockstore', 'network', 'dag', 'providers', 'exchange', 'pins', 'gateway', 'replication'],
   testkit: ['core'],
-  node: ['core', 'car', 'blockstore', 'network', 'dag', 'providers', 'exchange', 'pins', 'gateway', 'api']
+  node: ['core', 'car', 'blockstore', 'network', 'dag', 'providers', 'exchange', 'pins', 'gateway', 'replication', 'api']
 }
 
 /** The one package that may load libp2p at run time. */

@@ -1,6 +1,7 @@
 import { HoldfastError } from '@holdfast/core/errors'
 import { parseArgs } from 'node:util'
 import { COMMON_FLAGS, type Command, type FlagDeclarations } from './command.ts'
+import { parseDuration } from './parse-duration.ts'
 
 /** What a command line says, checked against the flags of its command. */
 export interface ParsedArguments {
@@ -62,4 +63,12 @@ export function wholeNumber (name: string, text: string | undefined): number | u
   if (text === undefined) return undefined
   if (!/^\d{1,15}$/.test(text)) throw new HoldfastError('INVALID', `--${name} must be a whole number, not ${JSON.stringify(text)}`)
   return Number(text)
+}
+
+/** Reads a flag that is a duration, in ms. @throws `INVALID` when it is something else. */
+export function duration (name: string, text: string | undefined): number | undefined {
+  if (text === undefined) return undefined
+  const ms = parseDuration(text)
+  if (ms === undefined || ms === 0) throw new HoldfastError('INVALID', `--${name} must be a duration such as 30s, 10min, 24h or 7d, not ${JSON.stringify(text)}`)
+  return ms
 }

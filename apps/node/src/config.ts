@@ -1,6 +1,7 @@
 import { HoldfastError } from '@holdfast/core/errors'
 import * as v from 'valibot'
 import { parseBytes } from './parse-bytes.ts'
+import { parseDuration } from './parse-duration.ts'
 
 const port = v.pipe(v.number('must be a number'), v.integer('must be a whole number'), v.minValue(0, 'must be 0 or more'), v.maxValue(65_535, 'must be 65535 or less'))
 
@@ -21,6 +22,14 @@ const rpcToken = v.strictObject({
   secret: v.pipe(v.string(TOKEN_FORM), v.minLength(MIN_SECRET_CHARACTERS, `must have secrets of at least ${MIN_SECRET_CHARACTERS} characters`), v.regex(/^(?!sha256:)|^sha256:[0-9a-f]{64}$/, 'must have 64 hexadecimal digits behind sha256:')),
   allowedPaths: v.pipe(v.array(v.pipe(v.string(TOKEN_FORM), v.startsWith('/', 'must have allowedPaths that begin with /')), TOKEN_FORM), v.minLength(1, 'must have at least one of allowedPaths for each token'))
 }, TOKEN_FORM)
+
+/** Bytes of UTF-8 of a zone or the name of a member: what their records hold. */
+const MAX_LABEL_BYTES = 64
+
+/** Shortest grace period, in ms: heartbeats that tell of it cannot come much faster. */
+const MIN_REPAIR_GRACE_MS = 1000
+
+const label = v.pipe(v.string('must be text'), v.check((text) => text.isWellFormed() && Buffer.byteLength(text) <= MAX_LABEL_BYTES, `must be text of at most ${MAX_LABEL_BYTES} bytes`))
 
 /** What each setting may be. Every key is here and only here. */
 const SETTINGS = {
@@ -59,6 +68,16 @@ const SETTINGS = {
   rpcTokens: v.pipe(v.record(v.string(), rpcToken, 'must be an object of tokens by name'), v.maxEntries(MAX_RPC_TOKENS, `must have at most ${MAX_RPC_TOKENS} tokens`)),
   /** Bytes of blocks that were only fetched; beyond that the oldest are removed. 0 keeps what is being read. */
   cacheMaxBytes: v.pipe(v.number('must be a number of bytes (flags and config set also take 10GiB)'), v.safeInteger('must be a whole number of bytes'), v.minValue(0, 'must be 0 or more')),
+  /** What the members of the cluster call this node; empty is the name of the machine. */
+  memberName: label,
+  /** Where this node stands: what may fail together. Copies are spread over zones. */
+  zone: label,
+  /** Bytes that copies for the cluster may take here; `auto` is what the disk has free above a reserve. */
+  storageMaxBytes: v.union([v.literal('auto'), v.pipe(v.number(), v.safeInteger(), v.minValue(0))], 'must be a whole number of bytes (flags and config set also take 500GB), or auto'),
+  /** How long a member may be gone before its copies are made elsewhere. The same on all members. */
+  repairGrace: v.pipe(v.string('must be a duration such as 30min'), v.check((text) => (parseDuration(text) ?? 0) >= MIN_REPAIR_GRACE_MS, 'must be a duration of at least 1s, such as 30min')),
+  /** Most bytes a second that this node fetches to make lost copies again; 0 is no bound. */
+  repairBytesPerSecond: v.pipe(v.number('must be a number of bytes (flags and config set also take 10MB)'), v.safeInteger('must be a whole number of bytes'), v.minValue(0, 'must be 0 or more')),
   /** Least important log lines that are printed. */
   logLevel: v.picklist(['error', 'warn', 'info', 'debug'], 'must be error, warn, info or debug')
 } as const
@@ -90,11 +109,17 @@ export const DEFAULT_CONFIG: Config = {
   rpcTokens: {},
   /** A tenth of a small disk of today; what is fetched twice within a while is there the second time. */
   cacheMaxBytes: 10 * 1024 ** 3,
+  memberName: '',
+  zone: '',
+  storageMaxBytes: 'auto',
+  /** A machine that restarts for an update is back before. */
+  repairGrace: '30min',
+  repairBytesPerSecond: 0,
   logLevel: 'info'
 }
 
 /** Every setting, in the order in which they are shown. */
-export const CONFIG_KEYS: readonly ConfigKey[] = ['network', 'dht', 'bootstrap', 'mdns', 'upnp', 'relayClient', 'autonat', 'holePunching', 'provideStrategy', 'swarmPort', 'gatewayHost', 'gatewayPort', 'rpcHost', 'rpcPort', 'rpcTlsCert', 'rpcTlsKey', 'rpcTokens', 'cacheMaxBytes', 'logLevel']
+export const CONFIG_KEYS: readonly ConfigKey[] = ['network', 'dht', 'bootstrap', 'mdns', 'upnp', 'relayClient', 'autonat', 'holePunching', 'provideStrategy', 'swarmPort', 'gatewayHost', 'gatewayPort', 'rpcHost', 'rpcPort', 'rpcTlsCert', 'rpcTlsKey', 'rpcTokens', 'cacheMaxBytes', 'memberName', 'zone', 'storageMaxBytes', 'repairGrace', 'repairBytesPerSecond', 'logLevel']
 
 /** One place that settings come from: `config.json` or the flags. */
 export interface ConfigLayer {
@@ -203,8 +228,8 @@ export function parseList (text: string): unknown {
 
 function valueOf (key: ConfigKey, text: string): unknown {
   if (Array.isArray(DEFAULT_CONFIG[key])) return parseList(text)
-  if (typeof DEFAULT_CONFIG[key] !== 'number') return text
-  return (key.endsWith('Bytes') ? parseBytes(text) : wholeNumberIn(text)) ?? text
+  if (key.includes('Bytes')) return parseBytes(text) ?? text
+  return typeof DEFAULT_CONFIG[key] === 'number' ? wholeNumberIn(text) ?? text : text
 }
 
 function wholeNumberIn (text: string): number | undefined {

@@ -8,19 +8,21 @@ import { createGateway, gatewayListener, MAX_REQUEST_HEADER_BYTES } from '@holdf
 import { type DiscoveryOptions, type Host, openHost, openIdentity, openSwarmKey } from '@holdfast/network'
 import { LeaseBook, openFetchCache, openJournal, openPinSet, type PinSet, roomyJournal } from '@holdfast/pins'
 import { createContentRouting, type ProvideStrategy, startAnnouncer } from '@holdfast/providers'
+import { openReplication } from '@holdfast/replication'
 import type { CID } from 'multiformats/cid'
 import { chmod, lstat, mkdir, rm } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
-import { userInfo } from 'node:os'
+import { hostname, userInfo } from 'node:os'
 import type { Config, EffectiveSetting } from './config.ts'
 import { withHomePage } from './daemon/home-page.ts'
 import { listen } from './daemon/listen.ts'
 import { lockRepository } from './daemon/lock.ts'
 import { openProvideSchedule } from './daemon/provide-schedule.ts'
 import { openRpcAccess } from './daemon/rpc-access.ts'
+import { openStorageCapacity } from './daemon/storage-capacity.ts'
 import { initRepository, REPOSITORY_VERSION } from './repository.ts'
 import { REPOSITORY_FILES } from './repository-path.ts'
-import { AGENT } from './version.ts'
+import { AGENT, VERSION } from './version.ts'
 
 /** A running node. Disposing it stops every part, in the reverse of the order in which they were opened. */
 export interface StorageNode extends AsyncDisposable {
@@ -82,6 +84,10 @@ export async function openNode (config: Config, log: Logger, { repository, socke
   const routing = createContentRouting([{ name: 'dht', ...dhtSource(host.routing) }])
   const exchange = opening.use(await openExchange({ host, routing, blocks: cache.fetchedBlocks, log: part('exchange') }))
   const openReader: ApiNode['openReader'] = (root, options) => cache.protectReader(config.network === 'off' ? { get: (cid, opts) => blocks.get(cid, opts), has: (cid, opts) => blocks.has(cid, opts), [Symbol.dispose] () {} } : exchange.openSession(root, options))
+  const capacityBytes = await openStorageCapacity(config.storageMaxBytes, repository)
+  const replication = opening.use(await openReplication({ identity, host, journal: roomyJournal(journal, cache), log: part('replication') }, {
+    profile: (copyByteLength) => ({ name: memberNameOf(config), zone: config.zone, capacityBytes: capacityBytes(copyByteLength), version: VERSION })
+  }))
   const announcer = opening.use(startAnnouncer({
     routing,
     keys: (strategy, options) => announcedKeys(strategy, { blocks, pins, ...options }),
@@ -102,7 +108,7 @@ export async function openNode (config: Config, log: Logger, { repository, socke
 
   let isReady = false
   const apiNode: ApiNode = {
-    blocks, storedBlocks, cache, pins, leases, journal, host, routing, announcer, events, openReader, describe,
+    blocks, storedBlocks, cache, pins, leases, journal, host, routing, announcer, replication, events, openReader, describe,
     repository: { folder: repository, version: REPOSITORY_VERSION, engine: 'fs' },
     findPeer: async (peer, options) => await host.routing.findPeer(peer, options),
     exchangeStats: () => exchange.stats(),
@@ -166,6 +172,11 @@ export async function openNode (config: Config, log: Logger, { repository, socke
 
 function urlOf (scheme: string, host: string, port: number): string {
   return `${scheme}://${host.includes(':') ? `[${host}]` : host}:${port}`
+}
+
+/** A machine's name may be longer than the name of a member. */
+function memberNameOf ({ memberName }: Config): string {
+  return memberName !== '' ? memberName : Array.from(hostname()).slice(0, 16).join('')
 }
 
 /** Every interface for the world and the LAN; nothing where nobody may come in. */

@@ -1,8 +1,9 @@
 import { type Blockstore, MemoryBlockstore } from '@holdfast/blockstore'
 import { silentLogger } from '@holdfast/core'
-import { offlineHost } from '@holdfast/network'
+import { offlineHost, openIdentity } from '@holdfast/network'
 import { LeaseBook, openFetchCache, openJournal, openPinSet } from '@holdfast/pins'
 import { createContentRouting, startAnnouncer } from '@holdfast/providers'
+import { openReplication } from '@holdfast/replication'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -27,12 +28,14 @@ export async function openApiNode (context: TestContext, { blocks: stored = new 
   cache.watch(pins)
   const routing = createContentRouting([])
   const announcer = startAnnouncer({ routing, async * keys () {}, log: silentLogger }, { strategy: 'off' })
+  const host = offlineHost('12D3KooWLQzUv2FHWGVPXTXSZpdHs7oHbXub2G5WC8Tx4NQhyd2d')
+  const replication = await openReplication({ identity: await openIdentity(join(folder, 'identity'), { log: silentLogger }), host, journal, log: silentLogger }, { profile: { zone: '', capacityBytes: 0, version: '1.2.3' } })
   context.after(async () => {
-    for (const part of [announcer, cache, pins, journal]) await part[Symbol.asyncDispose]()
+    for (const part of [replication, announcer, cache, pins, journal]) await part[Symbol.asyncDispose]()
     await rm(folder, { recursive: true, force: true })
   })
-  const host = offlineHost('12D3KooWLQzUv2FHWGVPXTXSZpdHs7oHbXub2G5WC8Tx4NQhyd2d')
   return {
+    replication,
     blocks,
     storedBlocks: stored,
     cache,

@@ -127,6 +127,33 @@ export interface ProvideEvent {
   readonly failures: readonly string[]
 }
 
+/** The cluster that the node is in. */
+export interface ClusterEvent {
+  readonly id: string
+  readonly name: string
+  readonly role: 'admin' | 'member' | 'reader' | 'removed'
+}
+
+export interface MemberEvent {
+  readonly peer: string
+  readonly name?: string | undefined
+  readonly role: 'admin' | 'member' | 'reader'
+  readonly isSelf: boolean
+  readonly zone?: string | undefined
+  /** Declared; absent until it said so. */
+  readonly capacityBytes?: number | undefined
+  /** As its last heartbeat said. */
+  readonly usedBytes?: number | undefined
+  readonly isFull?: boolean | undefined
+  readonly version?: string | undefined
+  readonly addresses: readonly string[]
+  readonly isAlive: boolean
+  /** Absent when it was not heard since the node started. */
+  readonly lastSeenAgoMs?: number | undefined
+  /** Copies that it says it has. */
+  readonly copyCount: number
+}
+
 interface Operation<Args, Event> {
   readonly args: Args
   readonly event: Event
@@ -148,6 +175,10 @@ export interface Operations {
   readonly 'pin-rm': Operation<{ readonly path: string, readonly kind?: 'recursive' | 'direct' | undefined, readonly name?: string | undefined }, { readonly pin: PinEvent }>
   readonly 'pin-ls': Operation<{ readonly path?: string | undefined, readonly kind?: 'recursive' | 'direct' | 'indirect' | 'all' | undefined, readonly name?: string | undefined }, PinEvent>
   readonly gc: Operation<{ readonly dryRun?: boolean | undefined }, ProgressEvent | CollectedEvent>
+  readonly 'member-invite': Operation<{ readonly role?: 'admin' | 'member' | 'reader' | undefined, readonly zone?: string | undefined, readonly lifetimeMs?: number | undefined }, { readonly invite: string, readonly expiresMs: number }>
+  readonly 'member-join': Operation<{ readonly invite: string }, { readonly cluster: ClusterEvent }>
+  readonly 'member-ls': Operation<object, { readonly cluster: ClusterEvent } | { readonly member: MemberEvent }>
+  readonly 'member-rm': Operation<{ readonly peer: string }, { readonly removed: string }>
   readonly peers: Operation<object, PeerEvent>
   readonly connect: Operation<{ readonly address: string }, { readonly peer: string }>
   readonly disconnect: Operation<{ readonly peer: string }, { readonly peer: string }>

@@ -28,8 +28,8 @@ export const MAX_CONTEXT_WRITERS = 64
 /** Zones or peers that a pin may ask for. */
 export const MAX_PLACES = 16
 
-/** Copies that may be asked for by number; `'all'` has no bound. As many as there can be members. */
-export const MAX_COPIES = 1024
+/** Copies that may be asked for by number; `'all'` has no bound. More than there can be members: who asks for too many is told so by the status, not refused. */
+export const MAX_COPIES = 1_000_000
 
 /** Addresses in a profile or invite, and characters of one. */
 export const MAX_ADDRESSES = 8
@@ -103,7 +103,7 @@ export const MAX_FETCHES_TOLD = 64
 /** How long a peer may take to answer, or to take what is sent, in ms. */
 export const ANSWER_TIMEOUT_MS = 15_000
 
-/** How long an invite may be used, in ms. DESIGN.md, Rulings. */
+/** How long an invite may be used at most, in ms. DESIGN.md, Rulings. */
 export const INVITE_LIFETIME_MS: number = 24 * 60 * 60 * 1000
 
 /** Invites that may be open at once. */

@@ -26,6 +26,8 @@ export interface MemberView {
   readonly peer: PeerId
   readonly role: Role
   readonly isSelf: boolean
+  /** What it calls itself. */
+  readonly name: string | undefined
   /** What an admin said, else what the member says. */
   readonly zone: string | undefined
   /** Declared; `undefined` until its profile came. */
@@ -36,8 +38,10 @@ export interface MemberView {
   readonly isAlive: boolean
   /** How long ago it was heard, in ms; `undefined` when it was not since this node started. */
   readonly lastSeenAgoMs: number | undefined
-  /** What its last heartbeat said. */
+  /** What its last heartbeat said; of this node, how it is now. */
   readonly heartbeat: Heartbeat | undefined
+  /** Copies that it says it has. */
+  readonly copyCount: number
 }
 
 /** A pin of the cluster. */
@@ -100,7 +104,7 @@ export interface HoldReport {
 }
 
 /** What this node says of itself. */
-export type Profile = Pick<ProfileFields, 'zone' | 'capacityBytes' | 'version'>
+export type Profile = Pick<ProfileFields, 'name' | 'zone' | 'capacityBytes' | 'version'>
 
 export interface ReplicationStats extends SyncStats {
   readonly recordCount: number
@@ -116,6 +120,9 @@ export interface ReplicationStats extends SyncStats {
 export interface Replication extends AsyncDisposable {
   /** `undefined` until this node created or joined one. */
   readonly cluster: ClusterView | undefined
+
+  /** What this node says of itself. */
+  readonly profile: Profile
 
   /** The active members, this node among them. */
   members(): MemberView[]
@@ -173,7 +180,8 @@ export interface ReplicationDeps {
 }
 
 export interface ReplicationOptions {
-  readonly profile: Profile
+  /** What this node says of itself; it may depend on the bytes of the copies that it has. */
+  readonly profile: Profile | ((copyByteLength: number) => Profile)
   /** @default HEARTBEAT_INTERVAL_MS */
   readonly intervalMs?: number | undefined
   /** @default MIN_DEAD_RECORDS */
@@ -185,13 +193,15 @@ const NO_LOAD: Omit<Heartbeat, 'version'> = { usedBytes: 0, freeBytes: 0, isFull
 const DEFAULT_COPIES = 2
 
 /** Opens what this node knows of its cluster, and begins to exchange it. The journal and the host stay the caller's. */
-export async function openReplication ({ identity, host, journal, log, now = Date.now, load = () => NO_LOAD }: ReplicationDeps, { profile, intervalMs = limits.HEARTBEAT_INTERVAL_MS, minDeadRecords }: ReplicationOptions): Promise<Replication> {
+export async function openReplication ({ identity, host, journal, log, now = Date.now, load = () => NO_LOAD }: ReplicationDeps, { profile: given, intervalMs = limits.HEARTBEAT_INTERVAL_MS, minDeadRecords }: ReplicationOptions): Promise<Replication> {
   await using opening = new AsyncDisposableStack()
   const store = opening.use(await openRecordStore({ identity, journal, log, now }, { minDeadRecords }))
   const membership = opening.use(new Membership({ identity, host, store, log, now }))
   await membership.open()
-  const replication = new ClusterReplication({ identity, host, store, membership, now, profile, intervalMs })
-  const sync = opening.use(await openRecordSync({ host, store, log, beat: () => ({ ...load(), version: replication.version }) }, { intervalMs }))
+  const profile = typeof given === 'function' ? given(store.cluster?.map.copyTotals().get(identity.peerId)?.byteLength ?? 0) : given
+  const beat = (): Heartbeat => ({ ...load(), version: profile.version })
+  const replication = new ClusterReplication({ identity, host, store, membership, now, profile, beat, intervalMs })
+  const sync = opening.use(await openRecordSync({ host, store, log, beat }, { intervalMs }))
   await replication.start(sync, opening)
   replication.closes(opening.move())
   return replication
@@ -204,6 +214,7 @@ interface Parts {
   readonly membership: Membership
   readonly now: () => number
   readonly profile: Profile
+  readonly beat: () => Heartbeat
   readonly intervalMs: number
 }
 
@@ -213,24 +224,26 @@ class ClusterReplication implements Replication {
   readonly #store: RecordStore
   readonly #membership: Membership
   readonly #now: () => number
+  readonly #beat: () => Heartbeat
   readonly #intervalMs: number
   readonly #closing = new AsyncDisposableStack()
   #profile: Profile
   #sync: RecordSync | undefined
   #lastCreatedMs = 0
 
-  constructor ({ identity, host, store, membership, now, profile, intervalMs }: Parts) {
+  constructor ({ identity, host, store, membership, now, profile, beat, intervalMs }: Parts) {
     this.#identity = identity
     this.#host = host
     this.#store = store
     this.#membership = membership
     this.#now = now
     this.#profile = profile
+    this.#beat = beat
     this.#intervalMs = intervalMs
   }
 
-  get version (): string {
-    return this.#profile.version
+  get profile (): Profile {
+    return this.#profile
   }
 
   async start (sync: RecordSync, opening: AsyncDisposableStack): Promise<void> {
@@ -255,6 +268,7 @@ class ClusterReplication implements Replication {
   members (): MemberView[] {
     const map = this.#store.cluster?.map
     if (map === undefined) return []
+    const copies = map.copyTotals()
     return [...map.members.byPeer.values()].filter(({ isActive }) => isActive).map(({ peer, role, zone }) => {
       const profile = map.profile(peer)?.fields
       const isSelf = peer === this.#identity.peerId
@@ -264,13 +278,15 @@ class ClusterReplication implements Replication {
         peer,
         role,
         isSelf,
+        name: profile?.name,
         zone: zone ?? (profile?.zone === '' ? undefined : profile?.zone),
         capacityBytes: profile?.capacityBytes,
         version: heard?.beat?.version ?? profile?.version,
         addresses: profile?.addresses ?? [],
         isAlive: lastSeenAgoMs !== undefined && lastSeenAgoMs <= this.#intervalMs * limits.ALIVE_INTERVALS,
         lastSeenAgoMs,
-        heartbeat: heard?.beat
+        heartbeat: isSelf ? this.#beat() : heard?.beat,
+        copyCount: copies.get(peer)?.count ?? 0
       }
     })
   }
@@ -395,10 +411,10 @@ class ClusterReplication implements Replication {
     if (!this.#membership.isMember) return
     const { map, writer } = this.#requireMember()
     const held = map.profile(this.#identity.peerId)?.fields
-    const { zone, capacityBytes, version } = this.#profile
+    const { name, zone, capacityBytes, version } = this.#profile
     const addresses = this.#host.addresses().filter(({ length }) => length <= limits.MAX_ADDRESS_CHARACTERS).slice(0, limits.MAX_ADDRESSES)
-    const isSame = held?.zone === zone && held.capacityBytes === capacityBytes && held.version === version && held.addresses.join(' ') === addresses.join(' ')
-    if (!isSame) await this.#store.write(writer.profile({ zone, capacityBytes, version, addresses }))
+    const isSame = held?.name === name && held?.zone === zone && held.capacityBytes === capacityBytes && held.version === version && held.addresses.join(' ') === addresses.join(' ')
+    if (!isSame) await this.#store.write(writer.profile({ ...name !== undefined && { name }, zone, capacityBytes, version, addresses }))
   }
 
   #requireMember (): ClusterState {

@@ -27,6 +27,11 @@ export const start = command({
     'swarm-port': { type: 'string', value: 'N', help: 'Port for peers, 0 for any free one [default: 4001]' },
     'rpc-port': { type: 'string', value: 'N', help: 'Port of the Kubo-compatible RPC, 0 for any free one [default: 5001]' },
     'cache-max-bytes': { type: 'string', value: 'BYTES', help: 'Bytes of blocks that were only fetched, for example 500MB [default: 10GiB]' },
+    'member-name': { type: 'string', value: 'NAME', help: 'What the members of the cluster call this node [default: name of the machine]' },
+    zone: { type: 'string', value: 'ZONE', help: 'Where this node stands; copies are spread over zones' },
+    'storage-max-bytes': { type: 'string', value: 'BYTES', help: 'Bytes that copies for the cluster may take here, for example 500GB [default: auto, what the disk has free above a reserve]' },
+    'repair-grace': { type: 'string', value: 'DURATION', help: 'How long a member may be gone before its copies are made elsewhere [default: 30min]' },
+    'repair-bytes-per-second': { type: 'string', value: 'BYTES', help: 'Most bytes a second that are fetched to make lost copies again, 0 for no bound [default: 0]' },
     'log-level': { type: 'string', value: 'LEVEL', help: 'Least important lines to print: error, warn, info or debug [default: info]' }
   },
 
@@ -62,14 +67,14 @@ export const start = command({
 
 function flagLayer (flags: Readonly<Record<string, string | undefined>>): ConfigLayer {
   const numbers = { swarmPort: 'swarm-port', gatewayPort: 'gateway-port', rpcPort: 'rpc-port' } as const
-  const words = { network: 'network', dht: 'dht', mdns: 'mdns', upnp: 'upnp', relayClient: 'relay-client', autonat: 'autonat', holePunching: 'hole-punching', provideStrategy: 'provide-strategy', gatewayHost: 'gateway-host', cacheMaxBytes: 'cache-max-bytes', logLevel: 'log-level' } as const
-  const names: Readonly<Record<string, string>> = { ...numbers, ...words, bootstrap: 'bootstrap' }
+  const words = { network: 'network', dht: 'dht', mdns: 'mdns', upnp: 'upnp', relayClient: 'relay-client', autonat: 'autonat', holePunching: 'hole-punching', provideStrategy: 'provide-strategy', gatewayHost: 'gateway-host', memberName: 'member-name', zone: 'zone', repairGrace: 'repair-grace', logLevel: 'log-level' } as const
+  const bytes = { cacheMaxBytes: 'cache-max-bytes', storageMaxBytes: 'storage-max-bytes', repairBytesPerSecond: 'repair-bytes-per-second' } as const
+  const names: Readonly<Record<string, string>> = { ...numbers, ...words, ...bytes, bootstrap: 'bootstrap' }
   const values: Record<string, unknown> = {}
   for (const [key, flag] of Object.entries(numbers)) values[key] = wholeNumber(flag, flags[flag])
   for (const [key, flag] of Object.entries(words)) values[key] = flags[flag]
   if (flags['bootstrap'] !== undefined) values['bootstrap'] = parseList(flags['bootstrap'])
-  const cacheMaxBytes = flags[words.cacheMaxBytes]
-  if (cacheMaxBytes !== undefined) values.cacheMaxBytes = parseBytes(cacheMaxBytes) ?? cacheMaxBytes
+  for (const [key, flag] of Object.entries(bytes)) values[key] = parseBytes(flags[flag] ?? '') ?? flags[flag]
   const given = Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined))
   return { values: given, sourceOf: (key) => `--${names[key] ?? key}` }
 }

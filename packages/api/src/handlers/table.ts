@@ -3,6 +3,7 @@ import type { Exchange } from '../exchange.ts'
 import type { ArgsOf, EventOf, OperationName } from '../operations.ts'
 import { add } from './add.ts'
 import { dagExport, dagImport } from './car.ts'
+import { memberInvite, memberJoin, memberLs, memberRm } from './members.ts'
 import { id, settings, stop } from './node.ts'
 import { connect, disconnect, findProviders, peers, provide, stats } from './network.ts'
 import { pinAdd, pinLs, pinRm } from './pins.ts'
@@ -28,6 +29,10 @@ export const HANDLERS: { readonly [Name in OperationName]: Handler<Name> } = {
   'pin-rm': pinRm,
   'pin-ls': pinLs,
   gc,
+  'member-invite': memberInvite,
+  'member-join': memberJoin,
+  'member-ls': memberLs,
+  'member-rm': memberRm,
   peers,
   connect,
   disconnect,

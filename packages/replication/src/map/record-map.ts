@@ -100,6 +100,19 @@ export class RecordMap {
     return this.#holds.get(pinKey)?.get(holder)
   }
 
+  /** The copies that each member says it has. */
+  copyTotals (): Map<PeerId, { count: number, byteLength: number }> {
+    const totals = new Map<PeerId, { count: number, byteLength: number }>()
+    for (const holds of this.#holds.values()) {
+      for (const { writer, state, byteLength } of holds.values()) {
+        if (state !== 'verified' && state !== 'complete') continue
+        const total = totals.get(writer) ?? { count: 0, byteLength: 0 }
+        totals.set(writer, { count: total.count + 1, byteLength: total.byteLength + byteLength })
+      }
+    }
+    return totals
+  }
+
   /** The put that decides what a pin is, or `undefined` when it is deleted or was never there. */
   pin (pinId: string): StoredPin | undefined {
     return decisivePut(this.#pins.get(pinId) ?? NOTHING)

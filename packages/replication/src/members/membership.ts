@@ -23,6 +23,8 @@ export interface InviteOptions {
   role?: Role | undefined
   /** Where the new member stands; else it says so itself. */
   zone?: string | undefined
+  /** How long it may be used, in ms: at most `INVITE_LIFETIME_MS`. @default INVITE_LIFETIME_MS */
+  lifetimeMs?: number | undefined
 }
 
 export interface MembershipDeps {
@@ -77,14 +79,15 @@ export class Membership implements AsyncDisposable {
   }
 
   /** Issues an invite; its use is journalled. Creates the cluster when there is none. */
-  async invite ({ role = 'member', zone }: InviteOptions): Promise<{ invite: string, expiresMs: number }> {
+  async invite ({ role = 'member', zone, lifetimeMs = INVITE_LIFETIME_MS }: InviteOptions): Promise<{ invite: string, expiresMs: number }> {
     return await this.#exclusively(async () => {
       if (zone !== undefined) requireLabel('zone', zone)
+      requireLifetime(lifetimeMs)
       if (this.#store.cluster === undefined) await this.#create(DEFAULT_CLUSTER_NAME)
       const { map } = this.#requireAdmin('invite members')
       this.#store.invites.requireRoom(this.#now())
       const secret = new Uint8Array(randomBytes(SECRET_BYTES))
-      const expiresMs = Math.floor(this.#now()) + INVITE_LIFETIME_MS
+      const expiresMs = Math.floor(this.#now() + lifetimeMs)
       const issued = { secretHash: secretHashOf(secret), role, ...zone !== undefined && { zone }, expiresMs }
       const record = inviteRecord(issued)
       await this.#store.note([record])
@@ -244,7 +247,7 @@ export class Membership implements AsyncDisposable {
 const REFUSALS: Readonly<Record<Refusal, string>> = {
   unknown: 'is not known to the admin that issued it. Ask for a new one',
   used: 'was used already: an invite lets in one node, once. Ask for a new one',
-  expired: 'has expired: an invite is good for 24 hours. Ask for a new one',
+  expired: 'has expired. Ask for a new one, and use it in time: it is good for 24 hours unless the admin said less',
   'not-admin': 'was issued by a node that is no admin any more. Ask an admin for a new one',
   full: `is for a cluster that has ${MAX_MEMBERS} members, the most there can be`
 }
@@ -268,6 +271,10 @@ function requireActive (map: RecordMap, peer: PeerId): MemberState {
   const member = map.members.byPeer.get(peer)
   if (member?.isActive !== true) throw new HoldfastError('NOT_FOUND', `${peer} is not a member of this cluster`, { peer })
   return member
+}
+
+function requireLifetime (lifetimeMs: number): void {
+  if (!(lifetimeMs > 0 && lifetimeMs <= INVITE_LIFETIME_MS)) throw new HoldfastError('INVALID', 'An invite is good for at most 24 hours, and for longer than nothing', { lifetimeMs })
 }
 
 function requireLabel (what: string, text: string): void {

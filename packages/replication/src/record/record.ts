@@ -59,6 +59,8 @@ export interface MemberFields {
 export interface ProfileFields {
   readonly cluster: Uint8Array
   readonly seq: number
+  /** What people call it; nothing depends on it. */
+  readonly name?: string
   readonly zone: string
   readonly capacityBytes: number
   readonly version: string
@@ -236,6 +238,7 @@ function profileFields (fields: Fields): ProfileFields {
   return {
     cluster: clusterOf(fields),
     seq: seqOf(fields),
+    ...fields.has('name') && { name: fields.text('name', limits.MAX_LABEL_BYTES) },
     zone: fields.text('zone', limits.MAX_LABEL_BYTES),
     capacityBytes: fields.integer('capacityBytes'),
     version: fields.text('version', limits.MAX_LABEL_BYTES),
