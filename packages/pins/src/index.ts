@@ -6,6 +6,6 @@ export { type CompactOptions, type Journal, type JournalOptions, MAX_LOG_BYTES, 
 export { type JournalFile, type JournalFs } from './journal/journal-fs.ts'
 export { type JournalRecord, MAX_BATCH_RECORDS, MAX_RECORD_BYTES } from './journal/record.ts'
 export { type Collection, type Lease, LeaseBook, leasedReader, leasedWriter, type LeaseStatus, type LeaseWindow } from './leases.ts'
-export { MAX_PIN_NAME_BYTES, type Pin, type PinKind } from './pin-record.ts'
+export { MAX_PIN_NAME_BYTES, type Pin, type PinKind, type PinOwner } from './pin-record.ts'
 export { type IndirectPin, indirectPins, pinDag, type PinOptions, type PinProgress } from './pinning.ts'
 export { MIN_DEAD_RECORDS, openPinSet, type PinFilter, type PinRequest, type PinSet, type PinSetOptions } from './pin-set.ts'

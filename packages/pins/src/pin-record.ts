@@ -5,6 +5,9 @@ import { type JournalRecord } from './journal/record.ts'
 /** Whether a pin keeps a block with all below it, or the block alone. */
 export type PinKind = 'recursive' | 'direct'
 
+/** Whom a pin is for: a pin without an owner is the user's; the cluster's come and go with what its members decide. */
+export type PinOwner = 'cluster'
+
 /** Someone's decision to keep content. */
 export interface Pin {
   /** UUID. A removal names the pins it saw by their ids, and so erases no other. */
@@ -12,6 +15,8 @@ export interface Pin {
   readonly cid: CID
   readonly kind: PinKind
   readonly name?: string
+  /** Absent: the user's. */
+  readonly owner?: PinOwner
   /** Milliseconds since 1970. Rises strictly from pin to pin of a node, so it orders them. */
   readonly createdMs: number
 }
@@ -25,8 +30,8 @@ const MAX_IDS_PER_RECORD = 1024
 /** The kinds of journal records that a pin set reads and writes. */
 export const PIN_RECORD_KINDS: readonly string[] = ['pin', 'unpin']
 
-export function pinRecord ({ id, cid, kind, name, createdMs }: Pin): JournalRecord {
-  return { kind: 'pin', value: { id, cid, kind, ...(name !== undefined && { name }), createdMs } }
+export function pinRecord ({ id, cid, kind, name, owner, createdMs }: Pin): JournalRecord {
+  return { kind: 'pin', value: { id, cid, kind, ...(name !== undefined && { name }), ...(owner !== undefined && { owner }), createdMs } }
 }
 
 export function unpinRecords (ids: readonly string[]): JournalRecord[] {
@@ -39,12 +44,12 @@ export function unpinRecords (ids: readonly string[]): JournalRecord[] {
 
 /** Reads the value of a `pin` record. @throws `CORRUPT` when it is none. */
 export function pinOf (value: Ipld): Pin {
-  const { id, cid, kind, name, createdMs } = fieldsOf(value)
+  const { id, cid, kind, name, owner, createdMs } = fieldsOf(value)
   const link = CID.asCID(cid)
-  if (typeof id !== 'string' || link === null || !isPinKind(kind) || typeof createdMs !== 'number' || !isTime(createdMs) || !(name === undefined || typeof name === 'string')) {
+  if (typeof id !== 'string' || link === null || !isPinKind(kind) || typeof createdMs !== 'number' || !isTime(createdMs) || !(name === undefined || typeof name === 'string') || !(owner === undefined || owner === 'cluster')) {
     throw new HoldfastError('CORRUPT', 'A pin record of the journal is not of the form that is read here')
   }
-  return { id, cid: link, kind, ...(name !== undefined && { name }), createdMs }
+  return { id, cid: link, kind, ...(name !== undefined && { name }), ...(owner !== undefined && { owner }), createdMs }
 }
 
 /** Reads the value of an `unpin` record. @throws `CORRUPT` when it is none. */

@@ -352,3 +352,21 @@ test('a pin whose record was refused is not there', async () => {
   await assert.rejects(pins.remove({ cid: cidAt(0) }), (err) => isErrorCode(err, 'UNAVAILABLE'))
   assert.deepEqual([...pins.list()], [pin])
 })
+
+test('a pin of the cluster stands beside the user\'s, survives, and goes only when it is named', async () => {
+  const folder = newFolder()
+  {
+    await using opened = await openPins(folder)
+    const own = await opened.pins.add({ cid: cidAt(0), kind: 'recursive' })
+    const copy = await opened.pins.add({ cid: cidAt(0), kind: 'recursive', owner: 'cluster' })
+    assert.notEqual(copy.id, own.id)
+    assert.deepEqual(idsOf(opened.pins.list({ owner: 'user' })), [own.id])
+    assert.deepEqual(idsOf(opened.pins.list({ cid: cidAt(0) })), [own.id, copy.id])
+    await opened.pins.remove({ cid: cidAt(0) })
+  }
+  await using opened = await openPins(folder)
+  assert.deepEqual([...opened.pins.list()].map(({ owner }) => owner), ['cluster'])
+  await assert.rejects(opened.pins.remove({ cid: cidAt(0) }), (err) => isErrorCode(err, 'NOT_FOUND'))
+  await opened.pins.remove({ cid: cidAt(0), owner: 'cluster' })
+  assert.equal(opened.pins.count, 0)
+})

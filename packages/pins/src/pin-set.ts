@@ -3,7 +3,7 @@ import { CID } from 'multiformats/cid'
 import { randomUUID } from 'node:crypto'
 import type { Journal } from './journal/journal.ts'
 import type { JournalRecord } from './journal/record.ts'
-import { isPinKind, MAX_PIN_NAME_BYTES, type Pin, PIN_RECORD_KINDS, type PinKind, pinOf, pinRecord, unpinnedIdsOf, unpinRecords } from './pin-record.ts'
+import { isPinKind, MAX_PIN_NAME_BYTES, type Pin, PIN_RECORD_KINDS, type PinKind, pinOf, type PinOwner, pinRecord, unpinnedIdsOf, unpinRecords } from './pin-record.ts'
 
 /**
  * Records without effect, and their share, from which on the journal is compacted: at least this many, and at least as many
@@ -17,6 +17,8 @@ export interface PinRequest {
   readonly kind: PinKind
   /** At most `MAX_PIN_NAME_BYTES`; an empty name is none. */
   readonly name?: string | undefined
+  /** Absent: the user's. */
+  readonly owner?: PinOwner | undefined
 }
 
 /** Which pins are meant: those that fit all that is given. */
@@ -25,6 +27,8 @@ export interface PinFilter {
   readonly name?: string | undefined
   /** Matches by multihash. */
   readonly cid?: CID | undefined
+  /** `'user'`: those without an owner. @default all */
+  readonly owner?: PinOwner | 'user' | undefined
 }
 
 /** The pins of this node, in memory: about 760 bytes each (measured at 200,000 with names of 20 characters). */
@@ -32,7 +36,7 @@ export interface PinSet extends AsyncDisposable {
   /**
    * Adds a pin; durable, and visible, when it resolves. The blocks are the caller's to protect until then.
    *
-   * A pin of the same multihash, codec, kind and name is returned as it is. The codec counts because it
+   * A pin of the same multihash, codec, kind, name and owner is returned as it is. The codec counts because it
    * decides which blocks are below.
    *
    * @throws `INVALID` for a name that is too long or not text; `UNSUPPORTED` for a CID whose blocks cannot be checked; what `Journal.append` throws.
@@ -41,7 +45,7 @@ export interface PinSet extends AsyncDisposable {
 
   /**
    * Removes the pins that fit and were visible when this was called, and returns them; durable when it resolves.
-   * A pin added meanwhile stays.
+   * A pin added meanwhile stays. Without an owner the user's pins are meant: the cluster's are not the user's to drop.
    *
    * @throws `NOT_FOUND` when none fits; what `Journal.append` throws.
    */
@@ -98,6 +102,7 @@ interface StoredPin {
   readonly cid: string
   readonly kind: PinKind
   readonly name: string | undefined
+  readonly owner: PinOwner | undefined
   readonly createdMs: number
 }
 
@@ -141,14 +146,14 @@ class JournaledPinSet implements PinSet {
 
   async add (request: PinRequest): Promise<Pin> {
     requirePinnable(request)
-    const { cid, kind } = request
+    const { cid, kind, owner } = request
     const name = request.name === '' ? undefined : request.name
     const same = (this.#byMultihash.get(multihashKey(cid)) ?? [])
-      .find((pin) => pin.kind === kind && pin.name === name && !this.#removing.has(pin.id) && cidOf(pin).code === cid.code)
+      .find((pin) => pin.kind === kind && pin.name === name && pin.owner === owner && !this.#removing.has(pin.id) && cidOf(pin).code === cid.code)
     if (same !== undefined) return pinFrom(same)
 
-    const key = `${kind} ${cid.code} ${multihashKey(cid)} ${name ?? ''}`
-    const adding = this.#adding.get(key) ?? this.#append({ id: randomUUID(), cid, kind, ...(name !== undefined && { name }), createdMs: this.#nextCreatedMs() })
+    const key = `${kind} ${owner ?? ''} ${cid.code} ${multihashKey(cid)} ${name ?? ''}`
+    const adding = this.#adding.get(key) ?? this.#append({ id: randomUUID(), cid, kind, ...(name !== undefined && { name }), ...(owner !== undefined && { owner }), createdMs: this.#nextCreatedMs() })
     this.#adding.set(key, adding)
     try {
       return await adding
@@ -157,7 +162,8 @@ class JournaledPinSet implements PinSet {
     }
   }
 
-  async remove (match: PinFilter & { readonly cid: CID }): Promise<readonly Pin[]> {
+  async remove ({ owner = 'user', ...filter }: PinFilter & { readonly cid: CID }): Promise<readonly Pin[]> {
+    const match = { ...filter, owner }
     const observed = [...this.#select(match)].filter(({ id }) => !this.#removing.has(id))
     if (observed.length === 0) throw new HoldfastError('NOT_FOUND', `${match.cid} is not pinned${describe(match)}`, { reason: 'not-pinned', cid: match.cid.toString() })
     const ids = observed.map(({ id }) => id)
@@ -197,10 +203,10 @@ class JournaledPinSet implements PinSet {
     return this.#lastCreatedMs
   }
 
-  #insert ({ id, cid, kind, name, createdMs }: Pin): StoredPin {
+  #insert ({ id, cid, kind, name, owner, createdMs }: Pin): StoredPin {
     const known = this.#byId.get(id)
     if (known !== undefined) return known
-    const pin = { id, cid: Buffer.from(cid.bytes).toString('latin1'), kind, name, createdMs }
+    const pin = { id, cid: Buffer.from(cid.bytes).toString('latin1'), kind, name, owner, createdMs }
     this.#byId.set(id, pin)
     const key = multihashKey(cid)
     this.#byMultihash.set(key, [...this.#byMultihash.get(key) ?? [], pin])
@@ -218,10 +224,10 @@ class JournaledPinSet implements PinSet {
     else this.#byMultihash.set(key, others)
   }
 
-  * #select ({ kind, name, cid }: PinFilter): Generator<StoredPin> {
+  * #select ({ kind, name, cid, owner }: PinFilter): Generator<StoredPin> {
     const candidates = cid === undefined ? this.#byId.values() : this.#byMultihash.get(multihashKey(cid)) ?? []
     for (const pin of candidates) {
-      if ((kind === undefined || pin.kind === kind) && (name === undefined || pin.name === name)) yield pin
+      if ((kind === undefined || pin.kind === kind) && (name === undefined || pin.name === name) && (owner === undefined || (pin.owner ?? 'user') === owner)) yield pin
     }
   }
 
@@ -258,10 +264,11 @@ function cidOf ({ cid }: StoredPin): CID {
 }
 
 function pinFrom (pin: StoredPin): Pin {
-  const { id, kind, name, createdMs } = pin
-  return { id, cid: cidOf(pin), kind, ...(name !== undefined && { name }), createdMs }
+  const { id, kind, name, owner, createdMs } = pin
+  return { id, cid: cidOf(pin), kind, ...(name !== undefined && { name }), ...(owner !== undefined && { owner }), createdMs }
 }
 
-function describe ({ kind, name }: PinFilter): string {
-  return `${kind === undefined ? '' : ` as ${kind}`}${name === undefined ? '' : ` under the name ${JSON.stringify(name)}`}`
+function describe ({ kind, name, owner }: PinFilter): string {
+  const by = owner === 'cluster' ? ' for the cluster' : ''
+  return `${kind === undefined ? '' : ` as ${kind}`}${name === undefined ? '' : ` under the name ${JSON.stringify(name)}`}${by}`
 }

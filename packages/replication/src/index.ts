@@ -1,3 +1,6 @@
+export { type Keeper, type KeeperDeps, type KeeperOptions, type KeeperStats } from './keeper/keeper.ts'
+export { openKeeper } from './keeper/open-keeper.ts'
+export { type CopyStatus, type PinStatus } from './keeper/pin-status.ts'
 export { type RecordChange } from './map/record-map.ts'
 export { type PinKey, pinKeyOf } from './map/stored-record.ts'
 export { type InviteOptions } from './members/membership.ts'
