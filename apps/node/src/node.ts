@@ -8,7 +8,7 @@ import { createGateway, gatewayListener, MAX_REQUEST_HEADER_BYTES } from '@holdf
 import { type DiscoveryOptions, type Host, openHost, openIdentity, openSwarmKey } from '@holdfast/network'
 import { LeaseBook, openFetchCache, openJournal, openPinSet, type PinSet, roomyJournal } from '@holdfast/pins'
 import { createContentRouting, type ProvideStrategy, startAnnouncer } from '@holdfast/providers'
-import { openReplication } from '@holdfast/replication'
+import { type Keeper, openKeeper, openReplication } from '@holdfast/replication'
 import type { CID } from 'multiformats/cid'
 import { chmod, lstat, mkdir, rm } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
@@ -20,6 +20,7 @@ import { lockRepository } from './daemon/lock.ts'
 import { openProvideSchedule } from './daemon/provide-schedule.ts'
 import { openRpcAccess } from './daemon/rpc-access.ts'
 import { openStorageCapacity } from './daemon/storage-capacity.ts'
+import { requireDuration } from './parse-duration.ts'
 import { initRepository, REPOSITORY_VERSION } from './repository.ts'
 import { REPOSITORY_FILES } from './repository-path.ts'
 import { AGENT, VERSION } from './version.ts'
@@ -51,6 +52,16 @@ const RETRIEVAL_TIMEOUT_MS: number = 35 * 1000
 
 /** Bytes that wait in a response before the reader of the blocks does (measured: 64 KiB costs a third of the speed). */
 const RESPONSE_BUFFER_BYTES: number = 256 * 1024
+
+/** How often members hear of one another at most, and pins are looked at again, in ms; more often where the grace period is shorter than that. */
+const HEARTBEAT_INTERVAL_MS = 10_000
+const REPAIR_INTERVAL_MS = 30_000
+
+/** Three heartbeats that are missed fit into the grace period. */
+const HEARTBEATS_PER_GRACE = 4
+
+/** What other members hear before the keeper is open. */
+const NOT_KEEPING = { usedBytes: 0, freeBytes: 0, isFull: true, queueLength: 0, fetching: [] }
 
 /**
  * Builds the node: the one place that knows which engine stands behind which contract.
@@ -84,10 +95,20 @@ export async function openNode (config: Config, log: Logger, { repository, socke
   const routing = createContentRouting([{ name: 'dht', ...dhtSource(host.routing) }])
   const exchange = opening.use(await openExchange({ host, routing, blocks: cache.fetchedBlocks, log: part('exchange') }))
   const openReader: ApiNode['openReader'] = (root, options) => cache.protectReader(config.network === 'off' ? { get: (cid, opts) => blocks.get(cid, opts), has: (cid, opts) => blocks.has(cid, opts), [Symbol.dispose] () {} } : exchange.openSession(root, options))
+  const graceMs = requireDuration(config.repairGrace)
+  let load: Keeper['load'] = () => NOT_KEEPING
   const capacityBytes = await openStorageCapacity(config.storageMaxBytes, repository)
-  const replication = opening.use(await openReplication({ identity, host, journal: roomyJournal(journal, cache), log: part('replication') }, {
+  const replication = opening.use(await openReplication({ identity, host, journal: roomyJournal(journal, cache), log: part('replication'), load: () => load() }, {
+    intervalMs: Math.min(HEARTBEAT_INTERVAL_MS, graceMs / HEARTBEATS_PER_GRACE),
     profile: (copyByteLength) => ({ name: memberNameOf(config), zone: config.zone, capacityBytes: capacityBytes(copyByteLength), version: VERSION })
   }))
+  const keeper = opening.use(openKeeper({ replication, exchange, blocks, pins, leases, cache, host, log: part('keeper') }, {
+    graceMs,
+    capacityBytes: replication.profile.capacityBytes,
+    repairBytesPerSecond: config.repairBytesPerSecond === 0 ? undefined : config.repairBytesPerSecond,
+    intervalMs: Math.min(REPAIR_INTERVAL_MS, graceMs)
+  }))
+  load = () => keeper.load()
   const announcer = opening.use(startAnnouncer({
     routing,
     keys: (strategy, options) => announcedKeys(strategy, { blocks, pins, ...options }),
@@ -108,7 +129,7 @@ export async function openNode (config: Config, log: Logger, { repository, socke
 
   let isReady = false
   const apiNode: ApiNode = {
-    blocks, storedBlocks, cache, pins, leases, journal, host, routing, announcer, replication, events, openReader, describe,
+    blocks, storedBlocks, cache, pins, leases, journal, host, routing, announcer, replication, keeper, events, openReader, describe,
     repository: { folder: repository, version: REPOSITORY_VERSION, engine: 'fs' },
     findPeer: async (peer, options) => await host.routing.findPeer(peer, options),
     exchangeStats: () => exchange.stats(),

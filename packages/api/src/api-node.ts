@@ -4,7 +4,7 @@ import type { BitswapStats } from '@holdfast/exchange'
 import type { Host } from '@holdfast/network'
 import type { FetchCache, Journal, LeaseBook, PinSet } from '@holdfast/pins'
 import type { Announcer, ContentRouting } from '@holdfast/providers'
-import type { Replication } from '@holdfast/replication'
+import type { Keeper, Replication } from '@holdfast/replication'
 import type { CID } from 'multiformats/cid'
 import type { NodeEvents } from './node-events.ts'
 import type { NodeIdentity, SettingEvent } from './operations.ts'
@@ -49,6 +49,8 @@ export interface ApiNode {
   readonly announcer: Announcer
   /** The members of this node's cluster and what they decided to keep. */
   readonly replication: Replication
+  /** How the copies of its pins are. */
+  readonly keeper: Keeper
   readonly repository: { readonly folder: string, readonly version: number, readonly engine: string }
   /** What happens in the node. */
   readonly events: NodeEvents

@@ -1,9 +1,10 @@
 import { type Blockstore, MemoryBlockstore } from '@holdfast/blockstore'
 import { silentLogger } from '@holdfast/core'
+import { openExchange } from '@holdfast/exchange'
 import { offlineHost, openIdentity } from '@holdfast/network'
 import { LeaseBook, openFetchCache, openJournal, openPinSet } from '@holdfast/pins'
 import { createContentRouting, startAnnouncer } from '@holdfast/providers'
-import { openReplication } from '@holdfast/replication'
+import { openKeeper, openReplication } from '@holdfast/replication'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -30,12 +31,15 @@ export async function openApiNode (context: TestContext, { blocks: stored = new 
   const announcer = startAnnouncer({ routing, async * keys () {}, log: silentLogger }, { strategy: 'off' })
   const host = offlineHost('12D3KooWLQzUv2FHWGVPXTXSZpdHs7oHbXub2G5WC8Tx4NQhyd2d')
   const replication = await openReplication({ identity: await openIdentity(join(folder, 'identity'), { log: silentLogger }), host, journal, log: silentLogger }, { profile: { zone: '', capacityBytes: 0, version: '1.2.3' } })
+  const exchange = await openExchange({ host, routing, blocks, log: silentLogger })
+  const keeper = openKeeper({ replication, exchange, blocks, pins, leases, cache, host, log: silentLogger }, { capacityBytes: 2 ** 40 })
   context.after(async () => {
-    for (const part of [replication, announcer, cache, pins, journal]) await part[Symbol.asyncDispose]()
+    for (const part of [keeper, replication, exchange, announcer, cache, pins, journal]) await part[Symbol.asyncDispose]()
     await rm(folder, { recursive: true, force: true })
   })
   return {
     replication,
+    keeper,
     blocks,
     storedBlocks: stored,
     cache,

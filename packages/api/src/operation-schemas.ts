@@ -16,21 +16,39 @@ const count = v.optional(v.pipe(v.number(), v.safeInteger(), v.minValue(0)))
 const pinKind = v.picklist(['recursive', 'direct'])
 const nothing = v.strictObject({})
 
+/** Longest that may be waited for copies, in ms: what a timer of Node takes. */
+const MAX_TIMEOUT_MS = 2 ** 31 - 1
+
+/** Entries of meta and zones of one call; what the records hold is checked where they are made. */
+const MAX_ENTRIES = 1024
+
+const id = v.optional(v.pipe(v.string(), v.maxLength(64)))
+const timeoutMs = v.optional(v.pipe(v.number(), v.safeInteger(), v.minValue(1), v.maxValue(MAX_TIMEOUT_MS)))
+const label = v.pipe(v.string(), v.maxLength(8192))
+const clusterPin = {
+  copies: v.optional(v.union([v.literal('all'), v.pipe(v.number(), v.safeInteger(), v.minValue(1))], 'must be a number from 1 on, or all')),
+  meta: v.optional(v.pipe(v.record(label, label), v.maxEntries(MAX_ENTRIES))),
+  zones: v.optional(v.pipe(v.array(label), v.maxLength(MAX_ENTRIES))),
+  expireAtMs: count
+}
+
 const recipe = { profile: text, cidVersion: count, hash: text, rawLeaves: flag, chunker: text, maxFileLinks: count }
 
 const SCHEMAS = {
   id: nothing,
   stop: nothing,
   settings: nothing,
-  add: v.strictObject({ ...recipe, paths, stdinName: text, recursive: flag, hidden: flag, wrap: flag, emptyDirectories: flag, pin: flag, name: text }),
+  add: v.strictObject({ ...recipe, ...clusterPin, paths, stdinName: text, recursive: flag, hidden: flag, wrap: flag, emptyDirectories: flag, pin: flag, name: text }),
   cat: v.strictObject({ path, offset: count, length: count }),
   get: v.strictObject({ path }),
   ls: v.strictObject({ path, size: flag }),
   stat: v.strictObject({ path, dag: flag }),
   'dag-import': v.strictObject({ paths, pinRoots: flag, name: text }),
   'dag-export': v.strictObject({ path }),
-  'pin-add': v.strictObject({ path, kind: pinKind, name: text }),
-  'pin-rm': v.strictObject({ path, kind: v.optional(pinKind), name: text }),
+  'pin-add': v.strictObject({ path, kind: pinKind, name: text, local: flag, ...clusterPin }),
+  'pin-rm': v.strictObject({ path: v.optional(path), id, kind: v.optional(pinKind), name: text, local: flag }),
+  'pin-update': v.strictObject({ from: path, to: path, unpin: flag, timeoutMs }),
+  'pin-status': v.strictObject({ path: v.optional(path), id, kind: v.optional(pinKind), name: text, wait: flag, waitFor: v.optional(v.pipe(v.number(), v.safeInteger(), v.minValue(1))), timeoutMs }),
   'pin-ls': v.strictObject({ path: v.optional(path), kind: v.optional(v.picklist(['recursive', 'direct', 'indirect', 'all'])), name: text }),
   gc: v.strictObject({ dryRun: flag }),
   'member-invite': v.strictObject({ role: v.optional(v.picklist(['admin', 'member', 'reader'])), zone: text, lifetimeMs: count }),

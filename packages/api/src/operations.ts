@@ -13,7 +13,16 @@ export interface RecipeArgs {
   readonly maxFileLinks?: number | undefined
 }
 
-export interface AddArgs extends RecipeArgs {
+/** What a pin of the cluster asks for; nothing without `copies`. */
+export interface ClusterPinArgs {
+  readonly copies?: number | 'all' | undefined
+  readonly meta?: Readonly<Record<string, string>> | undefined
+  readonly zones?: readonly string[] | undefined
+  /** In ms since 1970. */
+  readonly expireAtMs?: number | undefined
+}
+
+export interface AddArgs extends RecipeArgs, ClusterPinArgs {
   /** Absolute paths on this machine, read by the daemon; empty when the content follows as the body. */
   readonly paths: readonly string[]
   /** Name of the body's file in the directory around it. */
@@ -60,6 +69,50 @@ export interface PinEvent {
   readonly createdMs?: number | undefined
   /** For an indirect pin: a root that keeps it. */
   readonly root?: string | undefined
+  /** For a pin of this node: whom it is for. Absent: the user. */
+  readonly owner?: 'cluster' | undefined
+  /** For a pin of the cluster: what was asked for. */
+  readonly cluster?: ClusterPinEvent | undefined
+}
+
+export interface ClusterPinEvent {
+  /** 32 hexadecimal digits. */
+  readonly id: string
+  readonly copies: { readonly min: number, readonly max: number | 'all' }
+  readonly meta: Readonly<Record<string, string>>
+  readonly zones?: readonly string[] | undefined
+  readonly expireAtMs?: number | undefined
+  /** The member that added it. */
+  readonly origin: string
+}
+
+/** How the copies of a pin of the cluster are, as far as this node knows. */
+export interface PinStatusEvent extends Omit<ClusterPinEvent, 'copies'> {
+  readonly cid: string
+  readonly kind: 'recursive' | 'direct' | 'indirect'
+  readonly name?: string | undefined
+  readonly createdMs?: number | undefined
+  readonly state: 'pinned' | 'degraded' | 'pinning' | 'unavailable'
+  /** Wanted. */
+  readonly copies: { readonly min: number, readonly max: number }
+  /** Copies that are verified, and whose holders are there. */
+  readonly countedCount: number
+  /** Zones that these are in. */
+  readonly zoneCount: number
+  readonly holders: ReadonlyArray<{
+    readonly peer: string
+    readonly name?: string
+    readonly zone?: string
+    readonly state: 'verified' | 'fetching' | 'queued' | 'waiting' | 'refused' | 'failed' | 'corrupt'
+    readonly isCounted: boolean
+    readonly byteLength: number
+    readonly verifiedAtMs?: number
+    readonly percent?: number
+    readonly bytesPerSecond?: number
+    readonly why?: string
+  }>
+  /** Why fewer copies count than wanted. */
+  readonly missing?: string | undefined
 }
 
 export interface NodeIdentity {
@@ -164,15 +217,17 @@ export interface Operations {
   readonly id: Operation<object, NodeIdentity>
   readonly stop: Operation<object, never>
   readonly settings: Operation<object, SettingEvent>
-  readonly add: Operation<AddArgs, ProgressEvent | { readonly entry: EntryEvent, readonly isRoot: boolean } | { readonly pinned: readonly string[] }>
+  readonly add: Operation<AddArgs, ProgressEvent | { readonly entry: EntryEvent, readonly isRoot: boolean } | { readonly pinned: readonly string[] } | { readonly pin: PinEvent }>
   readonly cat: Operation<{ readonly path: string, readonly offset?: number | undefined, readonly length?: number | undefined }, ProgressEvent>
   readonly get: Operation<{ readonly path: string }, { readonly entry: EntryEvent } | ProgressEvent>
   readonly ls: Operation<{ readonly path: string, readonly size?: boolean | undefined }, EntryEvent | ProgressEvent>
   readonly stat: Operation<{ readonly path: string, readonly dag?: boolean | undefined }, StatEvent | ProgressEvent>
   readonly 'dag-import': Operation<{ readonly paths: readonly string[], readonly pinRoots?: boolean | undefined, readonly name?: string | undefined }, ProgressEvent | ImportedCarEvent>
   readonly 'dag-export': Operation<{ readonly path: string }, ProgressEvent>
-  readonly 'pin-add': Operation<{ readonly path: string, readonly kind: 'recursive' | 'direct', readonly name?: string | undefined }, ProgressEvent | { readonly pin: PinEvent }>
-  readonly 'pin-rm': Operation<{ readonly path: string, readonly kind?: 'recursive' | 'direct' | undefined, readonly name?: string | undefined }, { readonly pin: PinEvent }>
+  readonly 'pin-add': Operation<PinAddArgs, ProgressEvent | { readonly pin: PinEvent }>
+  readonly 'pin-rm': Operation<PinRmArgs, { readonly pin: PinEvent }>
+  readonly 'pin-update': Operation<{ readonly from: string, readonly to: string, readonly unpin?: boolean | undefined, readonly timeoutMs?: number | undefined }, ProgressEvent | { readonly status: PinStatusEvent } | { readonly updated: { readonly from: string, readonly to: string } }>
+  readonly 'pin-status': Operation<PinStatusArgs, { readonly status: PinStatusEvent }>
   readonly 'pin-ls': Operation<{ readonly path?: string | undefined, readonly kind?: 'recursive' | 'direct' | 'indirect' | 'all' | undefined, readonly name?: string | undefined }, PinEvent>
   readonly gc: Operation<{ readonly dryRun?: boolean | undefined }, ProgressEvent | CollectedEvent>
   readonly 'member-invite': Operation<{ readonly role?: 'admin' | 'member' | 'reader' | undefined, readonly zone?: string | undefined, readonly lifetimeMs?: number | undefined }, { readonly invite: string, readonly expiresMs: number }>
@@ -187,6 +242,38 @@ export interface Operations {
   readonly 'find-providers': Operation<{ readonly cid: string, readonly limit?: number | undefined }, { readonly peer: string, readonly addresses: readonly string[] }>
   readonly 'repo-stat': Operation<object, RepoStatEvent>
   readonly 'repo-verify': Operation<object, ProgressEvent | { readonly damaged: { readonly cid: string, readonly reason: string } } | { readonly verified: { readonly blockCount: number, readonly damagedCount: number } }>
+}
+
+export interface PinAddArgs extends ClusterPinArgs {
+  readonly path: string
+  readonly kind: 'recursive' | 'direct'
+  readonly name?: string | undefined
+  /** With copies: whether this node fetches and keeps the content too, before anything else. @default true */
+  readonly local?: boolean | undefined
+}
+
+export interface PinRmArgs {
+  /** What is unpinned; or else `id`. */
+  readonly path?: string | undefined
+  /** One pin of the cluster. */
+  readonly id?: string | undefined
+  readonly kind?: 'recursive' | 'direct' | undefined
+  readonly name?: string | undefined
+  /** Leaves the cluster's pins alone. @default false */
+  readonly local?: boolean | undefined
+}
+
+export interface PinStatusArgs {
+  /** Of which content, or of which pin; all without either. */
+  readonly path?: string | undefined
+  readonly id?: string | undefined
+  readonly kind?: 'recursive' | 'direct' | undefined
+  readonly name?: string | undefined
+  /** Tells each change until there are enough copies. */
+  readonly wait?: boolean | undefined
+  /** How many are enough. @default the least that the pin asks for */
+  readonly waitFor?: number | undefined
+  readonly timeoutMs?: number | undefined
 }
 
 export interface StatEvent {

@@ -226,16 +226,17 @@ test('changes are told when they are durable, whoever made them', async (context
   assert.deepEqual(told.filter((kind) => kind === 'hold'), ['hold'])
 })
 
-test('a copy count of 0, negative or 10,000, and names that are too long, are refused', async (context) => {
+test('a copy count of 0, negative or by the millions, and names that are too long, are refused; one of 10,000 is taken', async (context) => {
   const node = await openNode(context)
   await assert.rejects(node.replication.putPin({ cid: cidOf(0) }), (err) => isErrorCode(err, 'INVALID') && err.details['reason'] === 'no-cluster')
   await node.replication.createCluster()
-  for (const copies of [0, -1, 1.5, NaN, 10_000]) await assert.rejects(node.replication.putPin({ cid: cidOf(0), copies }), (err) => isErrorCode(err, 'INVALID'))
+  for (const copies of [0, -1, 1.5, NaN, 1_000_001]) await assert.rejects(node.replication.putPin({ cid: cidOf(0), copies }), (err) => isErrorCode(err, 'INVALID'))
   await assert.rejects(node.replication.putPin({ cid: cidOf(0), name: 'x'.repeat(256) }), (err) => isErrorCode(err, 'INVALID'))
   await assert.rejects(node.replication.putPin({ cid: cidOf(0), name: '\ud800' }), (err) => isErrorCode(err, 'INVALID'))
   await assert.rejects(node.replication.putPin({ cid: cidOf(0), meta: { key: 'x'.repeat(5000) } }), (err) => isErrorCode(err, 'INVALID'))
   await assert.rejects(node.replication.putPin({ cid: cidOf(0), id: '00'.repeat(16) }), (err) => isErrorCode(err, 'NOT_FOUND'))
   await assert.rejects(node.replication.deletePin('no id'), (err) => isErrorCode(err, 'NOT_FOUND'))
   assert.deepEqual((await node.replication.putPin({ cid: cidOf(0), copies: 'all' })).copies, { min: 1, max: 'all' })
-  assert.equal([...node.replication.pins()].length, 1)
+  assert.deepEqual((await node.replication.putPin({ cid: cidOf(1), copies: 10_000 })).copies, { min: 5000, max: 10_000 })
+  assert.equal([...node.replication.pins()].length, 2)
 })

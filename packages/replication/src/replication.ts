@@ -142,6 +142,9 @@ export interface Replication extends AsyncDisposable {
   /** Gives a member another role. @throws as `remove`. */
   setRole(peer: PeerId, role: Role): Promise<void>
 
+  /** Checks that such a pin could be put, before work is done for it. @throws `INVALID` as `putPin`. */
+  requirePinnable(request: Omit<PinRequest, 'cid' | 'id'>): void
+
   /** Adds or changes a pin; durable here, and on its way to the others, when it resolves. @throws `INVALID`, `NOT_FOUND` for an id that is not there, `LIMIT`. */
   putPin(request: PinRequest): Promise<ClusterPin>
 
@@ -315,6 +318,12 @@ class ClusterReplication implements Replication {
   async setRole (peer: PeerId, role: Role): Promise<void> {
     requireRole(role)
     await this.#membership.setRole(peer, role)
+  }
+
+  requirePinnable ({ mode = 'recursive', name, meta, zones, copies = DEFAULT_COPIES }: Omit<PinRequest, 'cid' | 'id'>): void {
+    this.#requireWriter()
+    requirePinnable({ mode, name, meta, zones })
+    copiesOf(copies)
   }
 
   async putPin ({ cid, mode = 'recursive', name, meta, copies = DEFAULT_COPIES, zones, expireAtMs, id }: PinRequest): Promise<ClusterPin> {

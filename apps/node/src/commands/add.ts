@@ -4,12 +4,15 @@ import { resolve } from 'node:path'
 import { wholeNumber } from '../arguments.ts'
 import { command, type CommandContext, type FlagValues } from '../command.ts'
 import { printable } from '../terminal/format.ts'
+import { CLUSTER_FLAGS, clusterArgs, WAIT_FLAGS, waitArgs, waitForPins } from './pin-options.ts'
 
 const FLAGS = {
   recursive: { type: 'boolean', short: 'r', help: 'Add directories with everything in them' },
   quiet: { type: 'boolean', short: 'q', help: 'Print CIDs only' },
   quieter: { type: 'boolean', short: 'Q', help: 'Print the CID of the last root only' },
   name: { type: 'string', value: 'NAME', help: 'Name of the pin' },
+  ...CLUSTER_FLAGS,
+  ...WAIT_FLAGS,
   'stdin-name': { type: 'string', value: 'NAME', help: 'Name of standard input in the directory that -w makes' },
   profile: { type: 'string', value: 'NAME', help: 'Recipe of the CID: unixfs-v1-2025 or unixfs-v0-2015 [default: unixfs-v1-2025]' },
   'only-hash': { type: 'boolean', short: 'n', help: 'Compute CIDs and store nothing; needs no running node' },
@@ -39,11 +42,17 @@ export const add = command({
     const isStdin = paths.length < args.length || args.length === 0
     if (isStdin && paths.length > 0) throw new HoldfastError('INVALID', 'Standard input cannot be added together with files')
     if (flags.pin === false && flags.name !== undefined) throw new HoldfastError('INVALID', 'A name is a name of the pin: it cannot go with --no-pin')
+    const wanted = clusterArgs(flags)
+    const wait = waitArgs(flags)
+    if (wanted.copies !== undefined && (flags.pin === false || flags['only-hash'] === true)) throw new HoldfastError('INVALID', `Copies are of a pin: --copies cannot go with ${flags.pin === false ? '--no-pin' : '--only-hash'}`)
+    if (wanted.copies === undefined && wait !== undefined) throw new HoldfastError('INVALID', '--wait is for copies in the cluster: say how many by --copies N')
 
-    const request: AddArgs = { ...recipeArgs(flags), ...sourceArgs(flags), paths: paths.map((path) => resolve(context.cwd, path)), pin: flags.pin, name: flags.name }
+    const request: AddArgs = { ...recipeArgs(flags), ...wanted, ...sourceArgs(flags), paths: paths.map((path) => resolve(context.cwd, path)), pin: flags.pin, name: flags.name }
+    const ids: string[] = []
     if (flags['only-hash'] === true) await computeOnly(context, request, printer)
-    else await addByDaemon(context, request, printer, flags)
+    else ids.push(...await addByDaemon(context, request, printer, flags))
     printer.finish()
+    if (wait !== undefined) await waitForPins(context, ids, wait)
   }
 })
 
@@ -62,8 +71,9 @@ function sourceArgs (flags: Flags): Pick<AddArgs, 'recursive' | 'hidden' | 'wrap
   return { recursive: flags.recursive, hidden: flags.hidden, wrap: flags['wrap-with-directory'], emptyDirectories: flags['empty-dirs'], stdinName: flags['stdin-name'] }
 }
 
-async function addByDaemon (context: CommandContext, request: AddArgs, printer: EntryPrinter, { progress }: Flags): Promise<void> {
+async function addByDaemon (context: CommandContext, request: AddArgs, printer: EntryPrinter, { progress }: Flags): Promise<string[]> {
   const { daemon, stdin, signal } = context
+  const ids: string[] = []
   using line = progress === false ? undefined : context.progress('Adding')
   const body = request.paths.length === 0 ? stdin : undefined
   for await (const answer of daemon.call('add', request, { body, signal })) {
@@ -71,7 +81,9 @@ async function addByDaemon (context: CommandContext, request: AddArgs, printer: 
     const { event } = answer
     if ('progress' in event) line?.update(event.progress)
     else if ('entry' in event) printer.print(event.entry, event.isRoot, line)
+    else if ('pin' in event && event.pin.cluster !== undefined) ids.push(event.pin.cluster.id)
   }
+  return ids
 }
 
 /** `--only-hash` reads the files in this process; the same code as in the daemon, and nothing is stored. */

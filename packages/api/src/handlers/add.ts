@@ -5,15 +5,19 @@ import type { CID } from 'multiformats/cid'
 import { isAbsolute } from 'node:path'
 import type { ApiNode } from '../api-node.ts'
 import { type Exchange, progressReporter } from '../exchange.ts'
+import { clusterPinEvent, clusterRequest, prepareClusterPin } from './cluster-pins.ts'
 import type { AddArgs, EntryEvent, EventOf } from '../operations.ts'
 
 /**
  * Imports what the arguments name and pins the roots.
  *
- * Blocks durable, then the pins, then the answer; a lease keeps the collector away from the blocks in between.
+ * Blocks durable, then the pins, then the records of the cluster, then the answer; a lease keeps the collector away from the blocks in between.
  */
 export async function add (node: ApiNode, args: AddArgs, exchange: Exchange<EventOf<'add'>>): Promise<void> {
   const recipe = recipeOf(args)
+  const wanted = clusterRequest(args, { mode: 'recursive', name: args.name })
+  if (wanted !== undefined && args.pin === false) throw new HoldfastError('INVALID', 'Copies are of a pin: they cannot go without one')
+  if (wanted !== undefined) await prepareClusterPin(node, wanted)
   const sources = await openSources(args, exchange)
   using lease = node.leases.open('add')
   const report = progressReporter(exchange)
@@ -34,6 +38,8 @@ export async function add (node: ApiNode, args: AddArgs, exchange: Exchange<Even
   const cids = roots.map(({ cid }) => cid)
   await pinRoots(node, cids, args.name)
   await exchange.emit({ pinned: cids.map(String) })
+  if (wanted === undefined) return
+  for (const cid of cids) await exchange.emit({ pin: clusterPinEvent(await node.replication.putPin({ ...wanted, cid })) })
 }
 
 /** Pins what was imported: its blocks are durable and protected by a lease of the caller's. */

@@ -6,6 +6,8 @@ import { dagExport, dagImport } from './car.ts'
 import { memberInvite, memberJoin, memberLs, memberRm } from './members.ts'
 import { id, settings, stop } from './node.ts'
 import { connect, disconnect, findProviders, peers, provide, stats } from './network.ts'
+import { pinStatus } from './cluster-pins.ts'
+import { pinUpdate } from './pin-update.ts'
 import { pinAdd, pinLs, pinRm } from './pins.ts'
 import { cat, get, ls, stat } from './read.ts'
 import { gc, repoStat, repoVerify } from './repo.ts'
@@ -28,6 +30,8 @@ export const HANDLERS: { readonly [Name in OperationName]: Handler<Name> } = {
   'pin-add': pinAdd,
   'pin-rm': pinRm,
   'pin-ls': pinLs,
+  'pin-status': pinStatus,
+  'pin-update': pinUpdate,
   gc,
   'member-invite': memberInvite,
   'member-join': memberJoin,

@@ -143,7 +143,7 @@ const TOO_MUCH: Record<string, Partial<PinFields>> = {
   'a context of 65 writers': { context: new Map(Array.from({ length: 65 }, (_, index) => [`peer-${index}`, 1])) },
   'no copies': { copies: { min: 0, max: 1 } },
   'fewer copies at most than at least': { copies: { min: 2, max: 1 } },
-  'copies by the thousands': { copies: { min: 1, max: 10_000 } },
+  'copies by the millions': { copies: { min: 1, max: 1_000_001 } },
   'half copies': { copies: { min: 1, max: 1.5 } },
   'a negative expiry': { expireAtMs: -1 },
   'a seq of 0': { seq: 0 },

@@ -1,7 +1,9 @@
 import { HoldfastError, isHoldfastError, parseCid } from '@holdfast/core'
 import { DigestSet, walkDag } from '@holdfast/dag'
 import type { Pin } from '@holdfast/pins'
-import { pinAdd, pinLs, pinRm, pinUpdate, resolveToCid } from '../../handlers/pins.ts'
+import { resolveToCid } from '../../handlers/content-path.ts'
+import { pinUpdateHere } from '../../handlers/pin-update.ts'
+import { pinAdd, pinLs, pinRm } from '../../handlers/pins.ts'
 import type { PinEvent } from '../../operations.ts'
 import { badRequest } from '../rpc-request.ts'
 import { type RpcCall, type RpcCommand, rpcCommand } from '../rpc-command.ts'
@@ -35,7 +37,7 @@ export const rm: RpcCommand = rpcCommand({
     const removed = new Set<string>()
     for (const path of args) {
       if (!recursive) await requireDirect(call, path, signal)
-      await pinRm(node, { path, ...(recursive ? {} : { kind: 'direct' }) }, callExchange(call, async ({ pin }) => { removed.add(pin.cid) }))
+      await pinRm(node, { path, local: true, ...(recursive ? {} : { kind: 'direct' }) }, callExchange(call, async ({ pin }) => { removed.add(pin.cid) }))
     }
     await reply.one({ Pins: [...removed] })
   }
@@ -98,7 +100,7 @@ export const update: RpcCommand = rpcCommand({
 
   async run (call) {
     const { node, args: [from = '', to = ''], options: { unpin = true }, reply } = call
-    const updated = await pinUpdate(node, { from, to, unpin }, callExchange(call))
+    const updated = await pinUpdateHere(node, { from, to, unpin }, callExchange(call))
     await reply.one({ Pins: [updated.from.toString(), updated.to.toString()] })
   }
 })
