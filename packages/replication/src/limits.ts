@@ -35,6 +35,9 @@ export const MAX_COPIES = 1_000_000
 export const MAX_ADDRESSES = 8
 export const MAX_ADDRESS_CHARACTERS = 256
 
+/** Members that one hold may doubt. More liars than that about one pin are not told apart from a broken network. */
+export const MAX_DOUBTS = 16
+
 /** Characters of the reason in a hold. */
 export const MAX_WHY_BYTES = 256
 

@@ -94,6 +94,8 @@ export interface HoldView {
   /** When it said so, in ms since 1970 on its clock. */
   readonly atMs: number
   readonly why?: string
+  /** Members whose copy it found wanting. */
+  readonly doubts: readonly PeerId[]
 }
 
 export interface HoldReport {
@@ -101,7 +103,12 @@ export interface HoldReport {
   readonly state: HoldState
   readonly byteLength: number
   readonly why?: string | undefined
+  /** At most `MAX_DOUBTS`. @default none */
+  readonly doubts?: readonly PeerId[] | undefined
 }
+
+/** How this node is, as its heartbeats tell. */
+export type NodeLoad = Omit<Heartbeat, 'version' | 'clockMs'>
 
 /** What this node says of itself. */
 export type Profile = Pick<ProfileFields, 'name' | 'zone' | 'capacityBytes' | 'version'>
@@ -179,7 +186,7 @@ export interface ReplicationDeps {
   /** The clock, in ms since 1970. @default Date.now */
   readonly now?: (() => number) | undefined
   /** How this node is, asked before each heartbeat. @default nothing used, nothing free */
-  readonly load?: (() => Omit<Heartbeat, 'version'>) | undefined
+  readonly load?: (() => NodeLoad) | undefined
 }
 
 export interface ReplicationOptions {
@@ -191,7 +198,7 @@ export interface ReplicationOptions {
   readonly minDeadRecords?: number | undefined
 }
 
-const NO_LOAD: Omit<Heartbeat, 'version'> = { usedBytes: 0, freeBytes: 0, isFull: false, queueLength: 0, fetching: [] }
+const NO_LOAD: NodeLoad = { usedBytes: 0, freeBytes: 0, isFull: false, queueLength: 0, fetching: [] }
 
 const DEFAULT_COPIES = 2
 
@@ -202,7 +209,7 @@ export async function openReplication ({ identity, host, journal, log, now = Dat
   const membership = opening.use(new Membership({ identity, host, store, log, now }))
   await membership.open()
   const profile = typeof given === 'function' ? given(store.cluster?.map.copyTotals().get(identity.peerId)?.byteLength ?? 0) : given
-  const beat = (): Heartbeat => ({ ...load(), version: profile.version })
+  const beat = (): Heartbeat => ({ ...load(), version: profile.version, clockMs: Math.max(0, Math.floor(now())) })
   const replication = new ClusterReplication({ identity, host, store, membership, now, profile, beat, intervalMs })
   const sync = opening.use(await openRecordSync({ host, store, log, beat }, { intervalMs }))
   await replication.start(sync, opening)
@@ -374,17 +381,17 @@ class ClusterReplication implements Replication {
 
   holds (pinKey: PinKey): HoldView[] {
     const holds = this.#store.cluster?.map.holds(pinKey) ?? []
-    return [...holds].map(({ writer, state, byteLength, hlc: [atMs], why }) => ({ holder: writer, state, byteLength, atMs, ...why !== undefined && { why } }))
+    return [...holds].map(({ writer, state, byteLength, hlc: [atMs], why, doubts = [] }) => ({ holder: writer, state, byteLength, atMs, doubts, ...why !== undefined && { why } }))
   }
 
-  async reportHold ({ pinKey, state, byteLength, why }: HoldReport): Promise<void> {
+  async reportHold ({ pinKey, state, byteLength, why, doubts = [] }: HoldReport): Promise<void> {
     const { map, writer } = this.#requireMember()
     if (!/^(?:[0-9a-f]{2}){3,133}$/.test(pinKey)) throw new HoldfastError('INVALID', `${JSON.stringify(pinKey.slice(0, 80))} is not a pin key`)
     if (!HOLD_STATES.includes(state)) throw new HoldfastError('INVALID', `Not a state of a copy: ${JSON.stringify(state)}`)
     const known = map.holdOf(pinKey, this.#identity.peerId)
-    // A verification says something new by its time alone.
-    if (known !== undefined && state !== 'verified' && known.state === state && known.byteLength === byteLength && known.why === why) return
-    await this.#store.write(writer.hold({ pinKey: Buffer.from(pinKey, 'hex'), state, bytes: byteLength, ...why !== undefined && { why: shortened(why) } }))
+    // A verification, and a refusal, says something new by its time alone.
+    if (known !== undefined && state !== 'verified' && state !== 'refused' && known.state === state && known.byteLength === byteLength && known.why === why) return
+    await this.#store.write(writer.hold({ pinKey: Buffer.from(pinKey, 'hex'), state, bytes: byteLength, ...why !== undefined && { why: shortened(why) }, ...doubts.length > 0 && { doubts } }))
   }
 
   async setProfile (profile: Profile): Promise<void> {

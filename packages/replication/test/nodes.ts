@@ -5,7 +5,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { TestContext } from 'node:test'
-import { openReplication, type Replication } from '../src/index.ts'
+import { type NodeLoad, openReplication, type Replication } from '../src/index.ts'
 
 /** How often nodes of tests send heartbeats and compare. */
 export const INTERVAL_MS = 200
@@ -24,19 +24,21 @@ export interface TestNodeOptions {
   folder?: string
   zone?: string
   intervalMs?: number
+  capacityBytes?: number
+  load?: () => NodeLoad
   /** Replaces parts of the disk below the journal. */
   fs?: Partial<JournalFs>
 }
 
 /** A node with a real host on loopback and a journal on the disk, which ends with the test at the latest. */
-export async function openNode (context: TestContext, { now, folder, zone = '', intervalMs = INTERVAL_MS, fs = {} }: TestNodeOptions = {}): Promise<TestNode> {
+export async function openNode (context: TestContext, { now, folder, zone = '', intervalMs = INTERVAL_MS, capacityBytes = 1 << 30, load, fs = {} }: TestNodeOptions = {}): Promise<TestNode> {
   const path = folder ?? await mkdtemp(join(tmpdir(), 'holdfast-'))
   if (folder === undefined) context.after(async () => { await rm(path, { recursive: true, force: true }) })
   const open = new AsyncDisposableStack()
   const identity = await openIdentity(join(path, 'identity.key'))
   const host = open.use(new GatedHost(await openHost({ identity, log: silentLogger }, { mode: 'lan', listen: ['/ip4/127.0.0.1/tcp/0'], dht: 'off' })))
   const journal = open.use(await openJournal(join(path, 'journal'), { fs }))
-  const replication = open.use(await openReplication({ identity, host, journal, log: silentLogger, now }, { profile: { zone, capacityBytes: 1 << 30, version: 'test' }, intervalMs }))
+  const replication = open.use(await openReplication({ identity, host, journal, log: silentLogger, now, load }, { profile: { zone, capacityBytes, version: 'test' }, intervalMs }))
   const node = { identity, host, journal, replication, folder: path, [Symbol.asyncDispose]: async () => { await open.disposeAsync() } }
   context.after(async () => { await node[Symbol.asyncDispose]() })
   return node

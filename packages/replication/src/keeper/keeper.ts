@@ -3,8 +3,7 @@ import type { Blockstore } from '@holdfast/blockstore'
 import type { Exchange } from '@holdfast/exchange'
 import type { Host } from '@holdfast/network'
 import type { CacheKeeper, LeaseBook, PinSet } from '@holdfast/pins'
-import type { PinFilter, Replication } from '../replication.ts'
-import type { Heartbeat } from '../sync/messages.ts'
+import type { NodeLoad, PinFilter, Replication } from '../replication.ts'
 import type { PinStatus } from './pin-status.ts'
 
 /** What a keeper has done, and how full its node is. */
@@ -37,7 +36,7 @@ export interface Keeper extends AsyncDisposable {
   readonly stats: KeeperStats
 
   /** How this node is, for its heartbeats: the `load` of the replication. */
-  load(): Omit<Heartbeat, 'version'>
+  load(): NodeLoad
 }
 
 export interface KeeperDeps {
@@ -63,4 +62,8 @@ export interface KeeperOptions {
   readonly repairBytesPerSecond?: number | undefined
   /** How often all is looked at again. @default KEEPER_INTERVAL_MS */
   readonly intervalMs?: number | undefined
+  /** How long a fetch may go without a block. @default STALL_MS */
+  readonly stallMs?: number | undefined
+  /** The first wait after a fetch that failed. @default FIRST_RETRY_MS */
+  readonly retryMs?: number | undefined
 }

@@ -1,6 +1,9 @@
+import { CODECS } from '@holdfast/core'
 import type { PeerId } from '@holdfast/network'
+import { CID } from 'multiformats/cid'
+import { decode as decodeDigest } from 'multiformats/hashes/digest'
 import { compareHlc, type Hlc } from '../record/hlc.ts'
-import { type HoldRecord, type HoldState, type MemberRecord, parseRecord, type PinRecord, pinKeyBytes, type ProfileFields, type ProfileRecord } from '../record/record.ts'
+import { type HoldRecord, type HoldState, type MemberRecord, parseRecord, type PinMode, type PinRecord, pinKeyBytes, type ProfileFields, type ProfileRecord } from '../record/record.ts'
 import { bucketOf } from './merkle-tree.ts'
 
 /**
@@ -12,6 +15,15 @@ export type PinKey = string
 
 export function pinKeyOf (...[cid, mode]: Parameters<typeof pinKeyBytes>): PinKey {
   return Buffer.from(pinKeyBytes(cid, mode)).toString('hex')
+}
+
+/** A CID of what a key names; its codec says nothing. */
+export function cidOfPinKey (pinKey: PinKey): CID {
+  return CID.createV1(CODECS.raw, decodeDigest(Buffer.from(pinKey, 'hex').subarray(1)))
+}
+
+export function modeOfPinKey (pinKey: PinKey): PinMode {
+  return pinKey.startsWith('00') ? 'recursive' : 'direct'
 }
 
 interface Stored {
@@ -42,6 +54,7 @@ export interface StoredHold extends Stored {
   readonly byteLength: number
   readonly hlc: Hlc
   readonly why?: string
+  readonly doubts?: readonly PeerId[]
 }
 
 export interface StoredProfile extends Stored {
@@ -66,9 +79,9 @@ export function storedPin (record: PinRecord): StoredPin {
 }
 
 export function storedHold (record: HoldRecord): StoredHold {
-  const { pinKey, state, bytes, hlc, why } = record.fields
+  const { pinKey, state, bytes, hlc, why, doubts } = record.fields
   const key = Buffer.from(pinKey).toString('hex')
-  return { kind: 'hold', ...stored(record, `hold/${record.writer}/${key}`), pinKey: key, state, byteLength: bytes, hlc, ...why !== undefined && { why } }
+  return { kind: 'hold', ...stored(record, `hold/${record.writer}/${key}`), pinKey: key, state, byteLength: bytes, hlc, ...why !== undefined && { why }, ...doubts !== undefined && { doubts } }
 }
 
 export function storedProfile (record: ProfileRecord): StoredProfile {

@@ -75,6 +75,14 @@ export class Fields {
     return peer
   }
 
+  peers (name: string, maxCount: number): PeerId[] {
+    return this.list(name, maxCount).map((value) => {
+      const peer = value instanceof Uint8Array ? peerFromBytes(value) : undefined
+      if (peer === undefined) throw this.#wrong(name)
+      return peer
+    })
+  }
+
   hlc (name: string): Hlc {
     const [ms, counter, ...rest] = this.list(name, 2)
     const isTime = typeof ms === 'number' && Number.isInteger(ms) && ms >= 0 && ms <= MAX_HLC_MS

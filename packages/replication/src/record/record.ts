@@ -98,6 +98,8 @@ export interface HoldFields {
   readonly bytes: number
   readonly hlc: Hlc
   readonly why?: string
+  /** Members whose copy the writer of this found wanting. */
+  readonly doubts?: readonly PeerId[]
 }
 
 interface Proven<Kind extends string, Payload> {
@@ -186,8 +188,8 @@ export function signPin (identity: Identity, { origin, createdMs, expireAtMs, co
   return checked(parseEnvelope(signEnvelope(identity, 'pin', payload)), 'pin')
 }
 
-export function signHold (identity: Identity, fields: HoldFields): HoldRecord {
-  return checked(parseEnvelope(signEnvelope(identity, 'hold', encode(present({ ...fields, hlc: [...fields.hlc] })))), 'hold')
+export function signHold (identity: Identity, { doubts, ...fields }: HoldFields): HoldRecord {
+  return checked(parseEnvelope(signEnvelope(identity, 'hold', encode(present({ ...fields, doubts: doubts?.map(peerToBytes), hlc: [...fields.hlc] })))), 'hold')
 }
 
 /** Reads back what was signed, so that nothing is ever written that others would refuse. */
@@ -274,7 +276,8 @@ function holdFields (fields: Fields): HoldFields {
     state: fields.oneOf('state', HOLD_STATES),
     bytes: fields.integer('bytes'),
     hlc: fields.hlc('hlc'),
-    ...fields.has('why') && { why: fields.text('why', limits.MAX_WHY_BYTES) }
+    ...fields.has('why') && { why: fields.text('why', limits.MAX_WHY_BYTES) },
+    ...fields.has('doubts') && { doubts: fields.peers('doubts', limits.MAX_DOUBTS) }
   }
 }
 

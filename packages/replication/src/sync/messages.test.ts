@@ -19,7 +19,7 @@ const request: fc.Arbitrary<Request> = fc.oneof(
   fc.record({
     t: fc.constant('beat' as const),
     root: bytes(32),
-    beat: fc.record({ usedBytes: fc.nat(), freeBytes: fc.nat(), isFull: fc.boolean(), queueLength: fc.nat(), version: fc.string({ maxLength: 10 }).filter((text) => text.isWellFormed()), fetching: fc.array(fc.record({ pinKey: bytes(35), percent: fc.nat(100), bytesPerSecond: fc.nat() }), { maxLength: MAX_FETCHES_TOLD }) })
+    beat: fc.record({ usedBytes: fc.nat(), clockMs: fc.nat(), freeBytes: fc.nat(), isFull: fc.boolean(), queueLength: fc.nat(), version: fc.string({ maxLength: 10 }).filter((text) => text.isWellFormed()), fetching: fc.array(fc.record({ pinKey: bytes(35), percent: fc.nat(100), bytesPerSecond: fc.nat() }), { maxLength: MAX_FETCHES_TOLD }) })
   })
 )
 

@@ -31,6 +31,8 @@ export interface Heartbeat {
   readonly queueLength: number
   readonly fetching: readonly FetchTold[]
   readonly version: string
+  /** What the member's clock shows, in ms since 1970. Compared, never believed. */
+  readonly clockMs: number
 }
 
 /** What the side that opened the stream says. */
@@ -58,9 +60,9 @@ export function encodeRequest (request: Request): Uint8Array {
     case 'list': return encode({ ...request, after: latin1(request.after) })
     case 'get': return encode({ ...request, hashes: latin1(request.hashes.join('')) })
     case 'beat': {
-      const { usedBytes, freeBytes, isFull, queueLength, fetching, version } = request.beat
+      const { usedBytes, freeBytes, isFull, queueLength, fetching, version, clockMs } = request.beat
       const told = fetching.slice(0, limits.MAX_FETCHES_TOLD).map(({ pinKey, percent, bytesPerSecond }) => ({ pinKey, percent: Math.round(percent), bytesPerSecond: Math.round(bytesPerSecond) }))
-      return encode({ t: 'beat', root: request.root, used: usedBytes, free: freeBytes, full: isFull, queue: queueLength, fetching: told, version })
+      return encode({ t: 'beat', root: request.root, used: usedBytes, free: freeBytes, full: isFull, queue: queueLength, fetching: told, version, clock: clockMs })
     }
     default: return encode(request)
   }
@@ -111,7 +113,8 @@ function heartbeatIn (fields: Fields): Heartbeat {
     isFull: fields.boolean('full'),
     queueLength: fields.integer('queue'),
     fetching: fields.list('fetching', limits.MAX_FETCHES_TOLD).map(fetchIn),
-    version: fields.text('version', limits.MAX_LABEL_BYTES)
+    version: fields.text('version', limits.MAX_LABEL_BYTES),
+    clockMs: fields.integer('clock')
   }
 }
 

@@ -1,0 +1,29 @@
+import type { PeerId } from '@holdfast/network'
+import type { HoldView } from '../replication.ts'
+import type { ClusterSight } from './cluster-watch.ts'
+import { FRESH_MS } from './limits.ts'
+
+/** What a member says of its copy, and what that is worth. */
+export interface Claim extends HoldView {
+  /** Verified, fresh, its holder not down, and nobody doubts it who should be believed. */
+  readonly isCounted: boolean
+  readonly isDoubted: boolean
+}
+
+/**
+ * Judges what members say of their copies of one content.
+ *
+ * A doubt is believed when its author has a copy itself, and is not doubted by more holders than the one it doubts: a
+ * liar that doubts everybody is doubted by everybody.
+ */
+export function judgeClaims (holds: readonly HoldView[], { members, nowMs }: Pick<ClusterSight, 'members' | 'nowMs'>): Claim[] {
+  const isClaim = ({ holder, state, atMs }: HoldView): boolean => state === 'verified' && nowMs - atMs <= FRESH_MS && members.get(holder)?.isDown === false
+  const claiming = holds.filter(isClaim)
+  const doubts = claiming.flatMap(({ holder, doubts }) => doubts.filter((peer) => peer !== holder).map((peer) => ({ by: holder, of: peer })))
+  const countOf = (peer: PeerId): number => doubts.filter(({ of }) => of === peer).length
+  const isDoubted = (peer: PeerId): boolean => doubts.some(({ by, of }) => of === peer && countOf(by) <= countOf(peer))
+  return holds.map((hold) => {
+    const doubted = doubts.length > 0 && isDoubted(hold.holder)
+    return { ...hold, isDoubted: doubted, isCounted: !doubted && claiming.includes(hold) }
+  })
+}

@@ -1,0 +1,130 @@
+import type { PinKey } from '../map/stored-record.ts'
+import { CONCURRENT_FETCHES, CONCURRENT_SEARCHES } from './limits.ts'
+
+/** How urgent a fetch is. */
+export interface FetchRank {
+  /** Somebody says to have it. */
+  readonly hasSource: boolean
+  /** Copies that count. */
+  readonly copyCount: number
+  /** It was tried before, and failed. */
+  readonly wasTried: boolean
+}
+
+/** More copies than this are as good as this many. */
+const MAX_RANKED_COPIES = 3
+
+interface Lane {
+  /** The most urgent first; within one, as they came. */
+  readonly buckets: ReadonlyArray<Set<PinKey>>
+  readonly concurrency: number
+  runningCount: number
+}
+
+/**
+ * Decides which fetch is next: fewest copies first, and what was never tried before what failed.
+ *
+ * Content that nobody says to have has slots of its own, so that it holds up nothing that can be fetched.
+ */
+export class FetchQueue implements AsyncDisposable {
+  readonly #run: (pinKey: PinKey, signal: AbortSignal) => Promise<void>
+  readonly #fetches: Lane = newLane(2 * (MAX_RANKED_COPIES + 1), CONCURRENT_FETCHES)
+  readonly #searches: Lane = newLane(2, CONCURRENT_SEARCHES)
+  readonly #bucketByKey = new Map<PinKey, Set<PinKey>>()
+  readonly #running = new Map<PinKey, { readonly controller: AbortController, readonly done: Promise<void> }>()
+  #isClosed = false
+
+  /** @param run Fetches one. It handles its own failures. */
+  constructor (run: (pinKey: PinKey, signal: AbortSignal) => Promise<void>) {
+    this.#run = run
+  }
+
+  get queuedCount (): number {
+    return this.#bucketByKey.size
+  }
+
+  get runningCount (): number {
+    return this.#running.size
+  }
+
+  running (): Iterable<PinKey> {
+    return this.#running.keys()
+  }
+
+  isRunning (pinKey: PinKey): boolean {
+    return this.#running.has(pinKey)
+  }
+
+  isQueued (pinKey: PinKey): boolean {
+    return this.#bucketByKey.has(pinKey)
+  }
+
+  /** Has it fetched when its turn comes. One that waits gets a new place when it is more or less urgent now; one that runs is left alone. */
+  add (pinKey: PinKey, rank: FetchRank): void {
+    if (this.#isClosed || this.#running.has(pinKey)) return
+    const bucket = this.#bucketOf(rank)
+    const known = this.#bucketByKey.get(pinKey)
+    if (known === bucket) return
+    known?.delete(pinKey)
+    this.#bucketByKey.set(pinKey, bucket)
+    bucket.add(pinKey)
+    this.#pump()
+  }
+
+  /** Takes it out when it waits. */
+  remove (pinKey: PinKey): void {
+    this.#bucketByKey.get(pinKey)?.delete(pinKey)
+    this.#bucketByKey.delete(pinKey)
+  }
+
+  /** Takes it out, or ends its fetch. */
+  cancel (pinKey: PinKey, reason: Error): void {
+    this.remove(pinKey)
+    this.#running.get(pinKey)?.controller.abort(reason)
+  }
+
+  /** Resolves when the fetch that runs has ended. */
+  async ended (pinKey: PinKey): Promise<void> {
+    await this.#running.get(pinKey)?.done
+  }
+
+  async [Symbol.asyncDispose] (): Promise<void> {
+    this.#isClosed = true
+    this.#bucketByKey.clear()
+    for (const { controller } of this.#running.values()) controller.abort(new Error('The keeper closes'))
+    await Promise.all([...this.#running.values()].map(async ({ done }) => { await done }))
+  }
+
+  #bucketOf ({ hasSource, copyCount, wasTried }: FetchRank): Set<PinKey> {
+    const lane = hasSource ? this.#fetches : this.#searches
+    const index = hasSource ? 2 * Math.min(copyCount, MAX_RANKED_COPIES) + Number(wasTried) : Number(wasTried)
+    return lane.buckets[index] ?? new Set()
+  }
+
+  #pump (): void {
+    for (const lane of [this.#fetches, this.#searches]) {
+      for (const bucket of lane.buckets) {
+        for (const pinKey of bucket) {
+          if (this.#isClosed || lane.runningCount >= lane.concurrency) break
+          this.#start(pinKey, lane)
+        }
+      }
+    }
+  }
+
+  #start (pinKey: PinKey, lane: Lane): void {
+    this.remove(pinKey)
+    const controller = new AbortController()
+    lane.runningCount++
+    const done = Promise.resolve().then(async () => { await this.#run(pinKey, controller.signal) }).finally(() => {
+      lane.runningCount--
+      this.#running.delete(pinKey)
+      this.#pump()
+    })
+    this.#running.set(pinKey, { controller, done })
+  }
+}
+
+function newLane (bucketCount: number, concurrency: number): Lane {
+  return { buckets: Array.from({ length: bucketCount }, () => new Set<PinKey>()), concurrency, runningCount: 0 }
+}

@@ -1,0 +1,55 @@
+/** What bounds the work of a keeper. */
+
+const MINUTE_MS = 60_000
+const HOUR_MS: number = 60 * MINUTE_MS
+const DAY_MS: number = 24 * HOUR_MS
+
+/** How long a member may be gone before its copies are made elsewhere, in ms: most that go, only start anew. reference/replication.md 5.6. */
+export const GRACE_MS: number = 30 * MINUTE_MS
+
+/** How often everything that is not as wanted is looked at again, in ms. reference/replication.md 5.6. */
+export const KEEPER_INTERVAL_MS = 30_000
+
+/** Fetches at once of content that somebody says to have. reference/replication.md 5.6. */
+export const CONCURRENT_FETCHES = 8
+
+/** Fetches at once of content that nobody says to have. They have slots of their own, for each may last until it stalls. */
+export const CONCURRENT_SEARCHES = 4
+
+/** How long a fetch may go without a block, in ms. */
+export const STALL_MS = 30_000
+
+/** Waits after fetches that failed, in ms: each is twice the one before. reference/replication.md 5.6. */
+export const FIRST_RETRY_MS: number = MINUTE_MS
+export const MAX_RETRY_MS: number = 6 * HOUR_MS
+
+/** After so long a member without space tries again, and others look at it again, in ms. */
+export const REFUSAL_MS: number = 10 * MINUTE_MS
+
+/** A copy counts so long after it was verified, in ms. DESIGN.md, Rulings. */
+export const FRESH_MS: number = 30 * DAY_MS
+
+/** A node verifies its own copies again after so long, in ms: with time to spare before they count no more. DESIGN.md, Rulings. */
+export const VERIFY_AGAIN_MS: number = 21 * DAY_MS
+
+/** A pin ends when it has been over for so long by the own clock and that of the members, in ms. reference/replication.md 5.10. */
+export const EXPIRY_MARGIN_MS: number = 10 * MINUTE_MS
+
+/** A fetch that lasts so long is told to all, in ms. Shorter ones are told when they are done, which saves a record. */
+export const TELL_FETCH_MS = 1_000
+
+/** What is known of members is read again after so long, in ms. */
+export const VIEW_MS = 100
+
+/** Statuses that are watched change at most so often, in ms. */
+export const WATCH_INTERVAL_MS = 250
+
+/** Pins that are looked at between two turns of the event loop: 64 take some 2 ms. */
+export const PINS_PER_SLICE = 64
+
+/** Everything is looked at once in so long, in ms, whatever was heard: for what only time changes. */
+export const SWEEP_MS: number = HOUR_MS
+
+/** Shares of the capacity at which a member calls itself full, and not full any more. reference/replication.md 5.5. */
+export const FULL_AT = 0.95
+export const ROOM_AT = 0.85
