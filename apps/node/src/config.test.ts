@@ -56,6 +56,15 @@ test('settings from the command line become numbers where they are', () => {
   }
 })
 
+test('settings of members are read with their units, and refused when they cannot be', () => {
+  for (const [key, text, value] of [['storageMaxBytes', 'auto', 'auto'], ['storageMaxBytes', '500GB', 500e9], ['repairBytesPerSecond', '10MiB', 10 * 2 ** 20], ['repairGrace', '2h', '2h'], ['zone', 'cellar', 'cellar']] as const) {
+    assert.deepEqual(parseSetting(key, text), { key, value })
+  }
+  for (const [key, text] of [['storageMaxBytes', '-1'], ['storageMaxBytes', 'all'], ['repairBytesPerSecond', 'fast'], ['repairGrace', '999ms'], ['repairGrace', '30'], ['repairGrace', '30 years'], ['repairGrace', ''], ['zone', 'ü'.repeat(33)], ['memberName', 'x'.repeat(65)]] as const) {
+    assert.throws(() => parseSetting(key, text), (err) => isErrorCode(err, 'INVALID'), `${key}=${text}`)
+  }
+})
+
 test('tokens are checked, and neither shown nor repeated in a message', () => {
   const secret = 'bearer:do-not-show-me-to-anybody'
   const layer = (rpcTokens: unknown): ConfigLayer => ({ values: { rpcTokens }, sourceOf: () => 'config.json' })
