@@ -7,7 +7,7 @@ import type { CID } from 'multiformats/cid'
 import { createHash } from 'node:crypto'
 import type { TestContext } from 'node:test'
 import { type Keeper, type KeeperOptions, openKeeper } from '../src/index.ts'
-import { openNode, type TestNode, type TestNodeOptions } from './nodes.ts'
+import { openNode, type TestNode, type TestNodeOptions, until } from './nodes.ts'
 
 /** Short times, so that tests end soon. */
 export const KEEPER_INTERVAL_MS = 100
@@ -29,15 +29,16 @@ export interface KeepingNodeOptions extends TestNodeOptions, Pick<Partial<Keeper
 
 /** A node that keeps what falls to it, with its blocks in memory. */
 export async function openKeepingNode (context: TestContext, { blocks = new MemoryBlockstore(), log = silentLogger, capacityBytes = 1 << 30, graceMs = GRACE_MS, stallMs = 1_000, retryMs = 300, repairBytesPerSecond, ...options }: KeepingNodeOptions = {}): Promise<KeepingNode> {
-  let keeper: Keeper | undefined
-  const node = await openNode(context, { ...options, capacityBytes, load: () => keeper?.load() ?? { usedBytes: 0, freeBytes: 0, isFull: false, queueLength: 0, fetching: [] } })
+  const opened: { keeper?: Keeper } = {}
+  const node = await openNode(context, { ...options, capacityBytes, load: () => opened.keeper?.load() ?? { usedBytes: 0, freeBytes: 0, isFull: false, queueLength: 0, fetching: [] } })
   const { host, journal, replication } = node
   const open = new AsyncDisposableStack()
   open.use(node)
   const pins = open.use(await openPinSet(journal))
   const leases = new LeaseBook()
   const exchange = open.use(await openExchange({ host, routing: { async * findProviders () {} }, blocks, log: silentLogger }))
-  keeper = open.use(openKeeper({ replication, exchange, blocks, pins, leases, host, log, now: options.now }, { capacityBytes, graceMs, stallMs, retryMs, repairBytesPerSecond, intervalMs: KEEPER_INTERVAL_MS }))
+  const keeper = open.use(openKeeper({ replication, exchange, blocks, pins, leases, host, log, now: options.now }, { capacityBytes, graceMs, stallMs, retryMs, repairBytesPerSecond, intervalMs: KEEPER_INTERVAL_MS }))
+  opened.keeper = keeper
   const keeping = { ...node, blocks, exchange, pins, leases, keeper, [Symbol.asyncDispose]: async () => { await open.disposeAsync() } }
   context.after(async () => { await keeping[Symbol.asyncDispose]() })
   return keeping
@@ -50,7 +51,16 @@ export async function openKeepers (context: TestContext, count: number, options:
   await first.replication.createCluster({ name: 'ours' })
   const nodes = [first]
   while (nodes.length < count) nodes.push(await joinKeeper(context, first, optionsOf(nodes.length)))
+  await untilAcquainted(nodes)
   return nodes
+}
+
+/** Waits until each sees all others, and knows what they can hold: from then on all compute the same. */
+export async function untilAcquainted (nodes: readonly KeepingNode[]): Promise<void> {
+  await until(() => nodes.every(({ replication }) => {
+    const members = replication.members()
+    return members.length === nodes.length && members.every(({ isAlive, isSelf, capacityBytes, heartbeat }) => isAlive && capacityBytes !== undefined && (isSelf || heartbeat !== undefined))
+  }))
 }
 
 export async function joinKeeper (context: TestContext, admin: KeepingNode, options: KeepingNodeOptions = {}): Promise<KeepingNode> {

@@ -37,7 +37,8 @@ export async function fetchCopy ({ exchange, ...deps }: FetchCopyDeps, { cid, mo
   using session = exchange.openSession(cid, {
     signal,
     stallMs,
-    walk: mode === 'recursive',
+    // What is throttled is not fetched far ahead.
+    walk: mode === 'recursive' && throttle === undefined,
     onProgress: ({ byteLength }) => {
       throttle?.spend(byteLength - fetchedBytes)
       fetchedBytes = byteLength

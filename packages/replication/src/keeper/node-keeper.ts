@@ -273,7 +273,7 @@ export class NodeKeeper implements Keeper {
     const isKept = own?.state === 'verified' && copies.isPinned(content)
     const isWork = isKept ? needsVerification(own, claims, sight) : assigned.has(self) && !(sight.isCutOff && isRepair(claims))
     this.#noteSilence(pinKey, [...assigned].filter((peer) => !claims.some(({ holder }) => holder === peer)))
-    if (isWork && copies.retries.isDue(pinKey)) this.#queue.add(pinKey, { hasSource: isKept || counted.size > 0, copyCount: counted.size, wasTried: copies.retries.get(pinKey) !== undefined })
+    if (isWork && copies.retries.isDue(pinKey)) this.#queue.add(pinKey, { hasSource: isKept || counted.size > 0 || copies.isLocal(pinKey), copyCount: counted.size, wasTried: copies.retries.get(pinKey) !== undefined })
     else if (!isWork) this.#queue.remove(pinKey)
     if (isWork || [...assigned].some((peer) => !counted.has(peer))) this.#unsettled.add(pinKey)
     else this.#unsettled.delete(pinKey)

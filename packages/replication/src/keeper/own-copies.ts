@@ -85,6 +85,11 @@ export class OwnCopies {
     return cidsOf(content).every(({ code }) => pinned.has(code))
   }
 
+  /** Reports whether a user of this node keeps the content too. */
+  isLocal (pinKey: PinKey): boolean {
+    return this.#deps.pins.list({ cid: cidOfPinKey(pinKey), kind: modeOfPinKey(pinKey), owner: 'user' })[Symbol.iterator]().next().done !== true
+  }
+
   /** Makes a copy and says that it is verified, or says why not. */
   async make (request: MakeRequest, signal: AbortSignal): Promise<void> {
     const { content: { pinKey }, wasVerified, isRepair, toldBytes, doubts } = request
@@ -125,7 +130,7 @@ export class OwnCopies {
   async #fetch ({ content, isRepair }: MakeRequest, progress: Progress, signal: AbortSignal): Promise<number> {
     const { pinKey, mode } = content
     // What a user keeps here takes no space that it does not take already.
-    const isLocal = [...this.#deps.pins.list({ cid: cidOfPinKey(pinKey), kind: mode, owner: 'user' })].length > 0
+    const isLocal = this.isLocal(pinKey)
     const require = (byteLength: number): void => {
       if (isLocal) this.ledger.set(pinKey, byteLength)
       else if (!this.ledger.reserve(pinKey, byteLength)) throw new HoldfastError('LIMIT', `No space: ${byteLength} bytes are needed, ${this.ledger.freeBytes} are free of ${this.ledger.capacityBytes}`, { reason: 'no-space' })
