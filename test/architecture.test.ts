@@ -15,6 +15,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   providers: ['core', 'network'],
   exchange: ['core', 'car', 'blockstore', 'network', 'dag', 'providers'],
   pins: ['core', 'blockstore', 'dag'],
+  replication: ['core', 'blockstore', 'dag', 'network', 'exchange', 'pins', 'providers'],
   gateway: ['core', 'car', 'blockstore', 'dag'],
   api: ['core', 'car', 'blockstore', 'network', 'dag', 'providers', 'exchange', 'pins', 'gateway'],
   testkit: ['core'],

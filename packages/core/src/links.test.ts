@@ -10,7 +10,7 @@ import { Block } from './block.ts'
 import { CODECS } from './codecs.ts'
 import { encodeDagPb } from './dag-pb.ts'
 import { isErrorCode, isHoldfastError } from './errors.ts'
-import { decodeIpld, linksOf, MAX_ITEM_COUNT, MAX_NESTING_DEPTH } from './links.ts'
+import { decodeDagCbor, decodeIpld, linksOf, MAX_ITEM_COUNT, MAX_NESTING_DEPTH } from './links.ts'
 
 const cids = Array.from({ length: 20 }, (_, index) => CID.createV1(CODECS.raw, createDigest(0x12, new Uint8Array(32).fill(index))))
 const [first, second, third] = cids
@@ -152,4 +152,14 @@ test('values of the data model are decoded, and other codecs are UNSUPPORTED', a
   assert.deepEqual(decodeIpld(await Block.of(dagJson.encode(value), { codec: CODECS.dagJson })), value)
   const raw = await Block.of(Uint8Array.of(1))
   assert.throws(() => decodeIpld(raw), (err) => isErrorCode(err, 'UNSUPPORTED') && err.details.cid === raw.cid.toString())
+})
+
+test('dag-cbor that is no block is decoded within the limits that are given', () => {
+  const limits = { maxItemCount: 3, maxNestingDepth: 2 }
+  assert.deepEqual(decodeDagCbor(dagCbor.encode([[1]]), limits), [[1]])
+  assert.throws(() => decodeDagCbor(dagCbor.encode([1, 2, 3]), limits), (err) => isErrorCode(err, 'LIMIT'))
+  assert.throws(() => decodeDagCbor(dagCbor.encode([[[]]]), limits), (err) => isErrorCode(err, 'LIMIT'))
+  // A list of 2^32 - 1 values that are not there.
+  assert.throws(() => decodeDagCbor(Buffer.from('9affffffff', 'hex')), (err) => isHoldfastError(err))
+  assert.throws(() => decodeDagCbor(Buffer.from('ff', 'hex')), (err) => isErrorCode(err, 'INVALID'))
 })

@@ -58,6 +58,28 @@ export function decodeIpld ({ cid, bytes }: Block): Ipld {
   throw new HoldfastError('UNSUPPORTED', `Codec 0x${cid.code.toString(16)} of ${cid} is not traversed`, { cid: cid.toString() })
 }
 
+/** What a decoder may be made to hold. */
+export interface IpldLimits {
+  /** Values, nested ones included. @default MAX_ITEM_COUNT */
+  maxItemCount?: number
+  /** @default MAX_NESTING_DEPTH */
+  maxNestingDepth?: number
+}
+
+/**
+ * Decodes dag-cbor that is no block: messages and records, whose length the caller has bounded.
+ *
+ * @throws `INVALID` for bytes that are not dag-cbor, `LIMIT` for too many values or too deep nesting.
+ */
+export function decodeDagCbor (bytes: Uint8Array, limits: IpldLimits = {}): Ipld {
+  scanCbor(bytes, limits)
+  try {
+    return dagCbor.decode(bytes)
+  } catch (cause) {
+    throw new HoldfastError('INVALID', 'Bytes are not dag-cbor', { cause })
+  }
+}
+
 /**
  * Finds the links of valid DAG-CBOR by their tag, in the order of the bytes.
  *
@@ -115,7 +137,7 @@ function jsonStringEnd (bytes: Uint8Array, at: number): number {
 }
 
 /** Walks CBOR heads (RFC 8949 §3) without building values, to bound depth and count. */
-function scanCbor (bytes: Uint8Array): void {
+function scanCbor (bytes: Uint8Array, { maxItemCount = MAX_ITEM_COUNT, maxNestingDepth = MAX_NESTING_DEPTH }: IpldLimits = {}): void {
   const remaining: number[] = [1]
   let at = 0
   let itemCount = 0
@@ -126,7 +148,7 @@ function scanCbor (bytes: Uint8Array): void {
       continue
     }
     remaining[top] = (remaining[top] ?? 0) - 1
-    if (++itemCount > MAX_ITEM_COUNT) throw tooMuch()
+    if (++itemCount > maxItemCount) throw tooMuch(maxItemCount)
     const { major, argument, end } = cborHead(bytes, at)
     at = end
     if (major === 2 || major === 3) at += argument
@@ -134,7 +156,7 @@ function scanCbor (bytes: Uint8Array): void {
     else if (major === 5) remaining.push(argument * 2)
     else if (major === 6) remaining.push(1)
     if (at > bytes.byteLength) return // Cut short: the decoder says so in its own words.
-    if (remaining.length > MAX_NESTING_DEPTH + 1) throw tooDeep()
+    if (remaining.length > maxNestingDepth + 1) throw tooDeep(maxNestingDepth)
   }
 }
 
@@ -168,10 +190,10 @@ function scanJson (bytes: Uint8Array): void {
   }
 }
 
-function tooDeep (): HoldfastError {
-  return new HoldfastError('LIMIT', `Block is nested deeper than ${MAX_NESTING_DEPTH} levels`)
+function tooDeep (levels: number = MAX_NESTING_DEPTH): HoldfastError {
+  return new HoldfastError('LIMIT', `Block is nested deeper than ${levels} levels`)
 }
 
-function tooMuch (): HoldfastError {
-  return new HoldfastError('LIMIT', `Block holds more than ${MAX_ITEM_COUNT} values`)
+function tooMuch (count: number = MAX_ITEM_COUNT): HoldfastError {
+  return new HoldfastError('LIMIT', `Block holds more than ${count} values`)
 }

@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test, type TestContext } from 'node:test'
 import { inspect } from 'node:util'
-import { openIdentity } from './identity.ts'
+import { openIdentity, SIGNATURE_BYTES, verifySignature } from './identity.ts'
 
 async function newPath (context: TestContext): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), 'holdfast-'))
@@ -76,5 +76,37 @@ test('the private key does not show itself', async (context) => {
   const secret = Buffer.from(privateKey.toProtobuf()).toString('hex')
   for (const shown of [inspect(privateKey, { showHidden: true, depth: 9 }), JSON.stringify({ privateKey }), String(privateKey), inspect({ privateKey })]) {
     assert.ok(!shown.includes(secret.slice(8, 24)) && shown.includes('[private key]'), shown)
+  }
+})
+
+test('a signature counts for its bytes and its peer, and for nothing else', async (context) => {
+  const [identity, other] = [await openIdentity(await newPath(context)), await openIdentity(await newPath(context))]
+  const bytes = Buffer.from('what is signed')
+  const signature = identity.sign(bytes)
+  assert.equal(signature.byteLength, SIGNATURE_BYTES)
+  assert.equal(verifySignature(identity.peerId, bytes, signature), true)
+  assert.equal(verifySignature(other.peerId, bytes, signature), false)
+  for (let at = 0; at < signature.byteLength; at++) {
+    const flipped = signature.slice()
+    flipped[at] = (flipped[at] ?? 0) ^ 1
+    assert.equal(verifySignature(identity.peerId, bytes, flipped), false, `byte ${at}`)
+  }
+  assert.equal(verifySignature(identity.peerId, Buffer.from('something else'), signature), false)
+  assert.equal(verifySignature(identity.peerId, bytes, signature.subarray(1)), false)
+})
+
+test('libp2p verifies our signatures, and we verify those of libp2p', async (context) => {
+  const identity = await openIdentity(await newPath(context))
+  const theirs = privateKeyFromProtobuf(identity.privateKey.toProtobuf())
+  const bytes = Buffer.from('what is signed')
+  assert.equal(await theirs.publicKey.verify(bytes, identity.sign(bytes)), true)
+  assert.equal(verifySignature(identity.peerId, bytes, await theirs.sign(bytes)), true)
+})
+
+test('no signature counts for a text that is not the peer id of an Ed25519 key', async (context) => {
+  const identity = await openIdentity(await newPath(context))
+  const signature = identity.sign(Buffer.alloc(1))
+  for (const peer of ['', 'QmYwAPJzv5CZsnA625s3Xf2nemtYgPpHdWEz79ojWnPbdG', '0OIl', identity.peerId.slice(1), `${identity.peerId}1`, 'x'.repeat(10_000)]) {
+    assert.equal(verifySignature(peer, Buffer.alloc(1), signature), false, peer)
   }
 })

@@ -13,7 +13,7 @@
  */
 import { HoldfastError, type Logger, silentLogger } from '@holdfast/core'
 import { base58btc } from 'multiformats/bases/base58'
-import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject } from 'node:crypto'
+import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject, sign, verify } from 'node:crypto'
 import { chmod, readFile, stat } from 'node:fs/promises'
 import { inspect } from 'node:util'
 import { createFile } from './create-file.ts'
@@ -23,6 +23,21 @@ export interface Identity {
   /** `12D3Koo…` */
   readonly peerId: string
   readonly privateKey: PrivateKey
+  /** Signs the bytes as they are: the caller puts in front what they are for, so that no signature serves two purposes. */
+  sign(bytes: Uint8Array): Uint8Array
+}
+
+/** Bytes of an Ed25519 signature. */
+export const SIGNATURE_BYTES = 64
+
+/**
+ * Reports whether `signature` is that of the peer over `bytes`.
+ *
+ * The key lies in the peer id, so nothing is looked up. Of peers with keys that are not Ed25519 no signature counts.
+ */
+export function verifySignature (peer: string, bytes: Uint8Array, signature: Uint8Array): boolean {
+  const key = verifyingKeyOf(peer)
+  return key !== undefined && signature.byteLength === SIGNATURE_BYTES && verify(null, bytes, key, signature)
 }
 
 /** A private key that does not show itself: printing or serializing it gives a placeholder. */
@@ -66,7 +81,13 @@ const PUBLIC_KEY_PREFIX = Uint8Array.of(0x08, 0x01, 0x12, 0x20)
 /** Ed25519 keys in PKCS #8, RFC 8410: everything before the 32 bytes of the seed. */
 const PKCS8_PREFIX = Buffer.from('302e020100300506032b657004220420', 'hex')
 
+/** Ed25519 public keys as SubjectPublicKeyInfo, RFC 8410: everything before the 32 bytes. */
+const SPKI_PREFIX = Buffer.from('302a300506032b6570032100', 'hex')
+
 const KEY_BYTES = 32
+
+/** Longest text that can be the peer id of an Ed25519 key: 38 bytes in base58. */
+const MAX_PEER_ID_CHARACTERS = 53
 
 /**
  * Reads the identity at `path`, or makes a new one there when there is none.
@@ -94,7 +115,40 @@ function parseIdentity (protobuf: Uint8Array, path: string): Identity {
   if (!isWhole || !startsWith(protobuf, PRIVATE_KEY_PREFIX) || Buffer.compare(publicKeyOf(seed), publicKey) !== 0) {
     throw new HoldfastError('CORRUPT', `${path} is not the identity of a node. Restore it from a backup; without one, move it away and the node gets a new identity`, { path })
   }
-  return { peerId: peerIdOf(publicKey), privateKey: new HiddenPrivateKey(new Uint8Array(protobuf)) }
+  const key = signingKeyOf(seed)
+  return {
+    peerId: peerIdOf(publicKey),
+    privateKey: new HiddenPrivateKey(new Uint8Array(protobuf)),
+    sign: (bytes) => new Uint8Array(sign(null, bytes, key))
+  }
+}
+
+/** Keys of peers that signed of late: to make one costs as much as a verification. A cluster has at most 1,024 members. */
+const verifyingKeys = new Map<string, KeyObject>()
+const MAX_VERIFYING_KEYS = 1024
+
+function verifyingKeyOf (peer: string): KeyObject | undefined {
+  const known = verifyingKeys.get(peer)
+  if (known !== undefined) return known
+  const publicKey = publicKeyIn(peer)
+  if (publicKey === undefined) return undefined
+  const key = createPublicKey({ key: Buffer.concat([SPKI_PREFIX, publicKey]), format: 'der', type: 'spki' })
+  const [oldest] = verifyingKeys.keys()
+  if (verifyingKeys.size >= MAX_VERIFYING_KEYS && oldest !== undefined) verifyingKeys.delete(oldest)
+  verifyingKeys.set(peer, key)
+  return key
+}
+
+/** The Ed25519 key in a peer id, or `undefined` for any other text. */
+function publicKeyIn (peer: string): Uint8Array | undefined {
+  if (peer.length > MAX_PEER_ID_CHARACTERS) return undefined
+  try {
+    const bytes = base58btc.baseDecode(peer)
+    const prefix = Buffer.concat([Uint8Array.of(0x00, PUBLIC_KEY_PREFIX.byteLength + KEY_BYTES), PUBLIC_KEY_PREFIX])
+    return bytes.byteLength === prefix.byteLength + KEY_BYTES && startsWith(bytes, prefix) ? bytes.subarray(prefix.byteLength) : undefined
+  } catch {
+    return undefined
+  }
 }
 
 function peerIdOf (publicKey: Uint8Array): string {
@@ -104,8 +158,11 @@ function peerIdOf (publicKey: Uint8Array): string {
 }
 
 function publicKeyOf (seed: Uint8Array): Buffer {
-  const key = createPrivateKey({ key: Buffer.concat([PKCS8_PREFIX, seed]), format: 'der', type: 'pkcs8' })
-  return rawPublicKey(createPublicKey(key))
+  return rawPublicKey(createPublicKey(signingKeyOf(seed)))
+}
+
+function signingKeyOf (seed: Uint8Array): KeyObject {
+  return createPrivateKey({ key: Buffer.concat([PKCS8_PREFIX, seed]), format: 'der', type: 'pkcs8' })
 }
 
 function rawPublicKey (key: KeyObject): Buffer {

@@ -1,6 +1,6 @@
 export type { DhtRouting, FoundProvider, ProvideResult } from './dht/dht-routing.ts'
 export type { ByteCounts, ConnectedPeer, DialAttempt, HeldBytes, Host, PeerId, PeerStream, PeerWatcher, ProtocolHandlerOptions, Reachability, Traffic } from './host.ts'
-export { type Identity, type IdentityOptions, openIdentity, type PrivateKey } from './identity.ts'
+export { type Identity, type IdentityOptions, openIdentity, type PrivateKey, SIGNATURE_BYTES, verifySignature } from './identity.ts'
 export { ByteLedger, type LedgerLimits, type Overdraft } from './limits/byte-ledger.ts'
 export { DEFAULT_LISTEN, type DhtMode, type DiscoveryOptions, type NetworkDeps, type NetworkHost, type NetworkMode, type NetworkOptions, NO_DISCOVERY } from './network-options.ts'
 export { offlineHost } from './offline-host.ts'

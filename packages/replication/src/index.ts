@@ -1,0 +1,7 @@
+export { type RecordChange } from './map/record-map.ts'
+export { type PinKey, pinKeyOf } from './map/stored-record.ts'
+export { type InviteOptions } from './members/membership.ts'
+export { placeCopies, type PlacementMember, type PlacementRequest } from './placement.ts'
+export { type Copies, type HoldState, type PinMode, type Role } from './record/record.ts'
+export { type ClusterPin, type ClusterView, type HoldReport, type HoldView, type MemberView, openReplication, type PinFilter, type PinRequest, type Profile, type Replication, type ReplicationDeps, type ReplicationOptions, type ReplicationStats } from './replication.ts'
+export { type FetchTold, type Heartbeat } from './sync/messages.ts'
