@@ -16,7 +16,7 @@ import { HoldfastError, ProtobufReader, varintLength, writeVarint } from '@holdf
 import { peerIdFromMultihash } from '@libp2p/peer-id'
 import * as Digest from 'multiformats/hashes/digest'
 import { readMultiaddr } from '../addresses.ts'
-import { MAX_PEER_ADDRESSES } from '../limits.ts'
+import { MAX_ADDRESS_BYTES, MAX_PEER_ADDRESSES } from '../limits.ts'
 
 /** The numbers of the types on the wire. */
 export const DHT_MESSAGE = { putValue: 0, getValue: 1, addProvider: 2, getProviders: 3, findNode: 4, ping: 5 } as const
@@ -27,8 +27,14 @@ export const MAX_DHT_REQUEST_BYTES: number = 64 << 10
 /** Bytes of an answer: Go servers fill GET_PROVIDERS up to this. reliability.md 2.3. */
 export const MAX_DHT_REPLY_BYTES: number = 4 << 20
 
-/** Peers that are taken of each list; the rest is passed over. The DHT works with 20 (k), a search ends with 20 providers. */
-export const MAX_DHT_PEERS = 64
+/** Peers that are taken of each list, those with addresses first. The DHT works with 20 (k), a search ends with 20 providers. */
+export const MAX_DHT_PEERS = 20
+
+/** Entries of each list that are looked at for these; the rest is passed over. A server that names the target beside its k has 21. */
+export const MAX_DHT_PEERS_READ = 40
+
+/** Addresses that are taken of one peer, those for TCP first, as no other is dialled. Go nodes announce some ten. */
+export const MAX_DHT_ADDRESSES = 16
 
 /** Entries that are passed over, before a message is no longer worth reading: 4 MiB of peers with one address have 60,000. */
 export const MAX_DHT_ENTRIES = 65_536
@@ -64,8 +70,8 @@ export interface DhtMessage {
 export function decodeDhtMessage (bytes: Uint8Array): DhtMessage {
   const reader = new ProtobufReader(bytes)
   const message: { type: number, key?: Uint8Array, record?: Uint8Array } = { type: DHT_MESSAGE.putValue }
-  const closer: DhtPeer[] = []
-  const providers: DhtPeer[] = []
+  const closer: PeerList = { readCount: 0, peers: [] }
+  const providers: PeerList = { readCount: 0, peers: [] }
   const entries = { count: 0 }
 
   while (!reader.done) {
@@ -78,7 +84,7 @@ export function decodeDhtMessage (bytes: Uint8Array): DhtMessage {
     else if (tag === PROVIDERS_TAG) takePeer(reader.bytes(), providers, entries)
     else skip(reader, tag)
   }
-  return { ...message, closer, providers }
+  return { ...message, closer: bestPeers(closer), providers: bestPeers(providers) }
 }
 
 /** Writes a message; an absent list, key or record is not written. */
@@ -121,10 +127,25 @@ function countEntry (entries: EntryCount): void {
   if (++entries.count > MAX_DHT_ENTRIES) throw new HoldfastError('LIMIT', `DHT message of more than ${MAX_DHT_ENTRIES} entries`)
 }
 
-function takePeer (bytes: Uint8Array, peers: DhtPeer[], entries: EntryCount): void {
-  if (peers.length === MAX_DHT_PEERS) return
+interface PeerList {
+  readCount: number
+  readonly peers: DhtPeer[]
+}
+
+function takePeer (bytes: Uint8Array, list: PeerList, entries: EntryCount): void {
+  if (list.readCount === MAX_DHT_PEERS_READ) return
+  list.readCount++
   const peer = decodePeer(bytes, entries)
-  if (peer !== undefined) peers.push(peer)
+  if (peer !== undefined) list.peers.push(peer)
+}
+
+function bestPeers ({ peers }: PeerList): DhtPeer[] {
+  return bestOf(peers, ({ addresses }) => addresses.length > 0, MAX_DHT_PEERS)
+}
+
+/** The first `maxCount`, if there are more: first those that are `better`, each kind in its order. */
+function bestOf<T> (all: readonly T[], better: (one: T) => boolean, maxCount: number): T[] {
+  return all.length <= maxCount ? [...all] : [...all.filter(better), ...all.filter((one) => !better(one))].slice(0, maxCount)
 }
 
 function decodePeer (bytes: Uint8Array, entries: EntryCount): DhtPeer | undefined {
@@ -138,13 +159,34 @@ function decodePeer (bytes: Uint8Array, entries: EntryCount): DhtPeer | undefine
       id = reader.bytes()
     } else if (tag === ADDRESSES_TAG) {
       const address = reader.bytes()
-      if (addresses.length < MAX_PEER_ADDRESSES && readMultiaddr(address) !== undefined) addresses.push(address)
+      if (addresses.length < MAX_PEER_ADDRESSES && isPlace(address)) addresses.push(address)
     } else {
       skip(reader, tag)
     }
   }
-  return id !== undefined && isPeerId(id) ? { id, addresses } : undefined
+  if (id === undefined || !isPeerId(id)) return undefined
+  // Only now is anything made of them: each costs some 5 µs, and an answer has room for hundreds of thousands.
+  return { id, addresses: bestOf(addresses, isForTcp, MAX_DHT_ADDRESSES).filter((address) => readMultiaddr(address) !== undefined) }
 }
+
+/** Whether an address begins as one that leads to a machine. */
+function isPlace (address: Uint8Array): boolean {
+  return address.byteLength <= MAX_ADDRESS_BYTES && PLACES.has(address[0] ?? 0)
+}
+
+/** ip4, ip6, ip6zone, dns, dns4, dns6 and dnsaddr. https://github.com/multiformats/multiaddr/blob/master/protocols.csv */
+const PLACES: ReadonlySet<number> = new Set([4, 41, 42, 53, 54, 55, 56])
+
+/** Whether `/ip4/…` or `/ip6/…` is followed by `/tcp/…`; of names this does not tell, and they count as such. */
+function isForTcp (address: Uint8Array): boolean {
+  if (address[0] === IP4) return address[5] === TCP
+  if (address[0] === IP6) return address[17] === TCP
+  return true
+}
+
+const IP4 = 4
+const IP6 = 41
+const TCP = 6
 
 function isPeerId (bytes: Uint8Array): boolean {
   if (bytes.byteLength > MAX_PEER_ID_BYTES) return false
