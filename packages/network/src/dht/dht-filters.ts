@@ -1,5 +1,5 @@
 import { HoldfastError } from '@holdfast/core'
-import { DHT_MESSAGE, decodeDhtMessage, type DhtMessage, type DhtPeer, encodeDhtMessage, MAX_DHT_REPLY_BYTES, MAX_DHT_REQUEST_BYTES } from './dht-message.ts'
+import { DHT_MESSAGE, decodeDhtMessage, type DhtMessage, type DhtPeer, encodeDhtMessage, MAX_DHT_ANSWER_ADDRESSES, MAX_DHT_REPLY_BYTES, MAX_DHT_REQUEST_BYTES } from './dht-message.ts'
 import type { MessageFilter } from './filtered-stream.ts'
 import type { ProviderBook } from './provider-book.ts'
 
@@ -27,7 +27,7 @@ export function clientFilter (): MessageFilter {
   return {
     maxReceivedBytes: MAX_DHT_REPLY_BYTES,
     maxSentBytes: MAX_DHT_REQUEST_BYTES,
-    received: (message) => encodeDhtMessage(decodeDhtMessage(message)),
+    received: (message) => encodeDhtMessage(decodeDhtMessage(message, { maxAddresses: MAX_DHT_ANSWER_ADDRESSES })),
     sent: (message) => message,
     isOverRate: false
   }

@@ -36,6 +36,9 @@ export const MAX_DHT_PEERS_READ = 40
 /** Addresses that are taken of one peer, those for TCP first, as no other is dialled. Go nodes announce some ten. */
 export const MAX_DHT_ADDRESSES = 16
 
+/** As above, of an answer: all of its peers may be dialled, and the library sorts the addresses of each by eight rules. */
+export const MAX_DHT_ANSWER_ADDRESSES = 8
+
 /** Entries that are passed over, before a message is no longer worth reading: 4 MiB of peers with one address have 60,000. */
 export const MAX_DHT_ENTRIES = 65_536
 
@@ -65,23 +68,24 @@ export interface DhtMessage {
 /**
  * Reads a message; what it holds are views into `bytes`.
  *
+ * @param options.maxAddresses Of each peer. @default MAX_DHT_ADDRESSES
  * @throws `INVALID` for bytes that are not a message, `LIMIT` for a key or record that is too long or too many entries.
  */
-export function decodeDhtMessage (bytes: Uint8Array): DhtMessage {
+export function decodeDhtMessage (bytes: Uint8Array, { maxAddresses = MAX_DHT_ADDRESSES }: { maxAddresses?: number } = {}): DhtMessage {
   const reader = new ProtobufReader(bytes)
   const message: { type: number, key?: Uint8Array, record?: Uint8Array } = { type: DHT_MESSAGE.putValue }
   const closer: PeerList = { readCount: 0, peers: [] }
   const providers: PeerList = { readCount: 0, peers: [] }
-  const entries = { count: 0 }
+  const limits = { entryCount: 0, maxAddresses }
 
   while (!reader.done) {
-    countEntry(entries)
+    countEntry(limits)
     const tag = reader.varint()
     if (tag === TYPE_TAG) message.type = reader.varint()
     else if (tag === KEY_TAG) message.key = bounded(reader.bytes(), MAX_DHT_KEY_BYTES, 'key')
     else if (tag === RECORD_TAG) message.record = bounded(reader.bytes(), MAX_DHT_RECORD_BYTES, 'record')
-    else if (tag === CLOSER_TAG) takePeer(reader.bytes(), closer, entries)
-    else if (tag === PROVIDERS_TAG) takePeer(reader.bytes(), providers, entries)
+    else if (tag === CLOSER_TAG) takePeer(reader.bytes(), closer, limits)
+    else if (tag === PROVIDERS_TAG) takePeer(reader.bytes(), providers, limits)
     else skip(reader, tag)
   }
   return { ...message, closer: bestPeers(closer), providers: bestPeers(providers) }
@@ -118,13 +122,14 @@ const PROVIDERS_TAG = (9 << 3) | LENGTH_DELIMITED
 const ID_TAG = (1 << 3) | LENGTH_DELIMITED
 const ADDRESSES_TAG = (2 << 3) | LENGTH_DELIMITED
 
-/** Entries of a message so far, those inside of peers with them. */
-interface EntryCount {
-  count: number
+interface MessageLimits {
+  /** Entries of the message so far, those inside of peers with them. */
+  entryCount: number
+  readonly maxAddresses: number
 }
 
-function countEntry (entries: EntryCount): void {
-  if (++entries.count > MAX_DHT_ENTRIES) throw new HoldfastError('LIMIT', `DHT message of more than ${MAX_DHT_ENTRIES} entries`)
+function countEntry (limits: MessageLimits): void {
+  if (++limits.entryCount > MAX_DHT_ENTRIES) throw new HoldfastError('LIMIT', `DHT message of more than ${MAX_DHT_ENTRIES} entries`)
 }
 
 interface PeerList {
@@ -132,15 +137,17 @@ interface PeerList {
   readonly peers: DhtPeer[]
 }
 
-function takePeer (bytes: Uint8Array, list: PeerList, entries: EntryCount): void {
+function takePeer (bytes: Uint8Array, list: PeerList, limits: MessageLimits): void {
   if (list.readCount === MAX_DHT_PEERS_READ) return
   list.readCount++
-  const peer = decodePeer(bytes, entries)
+  const peer = decodePeer(bytes, limits)
   if (peer !== undefined) list.peers.push(peer)
 }
 
+/** Only of those that are kept is anything made: each address costs some 5 µs, and an answer has room for hundreds of thousands. */
 function bestPeers ({ peers }: PeerList): DhtPeer[] {
-  return bestOf(peers, ({ addresses }) => addresses.length > 0, MAX_DHT_PEERS)
+  const best = bestOf(peers, ({ addresses }) => addresses.length > 0, MAX_DHT_PEERS)
+  return best.map(({ id, addresses }) => ({ id, addresses: addresses.filter((address) => readMultiaddr(address) !== undefined) }))
 }
 
 /** The first `maxCount`, if there are more: first those that are `better`, each kind in its order. */
@@ -148,12 +155,12 @@ function bestOf<T> (all: readonly T[], better: (one: T) => boolean, maxCount: nu
   return all.length <= maxCount ? [...all] : [...all.filter(better), ...all.filter((one) => !better(one))].slice(0, maxCount)
 }
 
-function decodePeer (bytes: Uint8Array, entries: EntryCount): DhtPeer | undefined {
+function decodePeer (bytes: Uint8Array, limits: MessageLimits): DhtPeer | undefined {
   const reader = new ProtobufReader(bytes)
   const addresses: Uint8Array[] = []
   let id: Uint8Array | undefined
   while (!reader.done) {
-    countEntry(entries)
+    countEntry(limits)
     const tag = reader.varint()
     if (tag === ID_TAG) {
       id = reader.bytes()
@@ -165,8 +172,7 @@ function decodePeer (bytes: Uint8Array, entries: EntryCount): DhtPeer | undefine
     }
   }
   if (id === undefined || !isPeerId(id)) return undefined
-  // Only now is anything made of them: each costs some 5 µs, and an answer has room for hundreds of thousands.
-  return { id, addresses: bestOf(addresses, isForTcp, MAX_DHT_ADDRESSES).filter((address) => readMultiaddr(address) !== undefined) }
+  return { id, addresses: bestOf(addresses, isForTcp, limits.maxAddresses) }
 }
 
 /** Whether an address begins as one that leads to a machine. */
