@@ -4,6 +4,7 @@ import type { CID } from 'multiformats/cid'
 import type { ContentRouting } from '../content-routing.ts'
 import type { ExchangeHost } from '../exchange-host.ts'
 import type { FetchReport } from '../fetch-report.ts'
+import { withTimeLimit } from './time-limit.ts'
 
 /** Providers that are connected to before the search rests: enough to stripe over. */
 export const MAX_CONNECTED_PROVIDERS = 10
@@ -88,12 +89,13 @@ export class ProviderSearch implements Disposable {
     this.#state = 'searching'
     let foundCount = 0
     try {
-      const signal = AbortSignal.any([this.#ended.signal, AbortSignal.timeout(SEARCH_TIMEOUT_MS)])
-      for await (const provider of this.#deps.routing.findProviders(cid, { signal })) {
-        foundCount++
-        this.#take(provider)
-        if (foundCount >= MAX_PROVIDERS_FOUND || this.#connected.size >= MAX_CONNECTED_PROVIDERS) break
-      }
+      await withTimeLimit({ timeoutMs: SEARCH_TIMEOUT_MS, what: 'The search for providers', signal: this.#ended.signal }, async (signal) => {
+        for await (const provider of this.#deps.routing.findProviders(cid, { signal })) {
+          foundCount++
+          this.#take(provider)
+          if (foundCount >= MAX_PROVIDERS_FOUND || this.#connected.size >= MAX_CONNECTED_PROVIDERS) break
+        }
+      })
       this.#state = `done, ${foundCount} records`
     } catch (err) {
       this.#state = `failed after ${foundCount} records: ${reasonOf(err)}`
@@ -117,7 +119,7 @@ export class ProviderSearch implements Disposable {
     this.#dialCount++
     try {
       if (addresses.length > 0) await host.addKnownAddresses(peer, addresses)
-      await host.connect(peer, { signal: AbortSignal.any([this.#ended.signal, AbortSignal.timeout(DIAL_TIMEOUT_MS)]) })
+      await withTimeLimit({ timeoutMs: DIAL_TIMEOUT_MS, what: 'Connecting', signal: this.#ended.signal }, async (signal) => await host.connect(peer, { signal }))
       this.#arrived(peer)
     } catch (err) {
       this.#dialsFailed.push({ peer, reason: reasonOf(err) })
