@@ -4,6 +4,7 @@ import type { CidPrefix } from './cid-prefix.ts'
 import { MAX_LIVE_WANTS } from './limits.ts'
 import type { Outbox } from './outbox.ts'
 import { PeerMeter } from './peer-meter.ts'
+import { RoomQueue, type RoomWaiter } from './room-queue.ts'
 import type { Want } from './want.ts'
 
 /** Wants that ended at a peer and are still remembered, to tell a late block from a wrong one. */
@@ -35,6 +36,8 @@ interface Ask {
 export class AskedPeer {
   readonly id: PeerId
   readonly meter: PeerMeter = new PeerMeter()
+  /** Sessions that have more to ask of it. */
+  readonly room: RoomQueue = new RoomQueue((byteLength) => this.hasRoom(byteLength))
   readonly #outbox: Outbox
   /** In the order of asking, so the first to expire come first. */
   readonly #asks = new Map<string, Ask>()
@@ -71,6 +74,11 @@ export class AskedPeer {
     return this.#outstandingBytes === 0 || this.#missRun === 0 && this.#outstandingBytes + byteLength <= this.meter.windowBytes
   }
 
+  /** Reports whether this session may ask for `byteLength` more: no other was refused before. */
+  hasRoomFor (waiter: RoomWaiter, byteLength: number): boolean {
+    return this.hasRoom(byteLength) && this.room.isTurnOf(waiter)
+  }
+
   /** When a block more is expected from this peer, in milliseconds from now; one that did not deliver is put off. */
   expectedMs (byteLength: number): number {
     return this.meter.expectedMs(this.#outstandingBytes, byteLength) + this.#missRun * MISS_PENALTY_MS + this.strikeCount * STRIKE_PENALTY_MS
@@ -90,6 +98,17 @@ export class AskedPeer {
     const silentMs = oldest === undefined ? 0 : nowMs - Math.max(this.#lastHeardMs, oldest.askedAtMs)
     const { bytesPerSecond } = this.meter
     return Math.max(bytesPerSecond === 0 ? 0 : this.#outstandingBytes / bytesPerSecond * 1000, silentMs)
+  }
+
+  /** Reports whether a block came from it since then. */
+  hasDeliveredSince (ms: number): boolean {
+    return this.#lastDeliveryMs >= ms
+  }
+
+  /** Reports whether a block is owed that was asked for before this one. */
+  owesBefore (want: Want): boolean {
+    const [oldest] = this.#asks.values().filter(({ isBlock }) => isBlock).take(1)
+    return oldest !== undefined && oldest.want !== want
   }
 
   /** Bytes came in, though maybe not a whole message. */
@@ -208,8 +227,9 @@ export class AskedPeer {
     const foundIdle = this.#outstandingBytes === 0
     if (foundIdle) this.meter.busyFrom(askedAtMs)
     const expiresAtMs = askedAtMs + this.meter.timeoutMs(this.#outstandingBytes + expectedBytes)
-    this.#asks.set(want.key, { want, isBlock, expectedBytes, askedAtMs, foundIdle, expiresAtMs, extendedMs: 0 })
     this.#outstandingBytes += expectedBytes
+    this.#asks.set(want.key, { want, isBlock, expectedBytes, askedAtMs, foundIdle, expiresAtMs, extendedMs: 0 })
+    if (isBlock) this.room.asked(expectedBytes)
     want.knownBy.add(this)
     if (isBlock) want.askedForBlock.add(this)
     else want.askedForHave.add(this)
@@ -232,6 +252,7 @@ export class AskedPeer {
     if (ask === undefined) return
     this.#asks.delete(want.key)
     this.#outstandingBytes -= ask.expectedBytes
+    this.room.freed()
     want.askedForBlock.delete(this)
     want.askedForHave.delete(this)
     const hashName = hashNameOf(want.cid)

@@ -141,6 +141,8 @@ export class BitswapClient implements Disposable {
         want.missedBy.add(peer.id)
         want.askEnded(peer, 'timeout')
       }
+      // A window may have grown though nothing came.
+      peer.room.giveTurns()
     }
     for (const session of Array.from(this.#sessions)) session.onTick()
   }

@@ -4,6 +4,7 @@ import type { AskedPeer } from './asked-peer.ts'
 import type { BitswapClient } from './client.ts'
 import { Hedges } from './hedges.ts'
 import type { ProviderSearch } from './provider-search.ts'
+import type { RoomWaiter } from './room-queue.ts'
 import { Seeker } from './seeker.ts'
 import { SessionPeers } from './session-peers.ts'
 import { stealFrom } from './steal.ts'
@@ -29,7 +30,7 @@ export interface SessionAsksDeps {
  * A block is asked of the holder from whom it is expected first, within the holders' windows. While nobody is
  * believed to hold it, `Seeker` asks around. At the end, holders that owe nothing take over from slower ones.
  */
-export class SessionAsks implements Disposable {
+export class SessionAsks implements RoomWaiter, Disposable {
   readonly peers: SessionPeers = new SessionPeers()
   readonly #deps: SessionAsksDeps
   readonly #queue = new WantQueue()
@@ -113,16 +114,25 @@ export class SessionAsks implements Disposable {
     this.forget(want)
   }
 
-  /** Asks for what is queued, as far as the windows of the holders allow. Reports whether nothing is left. */
+  /**
+   * Asks for what is queued, as far as the windows of the holders allow, and other sessions that wait for them. Reports
+   * whether nothing is left; otherwise it goes on when there is room.
+   */
   fill (): boolean {
-    return this.#queue.drain((want) => {
-      if (want.askedForBlock.size > 0) return true
-      const choice = this.peers.choose(want)
-      if (choice === 'full') return false
-      if (choice === 'nobody') this.#seeker.seek(want)
-      else this.#ask(want, choice)
-      return true
-    })
+    const isDrained = this.#queue.drain((want) => this.#askOne(want))
+    if (isDrained) this.peers.waitNoMore(this)
+    return isDrained
+  }
+
+  onRoom (): void {
+    if (this.fill()) this.#deps.onChange()
+  }
+
+  /** Reports whether a block is late only because others are served first, by a peer that sent some since `sinceMs`. */
+  isInLine (want: Want, sinceMs: number): boolean {
+    const isServed = (peer: AskedPeer): boolean => peer.hasDeliveredSince(sinceMs)
+    if (want.askedForBlock.size > 0) return want.askedForBlock.values().some((peer) => isServed(peer) && peer.owesBefore(want))
+    return this.peers.holders.some((peer) => isServed(peer) && peer.room.isWaiting(this) && !want.missedBy.has(peer.id))
   }
 
   /** Nothing is left to ask for: a peer that owes nothing takes over from one that will be late. */
@@ -137,8 +147,18 @@ export class SessionAsks implements Disposable {
   }
 
   [Symbol.dispose] (): void {
+    this.peers.waitNoMore(this)
     this.#seeker[Symbol.dispose]()
     this.#hedges[Symbol.dispose]()
+  }
+
+  #askOne (want: Want): boolean {
+    if (want.askedForBlock.size > 0) return true
+    const choice = this.peers.choose(want, this)
+    if (choice === 'full') this.peers.waitForRoom(want, this)
+    else if (choice === 'nobody') this.#seeker.seek(want)
+    else this.#ask(want, choice)
+    return choice !== 'full'
   }
 
   #ask (want: Want, peer: AskedPeer): void {

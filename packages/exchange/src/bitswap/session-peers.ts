@@ -1,6 +1,7 @@
 import type { PeerId } from '@holdfast/network'
 import type { FetchReport, PeerAnswer } from '../fetch-report.ts'
 import type { AskedPeer } from './asked-peer.ts'
+import type { RoomWaiter } from './room-queue.ts'
 import type { Want } from './want.ts'
 
 /** DONT_HAVE answers in a row after which a peer is no longer believed to hold the DAG (boxo: peerDontHaves). */
@@ -21,13 +22,15 @@ export class SessionPeers {
   readonly #holders = new Map<AskedPeer, { dontHaveRun: number }>()
   /** Peers that sent a block of this DAG. */
   readonly #proven = new WeakSet<AskedPeer>()
+  /** Peers in whose rooms a place is taken. */
+  readonly #waitedFor = new Set<AskedPeer>()
   readonly #answers = new Map<PeerId, PeerAnswer>()
 
   get holderCount (): number {
     return this.#holders.size
   }
 
-  get holders (): Iterable<AskedPeer> {
+  get holders (): IteratorObject<AskedPeer> {
     return this.#holders.keys()
   }
 
@@ -72,15 +75,19 @@ export class SessionPeers {
     if (known === undefined || ANSWER_RANK.indexOf(answer) > ANSWER_RANK.indexOf(known)) this.#answers.set(peer, answer)
   }
 
-  /** Chooses the holder from whom the block is expected first; `'full'` when holders have no room left, `'nobody'` when none has it. */
-  choose (want: Want): Choice {
+  /**
+   * Chooses the holder from whom the block is expected first; `'full'` when holders have no room left, `'nobody'` when none has it.
+   *
+   * @param waiter Who asks: it gets its turn after those who were refused before.
+   */
+  choose (want: Want, waiter: RoomWaiter): Choice {
     const byteLength = want.expectedBytes
     let best: AskedPeer | undefined
     let bestMs = Infinity
     let isFull = false
     for (const peer of this.#holders.keys()) {
       if (want.lackedBy.has(peer.id)) continue
-      if (!peer.hasRoom(byteLength)) {
+      if (!peer.hasRoomFor(waiter, byteLength)) {
         isFull = true
         continue
       }
@@ -90,5 +97,20 @@ export class SessionPeers {
       bestMs = ms
     }
     return best ?? (isFull ? 'full' : 'nobody')
+  }
+
+  /** Has `waiter` called when a holder has room for the block. */
+  waitForRoom (want: Want, waiter: RoomWaiter): void {
+    for (const peer of this.#holders.keys()) {
+      if (want.lackedBy.has(peer.id)) continue
+      peer.room.wait(waiter, want.expectedBytes)
+      this.#waitedFor.add(peer)
+    }
+  }
+
+  /** There is nothing more to ask for. */
+  waitNoMore (waiter: RoomWaiter): void {
+    for (const peer of this.#waitedFor) peer.room.leave(waiter)
+    this.#waitedFor.clear()
   }
 }

@@ -69,6 +69,11 @@ export class SessionWants implements SessionObserver {
     if (want !== undefined && !this.#waiters.has(want.key)) this.#release(want)
   }
 
+  /** Reports whether a block that somebody waits for is late only because its peer serves others first. */
+  isInLine (sinceMs: number): boolean {
+    return this.#wants.values().some((want) => this.#waiters.has(want.key) && this.asks.isInLine(want, sinceMs))
+  }
+
   /** Gives every want up; whoever waits is told why. */
   giveUp (reasonFor: (cid: CID) => unknown): void {
     for (const want of Array.from(this.#wants.values())) {
