@@ -10,8 +10,10 @@ import type { Want } from './want.ts'
 /** Wants that ended at a peer and are still remembered, to tell a late block from a wrong one. */
 const MAX_RECENT_ASKS: number = 2 * MAX_LIVE_WANTS
 
-/** What a miss, and a block with wrong bytes, count in the choice of a peer: as if it were this much slower, in milliseconds. */
+/** How long a peer that did not send what it owed is asked after all others, in milliseconds per time in a row. */
 const MISS_PENALTY_MS = 5_000
+
+/** What a block with wrong bytes counts in the choice of a peer: as if it were this much slower, in milliseconds. */
 const STRIKE_PENALTY_MS = 20_000
 
 /** How long the answer to HAVE is waited for once the block came from elsewhere, in milliseconds. */
@@ -50,6 +52,7 @@ export class AskedPeer {
   #lastDeliveryMs = 0
   /** Times in a row that it did not send what it owed. */
   #missRun = 0
+  #lastMissMs = 0
   receivedBlockCount = 0
   /** Blocks with wrong bytes that it sent. */
   strikeCount = 0
@@ -84,7 +87,17 @@ export class AskedPeer {
     return this.meter.expectedMs(this.#outstandingBytes, byteLength) + this.#missRun * MISS_PENALTY_MS + this.strikeCount * STRIKE_PENALTY_MS
   }
 
-  /** When bytes came in last, by `performance.now()`. */
+  /** Reports whether it sent what it owed, and the right bytes; one that did not gets another chance, later each time. */
+  isTrusted (nowMs: number): boolean {
+    return this.strikeCount === 0 && (this.#missRun === 0 || nowMs - this.#lastMissMs >= this.#missRun * MISS_PENALTY_MS)
+  }
+
+  /** Reports whether it did not send what it owed last. */
+  get isLate (): boolean {
+    return this.#missRun > 0
+  }
+
+  /** When bytes of blocks came in last, by `performance.now()`. */
   get lastHeardMs (): number {
     return this.#lastHeardMs
   }
@@ -111,7 +124,7 @@ export class AskedPeer {
     return oldest !== undefined && oldest.want !== want
   }
 
-  /** Bytes came in, though maybe not a whole message. */
+  /** Bytes of blocks came in, though maybe not a whole message. */
   heard (): void {
     this.#lastHeardMs = performance.now()
   }
@@ -201,11 +214,16 @@ export class AskedPeer {
         isStalled = this.#lastDeliveryMs < ask.askedAtMs
       }
     }
-    if (expired.length > 0) {
-      this.meter.addTimeout()
-      this.#missRun++
-    }
+    if (expired.length > 0) this.#miss(nowMs)
     return expired
+  }
+
+  /** It is not waited for any longer: answers what it owes, if no block came since it was asked for this one. */
+  giveUp (want: Want): Want[] {
+    const ask = this.#asks.get(want.key)
+    if (ask === undefined || this.#lastDeliveryMs >= ask.askedAtMs) return []
+    this.#miss(performance.now())
+    return this.owedWants().reverse()
   }
 
   /** Wants whose block this peer owes, the last asked first. */
@@ -234,6 +252,12 @@ export class AskedPeer {
     if (isBlock) want.askedForBlock.add(this)
     else want.askedForHave.add(this)
     this.#expect(hashNameOf(want.cid), 1)
+  }
+
+  #miss (nowMs: number): void {
+    this.meter.addTimeout()
+    this.#missRun++
+    this.#lastMissMs = nowMs
   }
 
   #extend (ask: Ask, nowMs: number): boolean {

@@ -18,6 +18,9 @@ const MAX_DIALS = 8
 /** How long a provider may take to be connected to, in milliseconds. */
 const DIAL_TIMEOUT_MS = 15_000
 
+/** Times that a provider is dialled in one session: it may have been about to start, or at its limit. */
+export const MAX_DIALS_PER_PROVIDER = 3
+
 /** How long one search may take, in milliseconds: a walk over the public DHT rarely needs more. */
 const SEARCH_TIMEOUT_MS = 60_000
 
@@ -42,7 +45,9 @@ export class ProviderSearch implements Disposable {
   readonly #ended = new AbortController()
   readonly #seen = new Set<PeerId>()
   readonly #connected = new Set<PeerId>()
-  readonly #dialsFailed: Array<{ peer: PeerId, reason: string }> = []
+  /** Providers that could not be dialled, with the last reason. */
+  readonly #dialsFailed = new Map<PeerId, { reason: string, count: number }>()
+  readonly #dialling = new Set<PeerId>()
   readonly #waitingForDial: Array<() => void> = []
   #dialCount = 0
   #searchCount = 0
@@ -55,7 +60,7 @@ export class ProviderSearch implements Disposable {
   }
 
   get report (): Pick<FetchReport, 'providersFound' | 'dialsFailed' | 'routing'> {
-    return { providersFound: this.#seen.size, dialsFailed: [...this.#dialsFailed], routing: this.#state }
+    return { providersFound: this.#seen.size, dialsFailed: [...this.#dialsFailed].map(([peer, { reason }]) => ({ peer, reason })), routing: this.#state }
   }
 
   /** Reports whether content routing named this peer. */
@@ -106,25 +111,34 @@ export class ProviderSearch implements Disposable {
 
   #take (provider: FoundProvider): void {
     const { peer } = provider
-    if (peer === this.#deps.host.peer || this.#seen.has(peer) || this.#seen.size >= MAX_PROVIDERS_FOUND) return
+    if (peer === this.#deps.host.peer) return
+    if (this.#seen.has(peer) ? !this.#mayDialAgain(peer) : this.#seen.size >= MAX_PROVIDERS_FOUND) return
     this.#seen.add(peer)
     if (this.#deps.host.isConnected(peer)) this.#arrived(peer)
     else void this.#dial(provider)
   }
 
+  #mayDialAgain (peer: PeerId): boolean {
+    const failed = this.#dialsFailed.get(peer)
+    return failed !== undefined && failed.count < MAX_DIALS_PER_PROVIDER && !this.#dialling.has(peer)
+  }
+
   async #dial ({ peer, addresses }: FoundProvider): Promise<void> {
     const { host } = this.#deps
+    this.#dialling.add(peer)
     if (this.#dialCount >= MAX_DIALS) await new Promise<void>((resolve) => { this.#waitingForDial.push(resolve) })
     if (this.#ended.signal.aborted) return
     this.#dialCount++
     try {
       if (addresses.length > 0) await host.addKnownAddresses(peer, addresses)
       await withTimeLimit({ timeoutMs: DIAL_TIMEOUT_MS, what: 'Connecting', signal: this.#ended.signal }, async (signal) => await host.connect(peer, { signal }))
+      this.#dialsFailed.delete(peer)
       this.#arrived(peer)
     } catch (err) {
-      this.#dialsFailed.push({ peer, reason: reasonOf(err) })
+      this.#dialsFailed.set(peer, { reason: reasonOf(err), count: (this.#dialsFailed.get(peer)?.count ?? 0) + 1 })
       this.#deps.log.debug('Provider could not be dialled', { peer, err })
     } finally {
+      this.#dialling.delete(peer)
       this.#dialCount--
       this.#waitingForDial.shift()?.()
     }

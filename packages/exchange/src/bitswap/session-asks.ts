@@ -20,6 +20,8 @@ export interface SessionAsksDeps {
   readonly isWanted: (want: Want) => boolean
   /** Reports whether a reader waits for the block. */
   readonly isAwaited: (want: Want) => boolean
+  /** The wants that are not over. */
+  readonly wants: () => Iterable<Want>
   /** There may be more to ask for: `fill` should be called soon. */
   readonly onChange: () => void
 }
@@ -47,7 +49,7 @@ export class SessionAsks implements RoomWaiter, Disposable {
     })
     this.#hedges = new Hedges({
       isDoubtful: (want) => !want.hasArrived && deps.isAwaited(want) && !this.peers.isInGoodHands(want),
-      ask: (want, peer) => { this.#askOrQueue(want, peer) }
+      ask: (want, peer) => { this.#askAnother(want, peer) }
     })
   }
 
@@ -63,6 +65,7 @@ export class SessionAsks implements RoomWaiter, Disposable {
   /** A reader waits for the block now. */
   demand (want: Want): void {
     this.#queue.demand(want)
+    this.#hedge(want)
   }
 
   forget (want: Want): void {
@@ -89,7 +92,6 @@ export class SessionAsks implements RoomWaiter, Disposable {
     this.peers.note(peer.id, 'have')
     this.#believe(peer)
     if (want.askedForBlock.size === 0) this.#enqueue(want)
-    // Whoever was asked may be silent: until it proved itself, the one that answers is asked, too.
     else this.#hedges.add(want, peer)
   }
 
@@ -165,9 +167,19 @@ export class SessionAsks implements RoomWaiter, Disposable {
     this.peers.note(peer.id, 'silent')
     peer.askForBlock(want)
     this.#seeker.probeUnknown(want)
+    this.#hedge(want)
   }
 
-  #askOrQueue (want: Want, peer: AskedPeer): void {
+  /** Whoever was asked may be silent: until it proved itself, another holder is asked soon, too. */
+  #hedge (want: Want): void {
+    if (want.askedForBlock.size === 0 || this.peers.isInGoodHands(want)) return
+    const other = this.peers.other(want)
+    if (other !== undefined) this.#hedges.add(want, other)
+  }
+
+  /** Nothing came from those who were asked, though `peer` has it. */
+  #askAnother (want: Want, peer: AskedPeer): void {
+    for (const asked of Array.from(want.askedForBlock)) this.#deps.client.giveUp(asked, want)
     if (want.hasArrived || !this.#deps.isWanted(want) || want.askedForBlock.has(peer)) return
     if (want.askedForBlock.size === 0 || !peer.hasRoom(want.expectedBytes)) return this.#enqueue(want)
     this.forget(want)
@@ -185,7 +197,10 @@ export class SessionAsks implements RoomWaiter, Disposable {
     if (this.#deps.client.peer(peer.id) !== peer) return
     const isNew = !this.peers.isHolder(peer)
     this.peers.addHolder(peer)
-    if (isNew) this.#seeker.foundHolder()
+    if (isNew) {
+      this.#seeker.foundHolder()
+      for (const want of this.#deps.wants()) if (want.askedForBlock.size > 0) this.#hedges.add(want, peer)
+    }
     this.#deps.onChange()
   }
 }

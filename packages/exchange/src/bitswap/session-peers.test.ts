@@ -50,6 +50,21 @@ test('a holder without room is waited for, not passed over', async () => {
   assert.equal(peers.choose(want, waiter), 'full')
 })
 
+test('a holder that did not send what it owed is not asked while another one is only full, but when there is none', async () => {
+  await using made = await openPeers()
+  const [late, honest] = made.peers
+  const peers = new SessionPeers()
+  for (const peer of [late, honest]) peers.addHolder(peer)
+  const [want, owed, ...others] = await wantsOf(10, MIB)
+  late.askForBlock(owed)
+  for (const gone of late.giveUp(owed)) late.end(gone)
+  for (const other of others) if (honest.hasRoom(MIB)) honest.askForBlock(other)
+  assert.ok(late.hasRoom(MIB))
+  assert.equal(peers.choose(want, waiter), 'full')
+  peers.remove(honest)
+  assert.equal(peers.choose(want, waiter), late)
+})
+
 test('a holder is dropped after so many DONT_HAVE in a row, and a block in between counts', async () => {
   await using made = await openPeers()
   const [holder] = made.peers

@@ -42,9 +42,9 @@ export class SessionPeers {
     return this.#holders.has(peer)
   }
 
-  /** Reports whether the block was asked of a peer that sent blocks of this DAG before. */
+  /** Reports whether the block was asked of a peer that sent blocks of this DAG before, and goes on. */
   isInGoodHands (want: Want): boolean {
-    return want.askedForBlock.values().some((peer) => this.#proven.has(peer))
+    return want.askedForBlock.values().some((peer) => this.#proven.has(peer) && !peer.isLate)
   }
 
   /** The peer sent a block. */
@@ -78,25 +78,23 @@ export class SessionPeers {
   /**
    * Chooses the holder from whom the block is expected first; `'full'` when holders have no room left, `'nobody'` when none has it.
    *
+   * One that did not send what it owed is asked when there is no other: a block is sooner here when it waits for room at one
+   * that does.
+   *
    * @param waiter Who asks: it gets its turn after those who were refused before.
    */
   choose (want: Want, waiter: RoomWaiter): Choice {
-    const byteLength = want.expectedBytes
-    let best: AskedPeer | undefined
-    let bestMs = Infinity
-    let isFull = false
-    for (const peer of this.#holders.keys()) {
-      if (want.lackedBy.has(peer.id)) continue
-      if (!peer.hasRoomFor(waiter, byteLength)) {
-        isFull = true
-        continue
-      }
-      const ms = peer.expectedMs(byteLength) + (want.missedBy.has(peer.id) ? MISSED_BLOCK_MS : 0)
-      if (ms >= bestMs) continue
-      best = peer
-      bestMs = ms
-    }
-    return best ?? (isFull ? 'full' : 'nobody')
+    const nowMs = performance.now()
+    const candidates = this.#holders.keys().filter((peer) => !want.lackedBy.has(peer.id)).toArray()
+    const trusted = candidates.filter((peer) => peer.isTrusted(nowMs) && !want.missedBy.has(peer.id))
+    const able = trusted.length > 0 ? trusted : candidates
+    if (able.length === 0) return 'nobody'
+    return soonest(able.filter((peer) => peer.hasRoomFor(waiter, want.expectedBytes)), want) ?? 'full'
+  }
+
+  /** Another holder than those that were asked. */
+  other (want: Want): AskedPeer | undefined {
+    return this.#holders.keys().find((peer) => !want.askedForBlock.has(peer) && !want.lackedBy.has(peer.id))
   }
 
   /** Has `waiter` called when a holder has room for the block. */
@@ -113,4 +111,16 @@ export class SessionPeers {
     for (const peer of this.#waitedFor) peer.room.leave(waiter)
     this.#waitedFor.clear()
   }
+}
+
+function soonest (peers: readonly AskedPeer[], { expectedBytes, missedBy }: Want): AskedPeer | undefined {
+  let best: AskedPeer | undefined
+  let bestMs = Infinity
+  for (const peer of peers) {
+    const ms = peer.expectedMs(expectedBytes) + (missedBy.has(peer.id) ? MISSED_BLOCK_MS : 0)
+    if (ms >= bestMs) continue
+    best = peer
+    bestMs = ms
+  }
+  return best
 }

@@ -29,7 +29,8 @@ export class SessionWants implements SessionObserver {
     this.asks = new SessionAsks({
       ...deps,
       isWanted: ({ key }) => this.#wants.has(key),
-      isAwaited: ({ key }) => this.#waiters.has(key)
+      isAwaited: ({ key }) => this.#waiters.has(key),
+      wants: () => this.#wants.values()
     })
   }
 
@@ -46,16 +47,15 @@ export class SessionWants implements SessionObserver {
   async fetch (cid: CID, expectedBytes: number, signal: AbortSignal | undefined): Promise<Block> {
     signal?.throwIfAborted()
     const want = this.open(cid, { expectedBytes, isDemanded: true })
-    return await this.#waiters.wait(want.key, { signal, onLeft: () => { this.#release(want) } })
+    const block = this.#waiters.wait(want.key, { signal, onLeft: () => { this.#release(want) } })
+    this.asks.demand(want)
+    return await block
   }
 
   /** Wants a block; when nobody was asked for it, it is queued. */
   open (cid: CID, { expectedBytes, isDemanded }: { expectedBytes: number, isDemanded: boolean }): Want {
     const known = this.#wants.get(multihashKey(cid))
-    if (known !== undefined) {
-      if (isDemanded) this.asks.demand(known)
-      return known
-    }
+    if (known !== undefined) return known
     const want = this.#deps.client.open(cid, expectedBytes, this)
     this.#wants.set(want.key, want)
     if (want.askedForBlock.size === 0 && !want.hasArrived) this.asks.add(want, isDemanded)
