@@ -19,6 +19,9 @@ const STRIKE_PENALTY_MS = 20_000
 /** How long the answer to HAVE is waited for once the block came from elsewhere, in milliseconds. */
 const HAVE_TIMEOUT_MS = 30_000
 
+/** How long a peer that answers nothing may be far away, in milliseconds: three round trips around the world, on which a stream is opened. */
+const MAX_SILENT_MS = 1_000
+
 /** A peer is not given up while bytes of a message come in, for at most this long per want, in milliseconds. */
 const MAX_EXTENSION_MS = 15_000
 const EXTENSION_MS = 1_000
@@ -30,6 +33,8 @@ interface Ask {
   readonly askedAtMs: number
   /** Nothing else was owed when it was asked: the answer shows the round-trip time. */
   readonly foundIdle: boolean
+  /** The answer was HAVE, and not the block. */
+  saysHave: boolean
   expiresAtMs: number
   extendedMs: number
 }
@@ -143,13 +148,20 @@ export class AskedPeer {
   /** The want that a HAVE or DONT_HAVE answers, if it was asked; it may be over. */
   answered (key: string): Want | undefined {
     const ask = this.#asks.get(key)
-    if (ask !== undefined) this.#measure(ask)
-    return ask?.want
+    if (ask === undefined) return undefined
+    this.#measure(ask)
+    return ask.want
   }
 
   /** The want of this key that was asked and not answered; it may be over. */
   askedWant (key: string): Want | undefined {
     return this.#asks.get(key)?.want
+  }
+
+  /** It says that it has a block which it was asked for: that is no answer. */
+  saidHave (want: Want): void {
+    const ask = this.#asks.get(want.key)
+    if (ask !== undefined) ask.saysHave = true
   }
 
   /** HAVE was all that was asked: the peer thinks no more of it. */
@@ -179,6 +191,12 @@ export class AskedPeer {
     this.#missRun = 0
     this.#lastDeliveryMs = performance.now()
     this.meter.addBytes(byteLength, this.#lastDeliveryMs)
+  }
+
+  /** A block came that was not waited for any longer: it is slow, and no liar. */
+  deliveredLate (): void {
+    this.#missRun = 0
+    this.#lastDeliveryMs = performance.now()
   }
 
   /** Reports whether the block was asked of this peer, now or a while ago: then it is no lie, at worst late. */
@@ -218,11 +236,16 @@ export class AskedPeer {
     return expired
   }
 
-  /** It is not waited for any longer: answers what it owes, if no block came since it was asked for this one. */
+  /**
+   * Others have this block: answers all that is owed, when nothing came since it was asked for it, though it answered or had
+   * the time to. Otherwise it may be far away, and is waited for beside the others.
+   */
   giveUp (want: Want): Want[] {
+    const nowMs = performance.now()
     const ask = this.#asks.get(want.key)
     if (ask === undefined || this.#lastDeliveryMs >= ask.askedAtMs) return []
-    this.#miss(performance.now())
+    if (!ask.saysHave && nowMs - ask.askedAtMs < MAX_SILENT_MS) return []
+    this.#miss(nowMs)
     return this.owedWants().reverse()
   }
 
@@ -246,7 +269,7 @@ export class AskedPeer {
     if (foundIdle) this.meter.busyFrom(askedAtMs)
     const expiresAtMs = askedAtMs + this.meter.timeoutMs(this.#outstandingBytes + expectedBytes)
     this.#outstandingBytes += expectedBytes
-    this.#asks.set(want.key, { want, isBlock, expectedBytes, askedAtMs, foundIdle, expiresAtMs, extendedMs: 0 })
+    this.#asks.set(want.key, { want, isBlock, expectedBytes, askedAtMs, foundIdle, saysHave: false, expiresAtMs, extendedMs: 0 })
     if (isBlock) this.room.asked(expectedBytes)
     want.knownBy.add(this)
     if (isBlock) want.askedForBlock.add(this)
