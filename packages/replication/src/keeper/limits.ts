@@ -53,3 +53,25 @@ export const SWEEP_MS: number = HOUR_MS
 /** Shares of the capacity at which a member calls itself full, and not full any more. reference/replication.md 5.5. */
 export const FULL_AT = 0.95
 export const ROOM_AT = 0.85
+
+/** Blocks of one challenge. reference/replication.md 5.7: a tenth that is missing is found with 88 % in a day. */
+export const CHALLENGE_BLOCKS = 20
+
+/** How long a member may take to prove that it holds them, in ms: shorter than fetching them from elsewhere over a slow line. */
+export const CHALLENGE_TIMEOUT_MS = 10_000
+
+/** Challenges that wait for one member. What is beyond comes with the daily ones. */
+export const MAX_CHALLENGES_WAITING = 10_000
+
+/** A pause between challenges of one member, in ms: some 20 blocks each, so checks take little of its disk. */
+export const CHALLENGE_PAUSE_MS = 100
+
+/** A member that is connected and does not answer so often in a row is doubted. */
+export const SILENT_CHALLENGES = 3
+
+/** Each claim is challenged again about so often, in ms. */
+export const CHALLENGE_ROUND_MS: number = DAY_MS
+
+/** Challenges that a member may make at once, and in each second after: each may read 40 MiB. */
+export const ASKED_BURST = 20
+export const ASKED_PER_SECOND = 10

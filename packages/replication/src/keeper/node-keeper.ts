@@ -1,17 +1,19 @@
 import type { AbortOptions, Logger } from '@holdfast/core'
-import type { PeerId } from '@holdfast/network'
+import type { Host, PeerId } from '@holdfast/network'
 import type { PinSet } from '@holdfast/pins'
 import { setImmediate as nextTurn, setTimeout as delay } from 'node:timers/promises'
 import type { RecordChange } from '../map/record-map.ts'
+import type { Blockstore } from '@holdfast/blockstore'
 import { cidOfPinKey, modeOfPinKey, pinKeyOf, type PinKey } from '../map/stored-record.ts'
 import type { ClusterPin, NodeLoad, PinFilter, Replication } from '../replication.ts'
-import { MAX_FETCHES_TOLD } from '../limits.ts'
+import { MAX_DOUBTS, MAX_FETCHES_TOLD } from '../limits.ts'
 import { assignedTo } from './assignment.ts'
+import { Audits } from './audits.ts'
 import { type Claim, judgeClaims } from './claims.ts'
 import type { ClusterSight, ClusterWatch } from './cluster-watch.ts'
 import { FetchQueue } from './fetch-queue.ts'
 import type { Keeper, KeeperStats } from './keeper.ts'
-import { EXPIRY_MARGIN_MS, PINS_PER_SLICE, REFUSAL_MS, SWEEP_MS, VERIFY_AGAIN_MS, WATCH_INTERVAL_MS } from './limits.ts'
+import { CHALLENGE_ROUND_MS, EXPIRY_MARGIN_MS, PINS_PER_SLICE, REFUSAL_MS, SWEEP_MS, VERIFY_AGAIN_MS, WATCH_INTERVAL_MS } from './limits.ts'
 import type { CopyProgress, OwnCopies } from './own-copies.ts'
 import { type Content, PinIndex, type WantedPin } from './pin-index.ts'
 import { type PinStatus, statusOf } from './pin-status.ts'
@@ -19,6 +21,8 @@ import { type PinStatus, statusOf } from './pin-status.ts'
 export interface NodeKeeperParts {
   readonly replication: Replication
   readonly pins: PinSet
+  readonly blocks: Blockstore
+  readonly host: Host
   readonly self: PeerId
   readonly watch: ClusterWatch
   readonly copies: OwnCopies
@@ -37,6 +41,7 @@ export class NodeKeeper implements Keeper {
   readonly #parts: NodeKeeperParts
   readonly #index = new PinIndex()
   readonly #queue: FetchQueue
+  readonly #audits: Audits
   readonly #closing = new AsyncDisposableStack()
   readonly #closed = new AbortController()
   /** To be looked at. */
@@ -46,6 +51,11 @@ export class NodeKeeper implements Keeper {
   readonly #dropping = new Map<PinKey, Promise<void>>()
   /** Since when a copy falls to a member that said nothing of it, on the monotonic clock. */
   readonly #silentSince = new Map<PinKey, Map<PeerId, number>>()
+  /** Members whose copy was found wanting, as far as that changed since this node started. */
+  readonly #doubts = new Map<PinKey, Set<PeerId>>()
+  /** Own copies that lack a block. */
+  readonly #damaged = new Set<PinKey>()
+  #audited: Iterator<Content> | undefined
   #sweep: Iterator<Content> | undefined
   #sweptAtMs = performance.now()
   #signature = ''
@@ -56,11 +66,26 @@ export class NodeKeeper implements Keeper {
   constructor (parts: NodeKeeperParts) {
     this.#parts = parts
     this.#queue = new FetchQueue(async (pinKey, signal) => { await this.#fetch(pinKey, signal) })
+    const { host, blocks, log } = parts
+    this.#audits = new Audits({
+      host,
+      blocks,
+      log,
+      isPartner: (peer) => parts.watch.sight.isMember && peer !== parts.self && parts.watch.sight.members.has(peer),
+      contentOf: (pinKey, peer) => this.#auditable(pinKey, peer),
+      onVerdict: (pinKey, peer, isHeld) => { this.#onVerdict(pinKey, peer, isHeld) },
+      onOwnLoss: (pinKey) => {
+        this.#damaged.add(pinKey)
+        this.#due.add(pinKey)
+        this.#work()
+      }
+    })
   }
 
   open (): void {
     const { replication, intervalMs } = this.#parts
     this.#closing.use(replication.watch((changes) => { this.#onChanges(changes) }))
+    this.#audits.open()
     const timer = setInterval(() => { this.#tick() }, intervalMs)
     this.#closing.defer(() => { clearInterval(timer) })
     this.#work()
@@ -118,6 +143,7 @@ export class NodeKeeper implements Keeper {
   async [Symbol.asyncDispose] (): Promise<void> {
     this.#closed.abort()
     await this.#closing.disposeAsync()
+    await this.#audits[Symbol.asyncDispose]()
     await this.#queue[Symbol.asyncDispose]()
     await this.#working
     await Promise.allSettled(this.#dropping.values())
@@ -205,6 +231,48 @@ export class NodeKeeper implements Keeper {
     if (this.#index.get(pinKey) === undefined) return
     if (holder !== this.#parts.self) this.#parts.copies.retries.hurry(pinKey)
     this.#due.add(pinKey)
+    this.#auditAfter(pinKey, holder)
+  }
+
+  /** New claims are challenged once both have a copy. */
+  #auditAfter (pinKey: PinKey, holder: PeerId): void {
+    const { self, replication } = this.#parts
+    const others = holder === self ? replication.holds(pinKey).map(({ holder }) => holder) : [holder]
+    for (const peer of others) if (this.#auditable(pinKey, peer) !== undefined) this.#audits.add(pinKey, peer)
+  }
+
+  #auditable (pinKey: PinKey, peer: PeerId): Content | undefined {
+    const { self, replication, copies } = this.#parts
+    const content = this.#index.get(pinKey)
+    if (content === undefined || peer === self) return undefined
+    const claiming = new Set(replication.holds(pinKey).filter(({ state }) => state === 'verified').map(({ holder }) => holder))
+    return claiming.has(self) && claiming.has(peer) && copies.isPinned(content) ? content : undefined
+  }
+
+  /** Each claim comes up about once a day, in a random part of the intervals. */
+  #auditSome (): void {
+    const due = this.#index.contentCount * this.#parts.intervalMs / CHALLENGE_ROUND_MS
+    for (let count = Math.floor(due + Math.random()); count > 0; count--) {
+      this.#audited ??= this.#index.contents()
+      const { done, value } = this.#audited.next()
+      if (done === true) this.#audited = undefined
+      else this.#auditAfter(value.pinKey, this.#parts.self)
+    }
+  }
+
+  #onVerdict (pinKey: PinKey, peer: PeerId, isHeld: boolean): void {
+    if (this.#auditable(pinKey, peer) === undefined) return
+    const doubts = this.#doubtsOf(pinKey)
+    if (doubts.has(peer) !== isHeld || !isHeld && doubts.size >= MAX_DOUBTS) return
+    this.#parts.log[isHeld ? 'info' : 'warn'](isHeld ? 'A member proved a copy that was doubted' : 'A member does not hold a copy that it claims', { pinKey, peer })
+    this.#doubts.set(pinKey, new Set(isHeld ? [...doubts].filter((doubted) => doubted !== peer) : [...doubts, peer]))
+    this.#due.add(pinKey)
+    this.#work()
+  }
+
+  #doubtsOf (pinKey: PinKey): ReadonlySet<PeerId> {
+    const { replication, self } = this.#parts
+    return this.#doubts.get(pinKey) ?? new Set(replication.holds(pinKey).find(({ holder }) => holder === self)?.doubts)
   }
 
   #onPin (id: string): void {
@@ -215,6 +283,7 @@ export class NodeKeeper implements Keeper {
   #tick (): void {
     this.#lookAround()
     this.#endExpired()
+    this.#auditSome()
     for (const pinKey of this.#unsettled) this.#due.add(pinKey)
     if (performance.now() - this.#sweptAtMs > SWEEP_MS) this.#startSweep()
     this.#work()
@@ -271,7 +340,7 @@ export class NodeKeeper implements Keeper {
     const assigned = new Set(wanted.flatMap((pin) => this.#assign(pin, pinKey, claims, sight)))
     const own = claims.find(({ holder }) => holder === self)
     const isKept = own?.state === 'verified' && copies.isPinned(content)
-    const isWork = isKept ? needsVerification(own, claims, sight) : assigned.has(self) && !(sight.isCutOff && isRepair(claims))
+    const isWork = isKept ? this.#damaged.has(pinKey) || needsVerification(own, claims, sight) || !isSameSet(this.#doubtsOf(pinKey), own.doubts) : assigned.has(self) && !(sight.isCutOff && isRepair(claims))
     this.#noteSilence(pinKey, [...assigned].filter((peer) => !claims.some(({ holder }) => holder === peer)))
     if (isWork && copies.retries.isDue(pinKey)) this.#queue.add(pinKey, { hasSource: isKept || counted.size > 0 || copies.isLocal(pinKey), copyCount: counted.size, wasTried: copies.retries.get(pinKey) !== undefined })
     else if (!isWork) this.#queue.remove(pinKey)
@@ -313,6 +382,8 @@ export class NodeKeeper implements Keeper {
     const { pins, copies, log } = this.#parts
     this.#queue.cancel(pinKey, new Error('The pin is gone'))
     this.#silentSince.delete(pinKey)
+    this.#doubts.delete(pinKey)
+    this.#damaged.delete(pinKey)
     this.#unsettled.delete(pinKey)
     copies.retries.forget(pinKey)
     const isPinned = pins.list({ cid: cidOfPinKey(pinKey), kind: modeOfPinKey(pinKey), owner: 'cluster' })[Symbol.iterator]().next().done !== true
@@ -346,12 +417,15 @@ export class NodeKeeper implements Keeper {
     if (content === undefined) return
     const claims = this.#claimsOf(pinKey, sight)
     const own = claims.find(({ holder }) => holder === self)
+    const doubts = [...this.#doubtsOf(pinKey)]
+    this.#damaged.delete(pinKey)
     await copies.make({
       content,
       wasVerified: own?.state === 'verified' && copies.isPinned(content),
       isRepair: isRepair(claims),
       toldBytes: Math.max(0, ...claims.filter(({ isCounted }) => isCounted).map(({ byteLength }) => byteLength)),
-      doubts: []
+      // Who doubts others has looked at its own copy just before.
+      doubts
     }, signal)
     this.#due.add(pinKey)
     this.#work()
@@ -379,6 +453,10 @@ export class NodeKeeper implements Keeper {
       isExpired: isExpired(wanted, sight)
     })
   }
+}
+
+function isSameSet (set: ReadonlySet<PeerId>, list: readonly PeerId[]): boolean {
+  return set.size === list.length && list.every((peer) => set.has(peer))
 }
 
 /** Copies are made again, not for the first time: somebody had one. */

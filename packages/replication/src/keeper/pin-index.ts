@@ -37,6 +37,10 @@ export class PinIndex {
     return this.#keys.size
   }
 
+  get contentCount (): number {
+    return this.#contents.size
+  }
+
   get (pinKey: PinKey): Content | undefined {
     return this.#contents.get(pinKey)
   }
