@@ -29,8 +29,9 @@ export async function openApiNode (context: TestContext, { blocks: stored = new 
   cache.watch(pins)
   const routing = createContentRouting([])
   const announcer = startAnnouncer({ routing, async * keys () {}, log: silentLogger }, { strategy: 'off' })
-  const host = offlineHost('12D3KooWLQzUv2FHWGVPXTXSZpdHs7oHbXub2G5WC8Tx4NQhyd2d')
-  const replication = await openReplication({ identity: await openIdentity(join(folder, 'identity'), { log: silentLogger }), host, journal, log: silentLogger }, { profile: { zone: '', capacityBytes: 0, version: '1.2.3' } })
+  const identity = await openIdentity(join(folder, 'identity'), { log: silentLogger })
+  const host = offlineHost(identity.peerId)
+  const replication = await openReplication({ identity, host, journal, log: silentLogger }, { profile: { zone: '', capacityBytes: 2 ** 40, version: '1.2.3' } })
   const exchange = await openExchange({ host, routing, blocks, log: silentLogger })
   const keeper = openKeeper({ replication, exchange, blocks, pins, leases, cache, host, log: silentLogger }, { capacityBytes: 2 ** 40 })
   context.after(async () => {

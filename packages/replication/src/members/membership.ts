@@ -173,9 +173,10 @@ export class Membership implements AsyncDisposable {
     const cluster = this.#store.cluster
     if (cluster === undefined || !this.isMember) return
     const isSame = Buffer.compare(cluster.map.cluster, invite.cluster) === 0
+    const isAlone = [...cluster.map.members.byPeer.values()].filter(({ isActive }) => isActive).length === 1
     throw new HoldfastError('INVALID', isSame
       ? `This node is a member of the cluster ${this.#clusterName()} already`
-      : `This invite is for another cluster: this node is in ${this.#clusterName()}, and a node is in one cluster. Have an admin remove it there first`, { reason: isSame ? 'is-member' : 'in-cluster', cluster: clusterIdText(invite.cluster) })
+      : `This invite is for another cluster: this node is in ${this.#clusterName()}, and a node is in one cluster. ${isAlone ? 'It is alone there: invite the others from here instead' : 'Have an admin remove it there first'}`, { reason: isSame ? 'is-member' : 'in-cluster', cluster: clusterIdText(invite.cluster) })
   }
 
   async #redeem (invite: Invite, signal: AbortSignal | undefined): Promise<JoinAnswer> {
