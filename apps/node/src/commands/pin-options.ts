@@ -8,7 +8,7 @@ import { StatusView } from './status-view.ts'
 /** Flags of commands that pin in the cluster. */
 export const CLUSTER_FLAGS = {
   copies: { type: 'string', value: 'N|all', help: 'Have the members of the cluster keep N copies, or one each' },
-  zone: { type: 'string', value: 'ZONE', multiple: true, help: 'With --copies: members of this zone first; may be repeated' },
+  zone: { type: 'string', value: 'ZONE', multiple: true, help: 'With --copies: only on members of this zone; may be repeated' },
   meta: { type: 'string', value: 'KEY=VALUE', multiple: true, help: 'With --copies: keep this note with the pin; may be repeated' },
   expire: { type: 'string', value: 'WHEN', help: 'With --copies: until when the copies are kept, 30d or 2027-01-31' }
 } as const satisfies FlagDeclarations

@@ -27,7 +27,7 @@ export class NodeMetrics {
   /** Reads every figure as it is now. The count of blocks is missing until the first count is done. */
   read (): Metric[] {
     this.#countBlocks()
-    return [...this.#ofNode(), ...this.#ofPeers(), ...this.#ofCalls(), ...this.#ofProcess()]
+    return [...this.#ofNode(), ...this.#ofPeers(), ...this.#ofCluster(), ...this.#ofCalls(), ...this.#ofProcess()]
   }
 
   #ofNode (): Metric[] {
@@ -56,6 +56,24 @@ export class NodeMetrics {
       counter('holdfast_bitswap_duplicate_blocks_total', 'Blocks that came again', exchange.duplicateBlockCount),
       counter('holdfast_bitswap_duplicate_bytes_total', 'Bytes of those blocks', exchange.duplicateByteLength),
       gauge('holdfast_bitswap_open_wants', 'Blocks that are waited for', [{ value: exchange.openWantCount }])
+    ]
+  }
+
+  #ofCluster (): Metric[] {
+    const { replication, keeper } = this.#node
+    const { fetchingCount, queuedCount, repairedCount, refusedCount, usedBytes, capacityBytes } = keeper.stats
+    const members = replication.members()
+    const aliveCount = members.filter(({ isAlive }) => isAlive).length
+    return [
+      gauge('holdfast_cluster_members', 'Members of the cluster', [{ labels: { state: 'alive' }, value: aliveCount }, { labels: { state: 'gone' }, value: members.length - aliveCount }]),
+      gauge('holdfast_cluster_pins', 'Pins of the cluster, deleted ones included', [{ value: replication.stats().pinCount }]),
+      gauge('holdfast_cluster_cut_off', 'Whether this node takes itself for the one that is cut off', [{ value: keeper.isCutOff ? 1 : 0 }]),
+      gauge('holdfast_copies_bytes', 'Bytes of the copies that this node keeps for the cluster', [{ value: usedBytes }]),
+      gauge('holdfast_copies_max_bytes', 'What these may be at most', [{ value: capacityBytes }]),
+      gauge('holdfast_copies_fetching', 'Copies that are fetched', [{ value: fetchingCount }]),
+      gauge('holdfast_copies_queued', 'Copies that wait to be fetched', [{ value: queuedCount }]),
+      gauge('holdfast_copies_refused', 'Copies that there is no space for', [{ value: refusedCount }]),
+      counter('holdfast_copies_repaired_total', 'Copies made here because others were lost', repairedCount)
     ]
   }
 

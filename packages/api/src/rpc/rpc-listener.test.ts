@@ -333,7 +333,7 @@ test('metrics count blocks, pins and calls', async (context) => {
     assert.equal(answer.headers['content-type'], 'text/plain; version=0.0.4; charset=utf-8')
     text = answer.text
   }
-  const lines = ['holdfast_blocks 1', 'holdfast_block_bytes 5', 'holdfast_pins 1', 'holdfast_peers 0', 'holdfast_bitswap_sent_blocks_total 4', 'holdfast_bitswap_duplicate_blocks_total 3', 'holdfast_rpc_calls_total{command="add",status="200"} 1', 'holdfast_rpc_calls_total{command="cat",status="400"} 1', 'holdfast_rpc_calls_total{command="",status="404"} 1', 'holdfast_rpc_open_calls 1']
+  const lines = ['holdfast_blocks 1', 'holdfast_block_bytes 5', 'holdfast_pins 1', 'holdfast_peers 0', 'holdfast_cluster_members{state="gone"} 0', 'holdfast_copies_max_bytes 1099511627776', 'holdfast_bitswap_sent_blocks_total 4', 'holdfast_bitswap_duplicate_blocks_total 3', 'holdfast_rpc_calls_total{command="add",status="200"} 1', 'holdfast_rpc_calls_total{command="cat",status="400"} 1', 'holdfast_rpc_calls_total{command="",status="404"} 1', 'holdfast_rpc_open_calls 1']
   for (const line of lines) assert.ok(text.split('\n').includes(line), `${line}\n${text}`)
   assert.match(text, /^process_resident_memory_bytes \d+$/m)
   assert.match(text, /^nodejs_eventloop_lag_seconds\{statistic="max"\} \d/m)
