@@ -25,10 +25,12 @@ export interface KeepingNodeOptions extends TestNodeOptions, Pick<Partial<Keeper
   /** Of a node that was down: what its disk held. */
   blocks?: Blockstore
   log?: Logger
+  /** @default KEEPER_INTERVAL_MS */
+  keeperIntervalMs?: number
 }
 
 /** A node that keeps what falls to it, with its blocks in memory. */
-export async function openKeepingNode (context: TestContext, { blocks = new MemoryBlockstore(), log = silentLogger, capacityBytes = 1 << 30, graceMs = GRACE_MS, stallMs = 1_000, retryMs = 300, repairBytesPerSecond, ...options }: KeepingNodeOptions = {}): Promise<KeepingNode> {
+export async function openKeepingNode (context: TestContext, { blocks = new MemoryBlockstore(), log = silentLogger, capacityBytes = 1 << 30, graceMs = GRACE_MS, stallMs = 1_000, retryMs = 300, repairBytesPerSecond, keeperIntervalMs = KEEPER_INTERVAL_MS, ...options }: KeepingNodeOptions = {}): Promise<KeepingNode> {
   const opened: { keeper?: Keeper } = {}
   const node = await openNode(context, { ...options, capacityBytes, load: () => opened.keeper?.load() ?? { usedBytes: 0, freeBytes: 0, isFull: false, queueLength: 0, fetching: [] } })
   const { host, journal, replication } = node
@@ -37,7 +39,7 @@ export async function openKeepingNode (context: TestContext, { blocks = new Memo
   const pins = open.use(await openPinSet(journal))
   const leases = new LeaseBook()
   const exchange = open.use(await openExchange({ host, routing: { async * findProviders () {} }, blocks, log: silentLogger }))
-  const keeper = open.use(openKeeper({ replication, exchange, blocks, pins, leases, host, log, now: options.now }, { capacityBytes, graceMs, stallMs, retryMs, repairBytesPerSecond, intervalMs: KEEPER_INTERVAL_MS }))
+  const keeper = open.use(openKeeper({ replication, exchange, blocks, pins, leases, host, log, now: options.now }, { capacityBytes, graceMs, stallMs, retryMs, repairBytesPerSecond, intervalMs: keeperIntervalMs }))
   opened.keeper = keeper
   const keeping = { ...node, blocks, exchange, pins, leases, keeper, [Symbol.asyncDispose]: async () => { await open.disposeAsync() } }
   context.after(async () => { await keeping[Symbol.asyncDispose]() })
