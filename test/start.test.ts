@@ -15,7 +15,7 @@ test('start --json prints one line when the node is ready, and Ctrl-C stops it c
   assert.match(node.ready.peerId, /^12D3Koo/)
   assert.match(node.ready.gateway, /^http:\/\/127\.0\.0\.1:\d+$/)
   assert.deepEqual(node.ready.swarm, [])
-  assert.equal(node.ready.rpc, '')
+  assert.match(node.ready.rpc, /^http:\/\/127\.0\.0\.1:\d+$/)
   const startedMs = performance.now()
   assert.equal(await node.end('SIGINT'), 0)
   assert.ok(performance.now() - startedMs < 5000)
@@ -34,12 +34,12 @@ test('a second start finds its identity and its data again', async (context) => 
 
 test('start without --json tells what runs, where, and what to try', async (context) => {
   const repository = join(await newFolder(context), 'repository')
-  const running = holdfast(['start', '--path', repository, '--gateway-port', '0', '--network', 'off'])
+  const running = holdfast(['start', '--path', repository, '--gateway-port', '0', '--rpc-port', '0', '--network', 'off'])
   for (let tries = 0; tries < 100 && (await holdfast(['id', '--path', repository])).status !== 0; tries++);
   assert.equal((await holdfast(['stop', '--path', repository])).status, 0)
   const { status, stdout, stderr } = await running
   assert.equal(status, 0, stderr)
-  for (const word of [/Peer +12D3Koo/, /Gateway +http:\/\/127\.0\.0\.1:\d+/, /npx holdfast add/]) assert.match(stdout, word)
+  for (const word of [/Peer +12D3Koo/, /Gateway +http:\/\/127\.0\.0\.1:\d+/, /RPC +http:\/\/127\.0\.0\.1:\d+/, /npx holdfast add/]) assert.match(stdout, word)
 })
 
 test('files of a repository can be read by their user only', async (context) => {

@@ -45,7 +45,7 @@ test('what was acknowledged survives kill -9 at any moment, and what was unpinne
 
 /** Recovery is interrupted too. */
 async function killWhileStarting (repository: string, afterMs: number): Promise<void> {
-  const child = spawn(process.execPath, [HOLDFAST, 'start', '--path', repository, '--gateway-port', '0', '--network', 'off'], { stdio: 'ignore' })
+  const child = spawn(process.execPath, [HOLDFAST, 'start', '--path', repository, '--gateway-port', '0', '--rpc-port', '0', '--network', 'off'], { stdio: 'ignore' })
   const exited = once(child, 'exit')
   await sleep(afterMs)
   child.kill('SIGKILL')

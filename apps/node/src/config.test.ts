@@ -56,6 +56,22 @@ test('settings from the command line become numbers where they are', () => {
   }
 })
 
+test('tokens are checked, and neither shown nor repeated in a message', () => {
+  const secret = 'bearer:do-not-show-me-to-anybody'
+  const layer = (rpcTokens: unknown): ConfigLayer => ({ values: { rpcTokens }, sourceOf: () => 'config.json' })
+  const { config, settings } = parseConfig([layer({ ci: { secret, allowedPaths: ['/api/v0'] }, me: { secret, allowedPaths: ['/'] } })])
+  assert.equal(config.rpcTokens.ci?.secret, secret)
+  assert.deepEqual(settings.find(({ key }) => key === 'rpcTokens')?.value, ['ci', 'me'])
+  for (const wrong of [secret, [secret], { ci: secret }, { ci: { secret } }, { ci: { secret: 'short', allowedPaths: ['/'] } }, { ci: { secret, allowedPaths: [] } }, { ci: { secret, allowedPaths: ['api'] } }, { ci: { secret: 'sha256:12', allowedPaths: ['/'] } }, { ci: { secret, allowedPaths: ['/'], more: 1 } }]) {
+    assert.throws(() => parseConfig([layer(wrong)]), (err) => {
+      assert.ok(isErrorCode(err, 'INVALID'))
+      assert.ok(err.message.includes('rpcTokens must') && !err.message.includes('do-not-show'), err.message)
+      return true
+    }, JSON.stringify(wrong))
+  }
+  assert.throws(() => parseSetting('rpcTokens', '{}'), (err) => isErrorCode(err, 'INVALID'))
+})
+
 const PEER = '/dnsaddr/example.com/p2p/12D3KooWRBhwfeP2Y4TCx1SM6s9rUoHhR5STiGwxBhgFRcw3UERE'
 
 for (const [text, value] of [

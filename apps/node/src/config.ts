@@ -9,6 +9,19 @@ const onOrOff = v.picklist(['on', 'off'], 'must be on or off')
 /** Bootstrap peers that may be named. */
 const MAX_BOOTSTRAP_PEERS = 64
 
+/** Most tokens of the RPC: each is compared for every call. */
+const MAX_RPC_TOKENS = 64
+
+/** Least characters of a token's secret: with fewer it can be guessed over a fast network. */
+const MIN_SECRET_CHARACTERS = 16
+
+const TOKEN_FORM = 'must be an object of tokens, each with a secret and allowedPaths'
+
+const rpcToken = v.strictObject({
+  secret: v.pipe(v.string(TOKEN_FORM), v.minLength(MIN_SECRET_CHARACTERS, `must have secrets of at least ${MIN_SECRET_CHARACTERS} characters`), v.regex(/^(?!sha256:)|^sha256:[0-9a-f]{64}$/, 'must have 64 hexadecimal digits behind sha256:')),
+  allowedPaths: v.pipe(v.array(v.pipe(v.string(TOKEN_FORM), v.startsWith('/', 'must have allowedPaths that begin with /')), TOKEN_FORM), v.minLength(1, 'must have at least one of allowedPaths for each token'))
+}, TOKEN_FORM)
+
 /** What each setting may be. Every key is here and only here. */
 const SETTINGS = {
   /** Which network the node joins. */
@@ -35,8 +48,15 @@ const SETTINGS = {
   gatewayHost: v.pipe(v.string('must be text'), v.ip('must be an IP address')),
   /** TCP port of the gateway; 0 is any free port. */
   gatewayPort: port,
+  /** Address that the Kubo-compatible RPC listens on. Other than loopback it needs a certificate and a token. */
+  rpcHost: v.pipe(v.string('must be text'), v.ip('must be an IP address')),
   /** TCP port of the Kubo-compatible RPC; 0 is any free port. */
   rpcPort: port,
+  /** Files with the certificate and the key of the RPC, in PEM; empty is without TLS. */
+  rpcTlsCert: v.string('must be a path'),
+  rpcTlsKey: v.string('must be a path'),
+  /** Tokens of the RPC by name. With any, nobody calls without one. */
+  rpcTokens: v.pipe(v.record(v.string(), rpcToken, 'must be an object of tokens by name'), v.maxEntries(MAX_RPC_TOKENS, `must have at most ${MAX_RPC_TOKENS} tokens`)),
   /** Bytes of blocks that were only fetched; beyond that the oldest are removed. 0 keeps what is being read. */
   cacheMaxBytes: v.pipe(v.number('must be a number of bytes (flags and config set also take 10GiB)'), v.safeInteger('must be a whole number of bytes'), v.minValue(0, 'must be 0 or more')),
   /** Least important log lines that are printed. */
@@ -63,14 +83,18 @@ export const DEFAULT_CONFIG: Config = {
   swarmPort: 4001,
   gatewayHost: '127.0.0.1',
   gatewayPort: 8080,
+  rpcHost: '127.0.0.1',
   rpcPort: 5001,
+  rpcTlsCert: '',
+  rpcTlsKey: '',
+  rpcTokens: {},
   /** A tenth of a small disk of today; what is fetched twice within a while is there the second time. */
   cacheMaxBytes: 10 * 1024 ** 3,
   logLevel: 'info'
 }
 
 /** Every setting, in the order in which they are shown. */
-export const CONFIG_KEYS: readonly ConfigKey[] = ['network', 'dht', 'bootstrap', 'mdns', 'upnp', 'relayClient', 'autonat', 'holePunching', 'provideStrategy', 'swarmPort', 'gatewayHost', 'gatewayPort', 'rpcPort', 'cacheMaxBytes', 'logLevel']
+export const CONFIG_KEYS: readonly ConfigKey[] = ['network', 'dht', 'bootstrap', 'mdns', 'upnp', 'relayClient', 'autonat', 'holePunching', 'provideStrategy', 'swarmPort', 'gatewayHost', 'gatewayPort', 'rpcHost', 'rpcPort', 'rpcTlsCert', 'rpcTlsKey', 'rpcTokens', 'cacheMaxBytes', 'logLevel']
 
 /** One place that settings come from: `config.json` or the flags. */
 export interface ConfigLayer {
@@ -108,13 +132,23 @@ export function parseConfig (layers: readonly ConfigLayer[]): { config: Config, 
   }
   if (mistakes.length > 0) throw new HoldfastError('INVALID', `The configuration is not valid:\n  ${mistakes.join('\n  ')}`, { mistakes })
   const checked = config as Config
-  return { config: checked, settings: CONFIG_KEYS.map((key) => ({ key, value: checked[key], source: sources.get(key) ?? 'default' })) }
+  return { config: checked, settings: CONFIG_KEYS.map((key) => ({ key, value: shown(checked[key]), source: sources.get(key) ?? 'default' })) }
+}
+
+/** A value as it may be shown: tokens by their names alone. */
+function shown (value: Config[ConfigKey]): SettingValue {
+  if (typeof value !== 'object') return value
+  return isList(value) ? value : Object.keys(value)
+}
+
+function isList (value: object): value is readonly string[] {
+  return Array.isArray(value)
 }
 
 function mistakeIn (key: string, value: unknown): string | undefined {
   if (!isConfigKey(key)) return `${key} is no setting; there are ${CONFIG_KEYS.join(', ')}`
   const result = v.safeParse(SETTINGS[key], value)
-  return result.success ? undefined : `${key} ${result.issues[0].message}, not ${JSON.stringify(value)}`
+  return result.success ? undefined : `${key} ${result.issues[0].message}${key === 'rpcTokens' ? '' : `, not ${JSON.stringify(value)}`}`
 }
 
 function isConfigKey (key: string): key is ConfigKey {
@@ -145,6 +179,7 @@ export function parseConfigFile (text: string, path: string): ConfigLayer {
  * @throws `INVALID` for an unknown key or a value that the setting cannot have.
  */
 export function parseSetting (key: string, text: string): { key: ConfigKey, value: SettingValue } {
+  if (key === 'rpcTokens') throw new HoldfastError('INVALID', 'Tokens are written into config.json by hand: on a command line others could read them', { key })
   const value = isConfigKey(key) ? valueOf(key, text) : text
   const mistake = mistakeIn(key, value)
   if (mistake !== undefined || !isConfigKey(key)) throw new HoldfastError('INVALID', `Cannot set that: ${mistake}`, { key })

@@ -1,4 +1,4 @@
-import { type ApiNode, createApiListener, type NodeIdentity } from '@holdfast/api'
+import { type ApiNode, createApiListener, createBrowserGuard, createRpcListener, NodeEvents, type NodeIdentity, watchedPins, watchHost } from '@holdfast/api'
 import { type Blockstore, cachedBlockstore } from '@holdfast/blockstore'
 import { openFsBlockstore } from '@holdfast/blockstore/fs'
 import { HoldfastError, type Logger } from '@holdfast/core'
@@ -17,6 +17,7 @@ import { withHomePage } from './daemon/home-page.ts'
 import { listen } from './daemon/listen.ts'
 import { lockRepository } from './daemon/lock.ts'
 import { openProvideSchedule } from './daemon/provide-schedule.ts'
+import { openRpcAccess } from './daemon/rpc-access.ts'
 import { initRepository, REPOSITORY_VERSION } from './repository.ts'
 import { REPOSITORY_FILES } from './repository-path.ts'
 import { AGENT } from './version.ts'
@@ -61,6 +62,7 @@ export async function openNode (config: Config, log: Logger, { repository, socke
   const file = (name: keyof typeof REPOSITORY_FILES): string => join(repository, REPOSITORY_FILES[name])
   const part = (name: string): Logger => log.child({ part: name })
 
+  const rpcAccess = await openRpcAccess(config)
   await initRepository(repository)
   opening.use(await lockRepository(file('lock')))
   const identity = await openIdentity(file('identity'), { log: part('network') })
@@ -70,11 +72,13 @@ export async function openNode (config: Config, log: Logger, { repository, socke
   const cache = opening.use(await openFetchCache({ blocks: cachedBlockstore(storedBlocks), leases, log: part('cache') }, { path: file('cache'), maxBytes: config.cacheMaxBytes }))
   const { blocks } = cache
   const journal = opening.use(await openJournal(file('journal'), { log: part('journal'), onFatal: onStop }))
-  const pins = opening.use(await openPinSet(roomyJournal(journal, cache), { log: part('pins') }))
+  const events = new NodeEvents()
+  const pins = watchedPins(opening.use(await openPinSet(roomyJournal(journal, cache), { log: part('pins') })), events)
   cache.watch(pins)
 
   const swarmKey = await openSwarmKey(file('swarmKey'), { log: part('network') })
   const host = opening.use(await openHost({ identity, log: part('network'), peerFile: file('peers') }, { mode: config.network, listen: listenAddresses(config), dht: config.dht, swarmKey, ...discoveryOf(config) }))
+  opening.use(watchHost(host, events))
   const routing = createContentRouting([{ name: 'dht', ...dhtSource(host.routing) }])
   const exchange = opening.use(await openExchange({ host, routing, blocks: cache.fetchedBlocks, log: part('exchange') }))
   const openReader: ApiNode['openReader'] = (root, options) => cache.protectReader(config.network === 'off' ? { get: (cid, opts) => blocks.get(cid, opts), has: (cid, opts) => blocks.has(cid, opts), [Symbol.dispose] () {} } : exchange.openSession(root, options))
@@ -85,40 +89,83 @@ export async function openNode (config: Config, log: Logger, { repository, socke
     log: part('providers')
   }, { strategy: config.network === 'off' ? 'off' : config.provideStrategy }))
 
+  // Whoever asks while the listeners open gets 0.
+  const ports = { gateway: 0, rpc: 0 }
   const gateway = createGateway({ blocks, openReader: (root, signal) => openReader(root, { signal }), log: part('gateway') })
-  const gatewayServer = opening.use(await listen({
+  ports.gateway = opening.use(await listen({
     name: 'gateway',
     setting: 'gateway-port',
     at: { host: config.gatewayHost, port: config.gatewayPort },
     listener: withHomePage(gatewayListener(gateway, { log: part('gateway'), limits: { retrievalTimeoutMs: RETRIEVAL_TIMEOUT_MS } }), describe),
     server: { highWaterMark: RESPONSE_BUFFER_BYTES, maxHeaderSize: MAX_REQUEST_HEADER_BYTES, headersTimeout: 20_000, requestTimeout: 30_000, keepAliveTimeout: 65_000 }
-  }))
+  })).port
+
+  let isReady = false
+  const apiNode: ApiNode = {
+    blocks, storedBlocks, cache, pins, leases, journal, host, routing, announcer, events, openReader, describe,
+    repository: { folder: repository, version: REPOSITORY_VERSION, engine: 'fs' },
+    findPeer: async (peer, options) => await host.routing.findPeer(peer, options),
+    exchangeStats: () => exchange.stats(),
+    settings: () => settings,
+    isReady: () => isReady,
+    stop: () => {
+      isReady = false
+      onStop()
+    },
+    log: part('api')
+  }
+  ports.rpc = opening.use(await listen({
+    name: 'RPC',
+    setting: 'rpc-port',
+    at: { host: config.rpcHost, port: config.rpcPort },
+    tls: rpcAccess.tls,
+    listener: createRpcListener(apiNode, { guard: createBrowserGuard({ port: () => ports.rpc, isOwnName: rpcAccess.isOwnName }), tokens: rpcAccess.tokens }),
+    // An upload may take its time, as long as something comes: the listener watches that.
+    server: { highWaterMark: RESPONSE_BUFFER_BYTES, maxHeaderSize: MAX_REQUEST_HEADER_BYTES, headersTimeout: 20_000, requestTimeout: 0, keepAliveTimeout: 65_000 }
+  })).port
 
   await prepareSocket(socketPath, repository)
   opening.use(await listen({
     name: 'command line\'s door',
     at: { path: socketPath },
-    listener: createApiListener({
-      blocks, storedBlocks, cache, pins, leases, journal, host, routing, announcer, openReader, describe,
-      repository: { folder: repository, version: REPOSITORY_VERSION, engine: 'fs' },
-      settings: () => settings,
-      stop: () => { onStop() },
-      log: part('api')
-    }),
+    listener: createApiListener(apiNode),
     // Standard input of `add` may take its time: the door has no request timeout.
     server: { requestTimeout: 0 }
   }))
   if (process.platform !== 'win32') await chmod(socketPath, 0o600)
 
   function describe (): NodeIdentity {
-    const gatewayHost = config.gatewayHost.includes(':') ? `[${config.gatewayHost}]` : config.gatewayHost
-    return { peerId: identity.peerId, agent: AGENT, swarm: host.addresses(), reachability: host.reachability(), gateway: `http://${gatewayHost}:${gatewayServer.port}`, rpc: '', repository }
+    return {
+      peerId: identity.peerId,
+      agent: AGENT,
+      swarm: host.addresses(),
+      reachability: host.reachability(),
+      gateway: urlOf('http', config.gatewayHost, ports.gateway),
+      rpc: urlOf(rpcAccess.tls === undefined ? 'http' : 'https', config.rpcHost, ports.rpc),
+      repository
+    }
   }
 
   const { gateway: gatewayUrl } = describe()
   log.debug('Node started', { peer: identity.peerId, gateway: gatewayUrl })
   const open = opening.move()
-  return { blocks, pins, host, describe, [Symbol.asyncDispose]: () => open.disposeAsync() }
+  isReady = true
+  return {
+    blocks,
+    pins,
+    host,
+    describe,
+    async [Symbol.asyncDispose] () {
+      isReady = false
+      // Who listens would keep the RPC open for as long as it waits for its callers.
+      events[Symbol.dispose]()
+      await open.disposeAsync()
+    }
+  }
+}
+
+function urlOf (scheme: string, host: string, port: number): string {
+  return `${scheme}://${host.includes(':') ? `[${host}]` : host}:${port}`
 }
 
 /** Every interface for the world and the LAN; nothing where nobody may come in. */

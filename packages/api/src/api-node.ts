@@ -1,9 +1,11 @@
 import type { BlockReader, Blockstore } from '@holdfast/blockstore'
-import type { Logger } from '@holdfast/core'
+import type { AbortOptions, Logger } from '@holdfast/core'
+import type { BitswapStats } from '@holdfast/exchange'
 import type { Host } from '@holdfast/network'
 import type { FetchCache, Journal, LeaseBook, PinSet } from '@holdfast/pins'
 import type { Announcer, ContentRouting } from '@holdfast/providers'
 import type { CID } from 'multiformats/cid'
+import type { NodeEvents } from './node-events.ts'
 import type { NodeIdentity, SettingEvent } from './operations.ts'
 
 /** How far fetching has come, in all. */
@@ -27,7 +29,7 @@ export interface ApiNode {
   /** The same without a cache, for whoever looks for damage on the disk. */
   readonly storedBlocks: Blockstore
   /** Which of the blocks are cache; whoever pins takes blocks out of it. */
-  readonly cache: Pick<FetchCache, 'keep' | 'kept' | 'status'>
+  readonly cache: Pick<FetchCache, 'keep' | 'kept' | 'protectReader' | 'status'>
   /**
    * Opens a reader of one DAG that fetches from peers what is not here, and stores it.
    *
@@ -39,9 +41,17 @@ export interface ApiNode {
   readonly journal: Journal
   readonly host: Host
   readonly routing: ContentRouting
+  /** Looks up where a peer is; `undefined` when nobody knows. */
+  findPeer(peer: string, options: AbortOptions): Promise<{ readonly peer: string, readonly addresses: readonly string[] } | undefined>
+  /** What was exchanged with peers since the start. */
+  exchangeStats(): BitswapStats
   readonly announcer: Announcer
   readonly repository: { readonly folder: string, readonly version: number, readonly engine: string }
+  /** What happens in the node. */
+  readonly events: NodeEvents
   readonly log: Logger
+  /** Whether the node is open and not stopping. */
+  isReady(): boolean
   describe(): NodeIdentity
   settings(): Iterable<SettingEvent>
   /** Begins to stop the node; the answer to whoever asked still goes out. */

@@ -1,52 +1,29 @@
 import { type Blockstore, MemoryBlockstore } from '@holdfast/blockstore'
-import { Block, CODECS, encodeDagPb, isErrorCode, silentLogger } from '@holdfast/core'
-import { offlineHost } from '@holdfast/network'
-import { LeaseBook, openFetchCache, openJournal, openPinSet } from '@holdfast/pins'
-import { createContentRouting, startAnnouncer } from '@holdfast/providers'
+import { Block, CODECS, encodeDagPb, isErrorCode } from '@holdfast/core'
+import type { LeaseBook } from '@holdfast/pins'
 import { CID } from 'multiformats/cid'
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
-import { mkdtemp, rm } from 'node:fs/promises'
 import { createServer, request } from 'node:http'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test, type TestContext } from 'node:test'
 import { createApiListener, MAX_ARGS_BYTES } from './api-listener.ts'
 import type { ApiNode } from './api-node.ts'
 import { type ApiClient, createApiClient } from './client/api-client.ts'
 import { PROGRESS_INTERVAL_MS } from './exchange.ts'
+import { openApiNode } from './harness.test.ts'
 
 /** A door with real parts behind it, on a socket of its own. */
-async function openDoor (context: TestContext, stored: Blockstore = new MemoryBlockstore(), openReader: ApiNode['openReader'] = () => readerOf(stored)): Promise<{ client: ApiClient, socketPath: string, blocks: Blockstore, leases: LeaseBook }> {
-  const folder = await mkdtemp(join(tmpdir(), 'holdfast-'))
-  const journal = await openJournal(join(folder, 'journal'))
-  const pins = await openPinSet(journal)
-  const leases = new LeaseBook()
-  const cache = await openFetchCache({ blocks: stored, leases }, { path: join(folder, 'cache.log'), maxBytes: 0 })
-  const { blocks } = cache
-  cache.watch(pins)
-  const routing = createContentRouting([])
-  const announcer = startAnnouncer({ routing, async * keys () {}, log: silentLogger }, { strategy: 'off' })
-  const listener = createApiListener({
-    blocks, storedBlocks: stored, cache, journal, pins, leases, routing, announcer,
-    host: offlineHost('12D3KooWLQzUv2FHWGVPXTXSZpdHs7oHbXub2G5WC8Tx4NQhyd2d'),
-    openReader,
-    repository: { folder, version: 1, engine: 'memory' },
-    describe: () => ({ peerId: 'peer', agent: 'agent', swarm: [], reachability: { state: 'unknown', how: '' }, gateway: '', rpc: '', repository: folder }),
-    settings: () => [],
-    stop () {},
-    log: silentLogger
-  })
-  const socketPath = join(folder, 'api.sock')
-  const server = createServer(listener).listen(socketPath)
+async function openDoor (context: TestContext, blocks: Blockstore = new MemoryBlockstore(), openReader: ApiNode['openReader'] = () => readerOf(blocks)): Promise<{ client: ApiClient, socketPath: string, blocks: Blockstore, leases: LeaseBook }> {
+  const node = { ...await openApiNode(context, { blocks }), openReader }
+  const socketPath = join(node.repository.folder, 'api.sock')
+  const server = createServer(createApiListener(node)).listen(socketPath)
   await once(server, 'listening')
-  context.after(async () => {
+  context.after(() => {
     server.closeAllConnections()
     server.close()
-    for (const part of [announcer, cache, pins, journal]) await part[Symbol.asyncDispose]()
-    await rm(folder, { recursive: true, force: true })
   })
-  return { client: createApiClient(socketPath), socketPath, blocks, leases }
+  return { client: createApiClient(socketPath), socketPath, blocks: node.blocks, leases: node.leases }
 }
 
 function readerOf (blocks: Blockstore): ReturnType<ApiNode['openReader']> {

@@ -1,3 +1,7 @@
 export { createApiListener, MAX_ARGS_BYTES } from './api-listener.ts'
 export { type ApiNode } from './api-node.ts'
+export { NodeEvents, type NodeEvent, type TimedNodeEvent, watchedPins, watchHost } from './node-events.ts'
 export { type NodeIdentity, type SettingEvent } from './operations.ts'
+export { type BrowserGuard, type BrowserGuardOptions, createBrowserGuard } from './rpc/browser-guard.ts'
+export { createRpcListener, MAX_CALLS, MAX_UPLOADS, type RpcListenerOptions } from './rpc/rpc-listener.ts'
+export { createRpcTokens, type RpcToken, type RpcTokens } from './rpc/rpc-tokens.ts'

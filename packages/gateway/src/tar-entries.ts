@@ -17,13 +17,15 @@ import { MAX_TAR_DEPTH, MAX_TAR_PATH_BYTES, MAX_TAR_SYMLINKS } from './limits.ts
 export type UnixFsEntry = DagEntry & { readonly kind: 'file' | 'directory' | 'symlink' }
 
 export interface TarEntry {
-  /** Path in the archive, the CID of the tree first. */
+  /** Path in the archive, the name of the tree first. */
   readonly path: string
   readonly entry: UnixFsEntry
 }
 
 export interface TarEntryOptions extends AbortOptions {
   readonly maxEntryCount: number
+  /** Name of the top entry. @default its CID */
+  readonly name?: string | undefined
 }
 
 /**
@@ -32,8 +34,9 @@ export interface TarEntryOptions extends AbortOptions {
  * @throws `INVALID` for a name that leads out of the tree, is not UTF-8 or passes through a symlink; `UNSUPPORTED`
  * for an entry that is not UnixFS; `LIMIT` for too many entries or too deep a tree.
  */
-export async function * tarEntries (blocks: BlockReader, root: UnixFsEntry, { maxEntryCount, signal }: TarEntryOptions): AsyncIterable<TarEntry> {
+export async function * tarEntries (blocks: BlockReader, root: UnixFsEntry, { maxEntryCount, name, signal }: TarEntryOptions): AsyncIterable<TarEntry> {
   const top = root.cid.toString()
+  if (name !== undefined && (name === '' || name === '.' || name === '..' || /[/\\\0]/.test(name))) throw unsafe(name, top)
   const symlinks = new SymlinkPaths()
   const open: Array<{ readonly path: readonly string[], readonly children: AsyncIterator<DirectoryEntry> }> = []
   let entryCount = 0
@@ -42,7 +45,7 @@ export async function * tarEntries (blocks: BlockReader, root: UnixFsEntry, { ma
     if (++entryCount > maxEntryCount) throw new HoldfastError('LIMIT', `TAR of ${top} has more than ${maxEntryCount} entries`, { root: top, maxEntryCount })
     symlinks.requireNoneOn(path)
     if (entry.kind === 'symlink') symlinks.add(path)
-    yield { path: [top, ...path].join('/'), entry }
+    yield { path: [name ?? top, ...path].join('/'), entry }
     if (entry.kind === 'directory') {
       if (open.length === MAX_TAR_DEPTH) throw new HoldfastError('LIMIT', `TAR of ${top} is nested deeper than ${MAX_TAR_DEPTH} levels`, { root: top })
       open.push({ path, children: listDirectory(blocks, entry.cid, { signal })[Symbol.asyncIterator]() })

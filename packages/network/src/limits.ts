@@ -18,6 +18,13 @@ export const MAX_INBOUND_PER_GROUP = 8
 export const MAX_INBOUND_PER_PRIVATE_GROUP = 128
 
 /**
+ * Connections that one peer may have opened; one more ends the oldest of them. Two peers that dial each other at the same time have
+ * two, and one that moves to another network has dead ones until they are noticed: of these the newest is the one that works.
+ * Each has windows and streams of its own, so their number multiplies all that is bounded per connection.
+ */
+export const MAX_INBOUND_PER_PEER = 4
+
+/**
  * Handshakes of others that are under way at once, in all and of one address group; one more ends the oldest silent one.
  *
  * A handshake takes five round trips, 1 s on a bad line: 128 leave it that long while 128 new ones come each second. One group has

@@ -15,6 +15,7 @@ import { ReachabilityWatch } from './discovery/reachability-watch.ts'
 import { startDiscovery } from './discovery/start-discovery.ts'
 import { Libp2pHost } from './libp2p-host.ts'
 import { DIAL_TIMEOUT_MS, HANDSHAKE_TIMEOUT_MS, MAX_PING_STREAMS, MONITOR_INTERVAL_MS } from './limits.ts'
+import { cutIdentity } from './limits/cut-identity.ts'
 import { NO_LIBRARY_LIMITS, openGuards, watchConnections } from './limits/guards.ts'
 import { muxers } from './muxers.ts'
 import { DEFAULT_LISTEN, type NetworkDeps, type NetworkHost, type NetworkOptions } from './network-options.ts'
@@ -83,8 +84,8 @@ export async function openLibp2pHost ({ identity, log, peerFile }: NetworkDeps, 
 
 function services (networks: readonly KadNetwork[]): ServiceFactoryMap {
   return {
-    identify: identify(),
-    identifyPush: identifyPush(),
+    identify: (components) => identify()(cutIdentity(components)),
+    identifyPush: (components) => identifyPush()(cutIdentity(components)),
     ping: ping({ maxInboundStreams: MAX_PING_STREAMS, maxOutboundStreams: MAX_PING_STREAMS }),
     ...Object.fromEntries(networks.map(({ name, service }) => [name, service]))
   }

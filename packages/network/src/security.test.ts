@@ -1,7 +1,9 @@
+import { isErrorCode } from '@holdfast/core'
 import { noise } from '@chainsafe/libp2p-noise'
 import { generateKeyPair, publicKeyFromProtobuf, publicKeyToProtobuf } from '@libp2p/crypto/keys'
 import { identify } from '@libp2p/identify'
 import type { ConnectionEncrypter } from '@libp2p/interface'
+import { peerIdFromPrivateKey } from '@libp2p/peer-id'
 import { tcp } from '@libp2p/tcp'
 import { tls } from '@libp2p/tls'
 import { multiaddr } from '@multiformats/multiaddr'
@@ -61,6 +63,29 @@ for (const [name, encrypters] of Object.entries({ tls: [tls()], noise: [noise()]
     await until(() => host.peers().length === 1)
     assert.ok(strong !== 'refused' && strong.status === 'open')
   })
+}
+
+for (const type of ['Ed25519', 'RSA'] as const) {
+  for (const [name, connectionEncrypters] of Object.entries({ tls: [tls()], noise: [noise()] })) {
+    test(`a peer with an ${type} key that answers under the id of another is refused and named, over ${name}`, async (context) => {
+      const impostor = await createLibp2p({
+        privateKey: await (type === 'RSA' ? generateKeyPair(type, 2048) : generateKeyPair(type)),
+        logger: quietLogger,
+        addresses: { listen: ['/ip4/127.0.0.1/tcp/0'] },
+        transports: [tcp()],
+        connectionEncrypters,
+        streamMuxers: muxers(),
+        connectionMonitor: { enabled: false }
+      })
+      context.after(async () => { await impostor.stop() })
+      const wanted = peerIdFromPrivateKey(await (type === 'RSA' ? generateKeyPair(type, 2048) : generateKeyPair(type))).toString()
+      const address = String(impostor.getMultiaddrs()[0]).replace(impostor.peerId.toString(), wanted)
+      const host = await newHost(context)
+      await assert.rejects(host.connect(address), (err) => isErrorCode(err, 'UNAVAILABLE') && err.message.includes(wanted) && err.message.endsWith(`another peer is at this address: ${impostor.peerId.toString()}`))
+      await until(() => impostor.getConnections().length === 0)
+      assert.deepEqual(host.peers(), [])
+    })
+  }
 }
 
 async function dialWith (context: TestContext, address: string, bits: number, connectionEncrypters: Array<(components: Parameters<ReturnType<typeof noise>>[0] & Parameters<ReturnType<typeof tls>>[0]) => ConnectionEncrypter>) {

@@ -1,9 +1,10 @@
 /** How connections are encrypted. The only file that knows which package Noise comes from. */
 import { noise } from '@chainsafe/libp2p-noise'
 import { publicKeyFromProtobuf } from '@libp2p/crypto/keys'
-import type { ComponentLogger, ConnectionEncrypter, ConnectionGater, Metrics, PeerId, PrivateKey, PublicKey, Upgrader } from '@libp2p/interface'
+import type { ComponentLogger, ConnectionEncrypter, ConnectionGater, Metrics, PeerId, PrivateKey, PublicKey, SecureConnectionOptions, SecuredConnection, Upgrader } from '@libp2p/interface'
 import { tls } from '@libp2p/tls'
 import { MAX_RSA_BITS, MIN_RSA_BITS } from './limits.ts'
+import { overriding } from './overriding.ts'
 
 interface Components {
   peerId: PeerId
@@ -15,7 +16,44 @@ interface Components {
 
 /** TLS first: about twice as fast here. Noise for the peers that lack it. The one who dials decides. */
 export function encrypters (): Array<(components: Components) => ConnectionEncrypter> {
-  return [tls(), noise()]
+  return [naming(tls()), naming(noise())]
+}
+
+/** The message of the library where a node has met itself. */
+export const DIALLED_SELF = 'Can not dial self'
+
+/** The message where a node has met somebody else, before the id: of what fails in a handshake the library keeps the message only. */
+const OTHER_PEER = 'This address belongs to another peer: '
+
+/** Who answered in a handshake that failed because it was not the one that was dialled. */
+export function otherPeerOf (err: Error): string | undefined {
+  return err.message.startsWith(OTHER_PEER) ? err.message.slice(OTHER_PEER.length) : undefined
+}
+
+/**
+ * The encrypter, with peer ids compared here: TLS does not say whom it met, and Noise compares nothing where the id does not hold
+ * the key, as with RSA.
+ */
+function naming (make: (components: Components) => ConnectionEncrypter): (components: Components) => ConnectionEncrypter {
+  return (components) => {
+    const inner = make(components)
+    return overriding(inner, {
+      secureInbound: async (stream, options) => requirePeer(await inner.secureInbound(stream, withoutPeer(options)), options?.remotePeer, components.peerId),
+      secureOutbound: async (stream, options) => requirePeer(await inner.secureOutbound(stream, withoutPeer(options)), options?.remotePeer, components.peerId)
+    })
+  }
+}
+
+function withoutPeer ({ remotePeer: _, ...options }: SecureConnectionOptions = {}): SecureConnectionOptions {
+  return options
+}
+
+/** @throws when the peer that proved its id in the handshake is not the one that was dialled; the connection is ended. */
+function requirePeer (secured: SecuredConnection, expected: PeerId | undefined, self: PeerId): SecuredConnection {
+  if (expected === undefined || secured.remotePeer.equals(expected)) return secured
+  const err = new Error(secured.remotePeer.equals(self) ? DIALLED_SELF : `${OTHER_PEER}${secured.remotePeer.toString()}`)
+  secured.connection.abort(err)
+  throw err
 }
 
 /**

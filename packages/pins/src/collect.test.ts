@@ -331,3 +331,16 @@ test('a pin that comes while a block is being removed finds out that it is gone'
   assert.equal(await looking, false)
   assert.equal(world.pins.count, 0)
 })
+
+test('each block that is removed is told by its CID', async () => {
+  await using world = await openWorld()
+  const [kept, gone, other] = await Promise.all(['kept', 'gone', 'other'].map(leafOf))
+  assert.ok(kept && gone && other)
+  await world.blocks.putMany([kept, gone, other])
+  await world.pins.add({ cid: kept.cid, kind: 'direct' })
+  for (const dryRun of [true, false]) {
+    const told: CID[] = []
+    await collectGarbage(world, { dryRun, onRemoved: async (cid) => { told.push(cid) } })
+    assert.deepEqual(new Set(told.map(multihashKey)), keysOf([gone, other]))
+  }
+})

@@ -24,6 +24,8 @@ export interface CollectOptions extends AbortOptions {
    */
   trustLeaves?: boolean
   onProgress?: (progress: CollectProgress) => void
+  /** Awaited for every block that was removed, or with `dryRun` would be. */
+  onRemoved?: ((cid: CID) => Promise<void>) | undefined
 }
 
 export interface CollectResult {
@@ -93,7 +95,7 @@ interface SweepDeps extends CollectDeps {
   readonly kept: ReachableSet
 }
 
-async function sweep (deps: SweepDeps, { signal, dryRun = false, onProgress }: CollectOptions): Promise<CollectResult> {
+async function sweep (deps: SweepDeps, { signal, dryRun = false, onProgress, onRemoved }: CollectOptions): Promise<CollectResult> {
   let keptCount = 0
   let removedCount = 0
   let removedByteLength = 0
@@ -102,14 +104,17 @@ async function sweep (deps: SweepDeps, { signal, dryRun = false, onProgress }: C
   const report = (): void => { onProgress?.({ phase: 'sweep', blockCount, removedCount, removedByteLength }) }
 
   const removeGarbage = async (): Promise<void> => {
-    const removals = await settled(garbage.map((cid) => removeBlock(deps, cid, dryRun)))
+    const cids = garbage
     garbage = []
-    for (const byteLength of removals) {
+    const removals = await settled(cids.map((cid) => removeBlock(deps, cid, dryRun)))
+    for (const [index, cid] of cids.entries()) {
+      const byteLength = removals[index]
       if (byteLength === undefined) {
         keptCount++
       } else {
         removedCount++
         removedByteLength += byteLength
+        await onRemoved?.(cid)
       }
     }
   }

@@ -16,7 +16,7 @@ export const id = command({
         print(`Peer        ${peerId}`)
         print(`Agent       ${agent}`)
         print(`Gateway     ${gateway}`)
-        print(`RPC         ${rpc === '' ? 'not yet' : rpc}`)
+        print(`RPC         ${rpc}`)
         print(`Addresses   ${swarm.length === 0 ? 'none yet' : swarm.join(', ')}`)
         print(`Reachable   ${reachability.state}: ${printable(reachability.how)}`)
         print(`Repository  ${printable(repository)}`)

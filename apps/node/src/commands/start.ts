@@ -80,7 +80,7 @@ function welcome ({ agent, peerId, gateway, rpc, swarm, reachability, repository
     `${bold(agent)} is running`,
     `  Peer        ${peerId}`,
     `  Gateway     ${bold(gateway)}`,
-    `  RPC         ${rpc === '' ? 'not yet' : rpc}`,
+    `  RPC         ${rpc}`,
     `  Addresses   ${swarm.length === 0 ? `none (${reachability.how})` : swarm.join('\n              ')}`,
     `  Repository  ${repository}`,
     '',

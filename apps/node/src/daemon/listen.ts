@@ -1,6 +1,7 @@
 import { HoldfastError } from '@holdfast/core'
 import { once } from 'node:events'
 import { createServer, type RequestListener, type Server, type ServerOptions } from 'node:http'
+import { createServer as createTlsServer, type Server as TlsServer } from 'node:https'
 import { portHolder } from './port-holder.ts'
 
 /** How long open requests may go on once the server stops, in milliseconds; Ctrl-C promises 5 s for everything. */
@@ -8,7 +9,7 @@ export const DRAIN_MS = 2000
 
 /** A server that answers. Disposing it stops new connections, gives open ones `DRAIN_MS` and then ends them. */
 export interface Listening extends AsyncDisposable {
-  readonly server: Server
+  readonly server: Server | TlsServer
   /** The port that was taken; 0 for a socket path. */
   readonly port: number
 }
@@ -21,15 +22,20 @@ export interface ListenOptions {
   readonly setting?: string
   readonly at: { readonly host: string, readonly port: number } | { readonly path: string }
   readonly server?: ServerOptions
+  /** Certificate and key in PEM; with them the server speaks HTTPS. */
+  readonly tls?: { readonly cert: Buffer, readonly key: Buffer } | undefined
 }
+
+/** How long a TLS handshake may take, in milliseconds: as long as headers may. */
+const HANDSHAKE_MS: number = 20 * 1000
 
 /**
  * Starts an HTTP server.
  *
  * @throws `UNAVAILABLE` that names who holds the port, where the system tells, and the setting that changes it.
  */
-export async function listen ({ listener, name, setting, at, server: options = {} }: ListenOptions): Promise<Listening> {
-  const server = createServer(options, listener)
+export async function listen ({ listener, name, setting, at, server: options = {}, tls }: ListenOptions): Promise<Listening> {
+  const server = tls === undefined ? createServer(options, listener) : createTlsServer({ ...options, ...tls, handshakeTimeout: HANDSHAKE_MS }, listener)
   server.listen(at)
   try {
     await once(server, 'listening')
@@ -44,7 +50,7 @@ export async function listen ({ listener, name, setting, at, server: options = {
   }
 }
 
-async function close (server: Server): Promise<void> {
+async function close (server: Server | TlsServer): Promise<void> {
   const closed = once(server, 'close')
   server.close()
   server.closeIdleConnections()

@@ -1,6 +1,7 @@
 import { HoldfastError } from '@holdfast/core'
 import { type ImportedEntry, type ImportSource, importSources, measurePath, openDiskSource, recipeOf } from '@holdfast/dag'
 import { leasedWriter } from '@holdfast/pins'
+import type { CID } from 'multiformats/cid'
 import { isAbsolute } from 'node:path'
 import type { ApiNode } from '../api-node.ts'
 import { type Exchange, progressReporter } from '../exchange.ts'
@@ -27,12 +28,19 @@ export async function add (node: ApiNode, args: AddArgs, exchange: Exchange<Even
     onEntry: async (entry) => { await exchange.emit({ entry: toEvent(entry), isRoot: false }) }
   })
   exchange.signal.throwIfAborted()
+  for (const { cid } of roots) node.events.tell({ type: 'added', cid: cid.toString() })
   for (const entry of roots) await exchange.emit({ entry: toEvent(entry), isRoot: true })
   if (args.pin === false) return
-  for (const { cid } of roots) await node.pins.add({ cid, kind: 'recursive', ...(args.name === undefined ? {} : { name: args.name }) })
+  const cids = roots.map(({ cid }) => cid)
+  await pinRoots(node, cids, args.name)
+  await exchange.emit({ pinned: cids.map(String) })
+}
+
+/** Pins what was imported: its blocks are durable and protected by a lease of the caller's. */
+export async function pinRoots (node: ApiNode, roots: readonly CID[], name: string | undefined): Promise<void> {
+  for (const cid of roots) await node.pins.add({ cid, kind: 'recursive', ...(name === undefined ? {} : { name }) })
   // Blocks and pins are durable: only now others may hear of them.
-  for (const { cid } of roots) node.announcer.announce(cid)
-  await exchange.emit({ pinned: roots.map(({ cid }) => cid.toString()) })
+  for (const cid of roots) node.announcer.announce(cid)
 }
 
 async function measurePaths ({ paths, hidden }: AddArgs, signal: AbortSignal): Promise<number | undefined> {

@@ -2,11 +2,12 @@ import { encodeCarHeader, encodeCarSection, readCar } from '@holdfast/car'
 import { type Block, HoldfastError } from '@holdfast/core'
 import { BlockSink, measurePath, walkDag } from '@holdfast/dag'
 import { leasedWriter, pinDag } from '@holdfast/pins'
+import type { CID } from 'multiformats/cid'
 import { createReadStream } from 'node:fs'
 import { isAbsolute } from 'node:path'
 import type { ApiNode } from '../api-node.ts'
 import { type Exchange, progressReporter } from '../exchange.ts'
-import type { ArgsOf, EventOf, ImportedCarEvent } from '../operations.ts'
+import type { ArgsOf, EventOf, ProgressEvent } from '../operations.ts'
 import { openFound } from './open-reader.ts'
 import { locate } from './read.ts'
 
@@ -29,10 +30,26 @@ export async function dagImport (node: ApiNode, { paths, pinRoots, name }: ArgsO
   const archives: Archive[] = paths.length === 0
     ? [{ source: 'standard input', bytes: exchange.body }]
     : await Promise.all(paths.map(async (path) => ({ source: path, bytes: openArchive(path), totalByteLength: await measurePath(path, exchange) })))
-  for (const archive of archives) await exchange.emit({ imported: await importArchive(node, archive, { pinRoots, name }, exchange) })
+  for (const archive of archives) {
+    const pinned: string[] = []
+    const pinRoot = async (cid: CID): Promise<void> => {
+      await pinImported(node, { cid, name }, exchange)
+      pinned.push(cid.toString())
+    }
+    const { roots, ...counts } = await importArchive(node, archive, pinRoots === false ? {} : { pinRoot }, exchange)
+    await exchange.emit({ imported: { source: archive.source, roots: roots.map(String), ...counts, pinned } })
+  }
 }
 
-async function importArchive (node: ApiNode, { source, bytes, totalByteLength }: Archive, { pinRoots, name }: Pick<ArgsOf<'dag-import'>, 'pinRoots' | 'name'>, exchange: Exchange<EventOf<'dag-import'>>): Promise<ImportedCarEvent['imported']> {
+/** Pins a root and lets others hear of it. */
+export async function pinImported (node: ApiNode, { cid, name }: { readonly cid: CID, readonly name?: string | undefined }, exchange: Pick<Exchange<ProgressEvent>, 'emit' | 'signal'>): Promise<void> {
+  const report = progressReporter(exchange)
+  await pinDag(node, { cid, kind: 'recursive', ...(name === undefined ? {} : { name }) }, { signal: exchange.signal, onProgress: (progress) => { report({ ...progress, phase: 'pinning' }) } })
+  node.announcer.announce(cid)
+}
+
+/** Imports one archive; its blocks are protected until each root was handed to `pinRoot`. */
+export async function importArchive (node: ApiNode, { bytes, totalByteLength }: Pick<Archive, 'bytes' | 'totalByteLength'>, { pinRoot }: { readonly pinRoot?: (cid: CID) => Promise<void> }, exchange: Pick<Exchange<ProgressEvent>, 'emit' | 'signal'>): Promise<{ roots: readonly CID[], blockCount: number, byteLength: number }> {
   using lease = node.leases.open('dag import')
   const sink = new BlockSink(leasedWriter(node.blocks, lease), exchange)
   const report = progressReporter(exchange)
@@ -48,13 +65,8 @@ async function importArchive (node: ApiNode, { source, bytes, totalByteLength }:
     // Also of a broken archive: its good blocks make the next try short.
     await sink.flush()
   }
-  const pinned: string[] = []
-  for (const cid of pinRoots === false ? [] : roots) {
-    await pinDag(node, { cid, kind: 'recursive', ...(name === undefined ? {} : { name }) }, { signal: exchange.signal, onProgress: (progress) => { report({ ...progress, phase: 'pinning' }) } })
-    node.announcer.announce(cid)
-    pinned.push(cid.toString())
-  }
-  return { source, roots: roots.map(String), blockCount: sink.blockCount, byteLength, pinned }
+  if (pinRoot !== undefined) for (const cid of roots) await pinRoot(cid)
+  return { roots, blockCount: sink.blockCount, byteLength }
 }
 
 async function * openArchive (path: string): AsyncIterable<Uint8Array> {

@@ -5,7 +5,7 @@ import { indirectPins, type Pin, pinDag } from '@holdfast/pins'
 import type { CID } from 'multiformats/cid'
 import type { ApiNode } from '../api-node.ts'
 import { type Exchange, progressReporter } from '../exchange.ts'
-import type { ArgsOf, EventOf, PinEvent } from '../operations.ts'
+import type { ArgsOf, EventOf, PinEvent, ProgressEvent } from '../operations.ts'
 import { openFound } from './open-reader.ts'
 
 export async function pinAdd (node: ApiNode, { path, kind, name }: ArgsOf<'pin-add'>, exchange: Exchange<EventOf<'pin-add'>>): Promise<void> {
@@ -46,8 +46,27 @@ export async function pinLs (node: ApiNode, { path, kind = 'all', name }: ArgsOf
   if (cid !== undefined && found === 0) throw new HoldfastError('NOT_FOUND', `${cid} is not pinned`, { cid: cid.toString() })
 }
 
+/**
+ * Pins another DAG instead of one that is pinned, under the same name. What both share is read once more but fetched from nobody.
+ *
+ * The new pin is durable before the old one goes.
+ */
+export async function pinUpdate (node: ApiNode, { from, to, unpin }: { readonly from: string, readonly to: string, readonly unpin: boolean }, exchange: Exchange<ProgressEvent>): Promise<{ from: CID, to: CID }> {
+  const { signal } = exchange
+  const old = await resolveToCid(node.blocks, from, signal)
+  const [pin] = node.pins.list({ cid: old, kind: 'recursive' })
+  if (pin === undefined) throw new HoldfastError('NOT_FOUND', `${old} is not pinned recursively`, { reason: 'not-pinned', cid: old.toString() })
+  const { name } = pin
+  const { found: cid, reader } = await openFound(node, to, exchange, { walk: true, find: async (blocks) => await resolveToCid(blocks, to, signal) })
+  using blocks = reader
+  await pinDag({ blocks, pins: node.pins, leases: node.leases, cache: node.cache }, { cid, kind: 'recursive', ...(name === undefined ? {} : { name }) }, { signal, onProgress: progressReporter(exchange) })
+  node.announcer.announce(cid)
+  if (unpin && !sameMultihash(old, cid)) await node.pins.remove({ cid: old, kind: 'recursive' })
+  return { from: old, to: cid }
+}
+
 /** A bare CID needs no block of its own: a pin whose DAG is damaged can still be removed. */
-async function resolveToCid (blocks: BlockReader, path: string, signal: AbortSignal): Promise<CID> {
+export async function resolveToCid (blocks: BlockReader, path: string, signal: AbortSignal): Promise<CID> {
   const { root, segments } = parseContentPath(path)
   if (segments.length === 0) return root
   const { cid, remainder } = await resolvePath(blocks, root, segments, { signal })

@@ -4,7 +4,7 @@ import { type DagEntry, listDirectory, openEntry, parseContentPath, readFile, re
 import type { CID } from 'multiformats/cid'
 import type { ApiNode } from '../api-node.ts'
 import { type Exchange, progressReporter } from '../exchange.ts'
-import type { ArgsOf, EntryEvent, EventOf } from '../operations.ts'
+import type { ArgsOf, EntryEvent, EventOf, ProgressEvent } from '../operations.ts'
 import { openFound, openReader } from './open-reader.ts'
 
 /** Finds the CID that a path names and what it is. */
@@ -17,23 +17,42 @@ export async function locate (blocks: BlockReader, path: string, signal: AbortSi
   return await openEntry(blocks, cid, { signal })
 }
 
-export async function cat (node: ApiNode, { path, offset, length }: ArgsOf<'cat'>, exchange: Exchange<EventOf<'cat'>>): Promise<void> {
+/** Finds the CID that a path names, and the reader to go on with; `walk` when all below will be read. A bare CID needs no block of its own. */
+export async function locateBlock (node: ApiNode, path: string, exchange: Pick<Exchange<ProgressEvent>, 'signal' | 'emit'>, { walk }: { readonly walk: boolean }): Promise<{ cid: CID, blocks: BlockReader & Disposable }> {
+  const { root, segments } = parseContentPath(path)
+  const { found, reader } = await openFound(node, path, exchange, { walk, find: async (blocks) => await resolvePath(blocks, root, segments, exchange) })
+  if (found.remainder.length === 0) return { cid: found.cid, blocks: reader }
+  reader[Symbol.dispose]()
+  throw new HoldfastError('INVALID', `Path ${path} does not name a block`, { path })
+}
+
+export async function cat (node: ApiNode, { path, offset = 0, length }: ArgsOf<'cat'>, exchange: Exchange<EventOf<'cat'>>): Promise<void> {
   const { signal } = exchange
-  const walk = offset === undefined && length === undefined
+  const walk = offset === 0 && length === undefined
   const { found: entry, reader } = await openFound(node, path, exchange, { walk, find: async (blocks) => await locate(blocks, path, signal) })
   using blocks = reader
-  if (entry.kind === 'directory') throw new HoldfastError('INVALID', `Cannot print ${path}: it is a directory. List it with ls, or fetch it with get`, { path })
-  if (entry.kind === 'symlink') return await exchange.send(Buffer.from(entry.target))
-  if (entry.kind !== 'file') return await exchange.send(await bytesOf(blocks, entry.cid, signal))
-
-  const totalByteLength = Math.max(0, Math.min(length ?? Infinity, entry.byteLength - (offset ?? 0)))
+  const totalByteLength = Math.max(0, Math.min(length ?? Infinity, printableByteLength(entry, path) - offset))
   const report = progressReporter(exchange)
   let byteLength = 0
-  for await (const piece of readFile(blocks, entry.cid, { offset, byteLength: length, signal })) {
+  for await (const piece of printedContent(blocks, entry, { offset, length, signal })) {
     await exchange.send(piece)
     byteLength += piece.byteLength
     report({ byteLength, totalByteLength })
   }
+}
+
+/** How many bytes `cat` prints of an entry as a whole. @throws `INVALID` for a directory. */
+export function printableByteLength (entry: DagEntry, path: string): number {
+  if (entry.kind === 'directory') throw new HoldfastError('INVALID', `Cannot print ${path}: it is a directory. List it with ls, or fetch it with get`, { path })
+  return entry.kind === 'symlink' ? Buffer.byteLength(entry.target) : entry.byteLength
+}
+
+/** What `cat` prints of an entry: the content of a file, the target of a symlink, the block of anything else. */
+export async function * printedContent (blocks: BlockReader, entry: DagEntry, { offset, length, signal }: { offset: number, length?: number | undefined, signal: AbortSignal }): AsyncIterable<Uint8Array> {
+  if (entry.kind === 'file') return yield * readFile(blocks, entry.cid, { offset, byteLength: length, signal })
+  const whole = entry.kind === 'symlink' ? Buffer.from(entry.target) : await bytesOf(blocks, entry.cid, signal)
+  const part = whole.subarray(offset, length === undefined ? undefined : offset + length)
+  if (part.byteLength > 0) yield part
 }
 
 export async function get (node: ApiNode, { path }: ArgsOf<'get'>, exchange: Exchange<EventOf<'get'>>): Promise<void> {

@@ -1,5 +1,5 @@
 import { isErrorCode } from '@holdfast/core'
-import { collectGarbage } from '@holdfast/pins'
+import { collectGarbage, type CollectOptions, type CollectResult } from '@holdfast/pins'
 import { statfs } from 'node:fs/promises'
 import type { ApiNode } from '../api-node.ts'
 import { type Exchange, progressReporter } from '../exchange.ts'
@@ -7,14 +7,21 @@ import type { ArgsOf, EventOf } from '../operations.ts'
 
 export async function gc (node: ApiNode, { dryRun }: ArgsOf<'gc'>, exchange: Exchange<EventOf<'gc'>>): Promise<void> {
   const report = progressReporter(exchange)
-  const collected = await collectGarbage(node, {
+  const collected = await collect(node, {
     signal: exchange.signal,
     dryRun: dryRun === true,
-    // Raw leaves link to nothing: that they are here is enough to mark them, and `repo verify` is there to hash them.
-    trustLeaves: true,
     onProgress: ({ phase, blockCount, removedByteLength }) => { report({ phase, blockCount, byteLength: removedByteLength }) }
   })
   await exchange.emit({ collected })
+}
+
+/** Removes what nothing keeps. */
+export async function collect (node: ApiNode, options: Omit<CollectOptions, 'trustLeaves'>): Promise<CollectResult> {
+  // Raw leaves link to nothing: that they are here is enough to mark them, and `repo verify` is there to hash them.
+  const result = await collectGarbage(node, { ...options, trustLeaves: true })
+  const { removedCount, removedByteLength } = result
+  if (options.dryRun !== true) node.events.tell({ type: 'collected', removedCount, removedByteLength })
+  return result
 }
 
 export async function repoStat (node: ApiNode, _args: object, exchange: Exchange<EventOf<'repo-stat'>>): Promise<void> {

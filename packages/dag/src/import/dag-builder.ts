@@ -16,14 +16,14 @@ export interface BuiltNode {
 const NO_NAME = new Uint8Array()
 
 /** Builds a raw leaf: the chunk itself. */
-export async function buildRawLeaf (chunk: Uint8Array, { hash }: ImportRecipe, sink: BlockSink): Promise<BuiltNode> {
+export async function buildRawLeaf (chunk: Uint8Array, { hash }: ImportRecipe, sink: Pick<BlockSink, 'add'>): Promise<BuiltNode> {
   const block = await Block.of(chunk, { codec: CODECS.raw, hash })
   await sink.add(block)
   return { cid: block.cid, byteLength: chunk.byteLength, tsize: chunk.byteLength }
 }
 
 /** Builds a dag-pb node from its UnixFS message and links, in the order given. */
-export async function buildUnixFsNode (data: UnixFsData, links: readonly DagPbLink[], recipe: ImportRecipe, sink: BlockSink): Promise<BuiltNode> {
+export async function buildUnixFsNode (data: UnixFsData, links: readonly DagPbLink[], recipe: ImportRecipe, sink: Pick<BlockSink, 'add'>): Promise<BuiltNode> {
   const bytes = encodeDagPb({ links, data: encodeUnixFs(data) })
   const block = await Block.of(bytes, { codec: CODECS.dagPb, hash: recipe.hash, version: recipe.cidVersion })
   await sink.add(block)

@@ -15,7 +15,7 @@ export const MAX_NAME_BYTES = 255
  * @throws `INVALID` for a name that cannot be a directory entry, or that occurs twice.
  * @see IPIP-0499 §"HAMT switch", https://specs.ipfs.tech/ipips/ipip-0499/
  */
-export async function buildDirectory (links: readonly DagPbLink[], recipe: ImportRecipe, sink: BlockSink): Promise<BuiltNode> {
+export async function buildDirectory (links: readonly DagPbLink[], recipe: ImportRecipe, sink: Pick<BlockSink, 'add'>): Promise<BuiltNode> {
   const sorted = links.toSorted((a, b) => Buffer.compare(a.name, b.name))
   for (const [index, { name }] of sorted.entries()) {
     requireName(name)

@@ -10,13 +10,13 @@ import { type BuiltNode, buildRawLeaf, buildUnixFsNode, linkTo } from './dag-bui
  *
  * @see https://specs.ipfs.tech/unixfs/ §"Balanced layout"
  */
-export async function buildFile (chunks: AsyncIterable<Uint8Array>, recipe: ImportRecipe, sink: BlockSink): Promise<BuiltNode> {
+export async function buildFile (chunks: AsyncIterable<Uint8Array>, recipe: ImportRecipe, sink: Pick<BlockSink, 'add'>): Promise<BuiltNode> {
   const levels = new Levels(recipe, sink)
   for await (const chunk of chunks) await levels.push(0, await buildLeaf(chunk, recipe, sink))
   return await levels.close() ?? await buildLeaf(new Uint8Array(), recipe, sink)
 }
 
-async function buildLeaf (chunk: Uint8Array, recipe: ImportRecipe, sink: BlockSink): Promise<BuiltNode> {
+async function buildLeaf (chunk: Uint8Array, recipe: ImportRecipe, sink: Pick<BlockSink, 'add'>): Promise<BuiltNode> {
   if (recipe.rawLeaves) return await buildRawLeaf(chunk, recipe, sink)
   // An empty file has no Data field, not an empty one: that is what its well-known CID says.
   const data = chunk.byteLength === 0 ? undefined : chunk
@@ -26,10 +26,10 @@ async function buildLeaf (chunk: Uint8Array, recipe: ImportRecipe, sink: BlockSi
 /** The open right edge of the tree: for each level the nodes that have no parent yet. */
 class Levels {
   readonly #recipe: ImportRecipe
-  readonly #sink: BlockSink
+  readonly #sink: Pick<BlockSink, 'add'>
   readonly #levels: BuiltNode[][] = []
 
-  constructor (recipe: ImportRecipe, sink: BlockSink) {
+  constructor (recipe: ImportRecipe, sink: Pick<BlockSink, 'add'>) {
     this.#recipe = recipe
     this.#sink = sink
   }

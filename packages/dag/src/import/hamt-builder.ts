@@ -28,7 +28,7 @@ interface HashedLink {
 }
 
 /** Builds the shards of a directory, deepest first. */
-export async function buildHamt (links: readonly DagPbLink[], recipe: ImportRecipe, sink: BlockSink): Promise<BuiltNode> {
+export async function buildHamt (links: readonly DagPbLink[], recipe: ImportRecipe, sink: Pick<BlockSink, 'add'>): Promise<BuiltNode> {
   const hashed: HashedLink[] = []
   for (const link of links) hashed.push({ link, hash: await hashOf(link.name) })
   return await buildShard(hashed, 0n, recipe, sink)
@@ -38,7 +38,7 @@ async function hashOf (name: Uint8Array): Promise<bigint> {
   return Buffer.from(await murmur364.encode(name)).readBigUInt64BE()
 }
 
-async function buildShard (entries: readonly HashedLink[], usedBits: bigint, recipe: ImportRecipe, sink: BlockSink): Promise<BuiltNode> {
+async function buildShard (entries: readonly HashedLink[], usedBits: bigint, recipe: ImportRecipe, sink: Pick<BlockSink, 'add'>): Promise<BuiltNode> {
   const bits = BigInt(Math.log2(recipe.hamtFanout))
   if (usedBits + bits > HASH_BITS) {
     throw new HoldfastError('LIMIT', `Names of a directory share ${usedBits} bits of their hash; it cannot be sharded`)

@@ -4,17 +4,23 @@ import type { CidPrefix } from './cid-prefix.ts'
 import { MAX_LIVE_WANTS } from './limits.ts'
 import type { Outbox } from './outbox.ts'
 import { PeerMeter } from './peer-meter.ts'
+import { RoomQueue, type RoomWaiter } from './room-queue.ts'
 import type { Want } from './want.ts'
 
 /** Wants that ended at a peer and are still remembered, to tell a late block from a wrong one. */
 const MAX_RECENT_ASKS: number = 2 * MAX_LIVE_WANTS
 
-/** What a miss, and a block with wrong bytes, count in the choice of a peer: as if it were this much slower, in milliseconds. */
+/** How long a peer that did not send what it owed is asked after all others, in milliseconds per time in a row. */
 const MISS_PENALTY_MS = 5_000
+
+/** What a block with wrong bytes counts in the choice of a peer: as if it were this much slower, in milliseconds. */
 const STRIKE_PENALTY_MS = 20_000
 
 /** How long the answer to HAVE is waited for once the block came from elsewhere, in milliseconds. */
 const HAVE_TIMEOUT_MS = 30_000
+
+/** How long a peer that answers nothing may be far away, in milliseconds: three round trips around the world, on which a stream is opened. */
+const MAX_SILENT_MS = 1_000
 
 /** A peer is not given up while bytes of a message come in, for at most this long per want, in milliseconds. */
 const MAX_EXTENSION_MS = 15_000
@@ -27,6 +33,8 @@ interface Ask {
   readonly askedAtMs: number
   /** Nothing else was owed when it was asked: the answer shows the round-trip time. */
   readonly foundIdle: boolean
+  /** The answer was HAVE, and not the block. */
+  saysHave: boolean
   expiresAtMs: number
   extendedMs: number
 }
@@ -35,6 +43,8 @@ interface Ask {
 export class AskedPeer {
   readonly id: PeerId
   readonly meter: PeerMeter = new PeerMeter()
+  /** Sessions that have more to ask of it. */
+  readonly room: RoomQueue = new RoomQueue((byteLength) => this.hasRoom(byteLength))
   readonly #outbox: Outbox
   /** In the order of asking, so the first to expire come first. */
   readonly #asks = new Map<string, Ask>()
@@ -47,6 +57,7 @@ export class AskedPeer {
   #lastDeliveryMs = 0
   /** Times in a row that it did not send what it owed. */
   #missRun = 0
+  #lastMissMs = 0
   receivedBlockCount = 0
   /** Blocks with wrong bytes that it sent. */
   strikeCount = 0
@@ -71,12 +82,27 @@ export class AskedPeer {
     return this.#outstandingBytes === 0 || this.#missRun === 0 && this.#outstandingBytes + byteLength <= this.meter.windowBytes
   }
 
+  /** Reports whether this session may ask for `byteLength` more: no other was refused before. */
+  hasRoomFor (waiter: RoomWaiter, byteLength: number): boolean {
+    return this.hasRoom(byteLength) && this.room.isTurnOf(waiter)
+  }
+
   /** When a block more is expected from this peer, in milliseconds from now; one that did not deliver is put off. */
   expectedMs (byteLength: number): number {
     return this.meter.expectedMs(this.#outstandingBytes, byteLength) + this.#missRun * MISS_PENALTY_MS + this.strikeCount * STRIKE_PENALTY_MS
   }
 
-  /** When bytes came in last, by `performance.now()`. */
+  /** Reports whether it sent what it owed, and the right bytes; one that did not gets another chance, later each time. */
+  isTrusted (nowMs: number): boolean {
+    return this.strikeCount === 0 && (this.#missRun === 0 || nowMs - this.#lastMissMs >= this.#missRun * MISS_PENALTY_MS)
+  }
+
+  /** Reports whether it did not send what it owed last. */
+  get isLate (): boolean {
+    return this.#missRun > 0
+  }
+
+  /** When bytes of blocks came in last, by `performance.now()`. */
   get lastHeardMs (): number {
     return this.#lastHeardMs
   }
@@ -92,7 +118,18 @@ export class AskedPeer {
     return Math.max(bytesPerSecond === 0 ? 0 : this.#outstandingBytes / bytesPerSecond * 1000, silentMs)
   }
 
-  /** Bytes came in, though maybe not a whole message. */
+  /** Reports whether a block came from it since then. */
+  hasDeliveredSince (ms: number): boolean {
+    return this.#lastDeliveryMs >= ms
+  }
+
+  /** Reports whether a block is owed that was asked for before this one. */
+  owesBefore (want: Want): boolean {
+    const [oldest] = this.#asks.values().filter(({ isBlock }) => isBlock).take(1)
+    return oldest !== undefined && oldest.want !== want
+  }
+
+  /** Bytes of blocks came in, though maybe not a whole message. */
   heard (): void {
     this.#lastHeardMs = performance.now()
   }
@@ -111,13 +148,20 @@ export class AskedPeer {
   /** The want that a HAVE or DONT_HAVE answers, if it was asked; it may be over. */
   answered (key: string): Want | undefined {
     const ask = this.#asks.get(key)
-    if (ask !== undefined) this.#measure(ask)
-    return ask?.want
+    if (ask === undefined) return undefined
+    this.#measure(ask)
+    return ask.want
   }
 
   /** The want of this key that was asked and not answered; it may be over. */
   askedWant (key: string): Want | undefined {
     return this.#asks.get(key)?.want
+  }
+
+  /** It says that it has a block which it was asked for: that is no answer. */
+  saidHave (want: Want): void {
+    const ask = this.#asks.get(want.key)
+    if (ask !== undefined) ask.saysHave = true
   }
 
   /** HAVE was all that was asked: the peer thinks no more of it. */
@@ -147,6 +191,12 @@ export class AskedPeer {
     this.#missRun = 0
     this.#lastDeliveryMs = performance.now()
     this.meter.addBytes(byteLength, this.#lastDeliveryMs)
+  }
+
+  /** A block came that was not waited for any longer: it is slow, and no liar. */
+  deliveredLate (): void {
+    this.#missRun = 0
+    this.#lastDeliveryMs = performance.now()
   }
 
   /** Reports whether the block was asked of this peer, now or a while ago: then it is no lie, at worst late. */
@@ -182,11 +232,21 @@ export class AskedPeer {
         isStalled = this.#lastDeliveryMs < ask.askedAtMs
       }
     }
-    if (expired.length > 0) {
-      this.meter.addTimeout()
-      this.#missRun++
-    }
+    if (expired.length > 0) this.#miss(nowMs)
     return expired
+  }
+
+  /**
+   * Others have this block: answers all that is owed, when nothing came since it was asked for it, though it answered or had
+   * the time to. Otherwise it may be far away, and is waited for beside the others.
+   */
+  giveUp (want: Want): Want[] {
+    const nowMs = performance.now()
+    const ask = this.#asks.get(want.key)
+    if (ask === undefined || this.#lastDeliveryMs >= ask.askedAtMs) return []
+    if (!ask.saysHave && nowMs - ask.askedAtMs < MAX_SILENT_MS) return []
+    this.#miss(nowMs)
+    return this.owedWants().reverse()
   }
 
   /** Wants whose block this peer owes, the last asked first. */
@@ -208,12 +268,19 @@ export class AskedPeer {
     const foundIdle = this.#outstandingBytes === 0
     if (foundIdle) this.meter.busyFrom(askedAtMs)
     const expiresAtMs = askedAtMs + this.meter.timeoutMs(this.#outstandingBytes + expectedBytes)
-    this.#asks.set(want.key, { want, isBlock, expectedBytes, askedAtMs, foundIdle, expiresAtMs, extendedMs: 0 })
     this.#outstandingBytes += expectedBytes
+    this.#asks.set(want.key, { want, isBlock, expectedBytes, askedAtMs, foundIdle, saysHave: false, expiresAtMs, extendedMs: 0 })
+    if (isBlock) this.room.asked(expectedBytes)
     want.knownBy.add(this)
     if (isBlock) want.askedForBlock.add(this)
     else want.askedForHave.add(this)
     this.#expect(hashNameOf(want.cid), 1)
+  }
+
+  #miss (nowMs: number): void {
+    this.meter.addTimeout()
+    this.#missRun++
+    this.#lastMissMs = nowMs
   }
 
   #extend (ask: Ask, nowMs: number): boolean {
@@ -232,6 +299,7 @@ export class AskedPeer {
     if (ask === undefined) return
     this.#asks.delete(want.key)
     this.#outstandingBytes -= ask.expectedBytes
+    this.room.freed()
     want.askedForBlock.delete(this)
     want.askedForHave.delete(this)
     const hashName = hashNameOf(want.cid)

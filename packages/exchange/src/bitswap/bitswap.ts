@@ -128,8 +128,9 @@ export class Bitswap implements Exchange {
     try {
       this.#partner(peer)
       const onChunk = (isInsideMessage: boolean): void => {
+        if (!isInsideMessage) return
         this.#client.heard(peer)
-        if (isInsideMessage) watchdog.arm()
+        watchdog.arm()
       }
       for await (const bytes of readFrames(stream.read(), { held, onChunk })) {
         watchdog.disarm()

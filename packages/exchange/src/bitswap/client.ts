@@ -116,7 +116,14 @@ export class BitswapClient implements Disposable {
   /** Takes in what a peer sent. Waits while the store is behind, which slows the peer down. */
   async receive (id: PeerId, message: BitswapMessage): Promise<void> {
     const peer = this.#peers.get(id)
-    if (peer !== undefined) await this.#receiver.receive(peer, message)
+    if (peer === undefined) return
+    if (message.blocks.length > 0) peer.heard()
+    await this.#receiver.receive(peer, message)
+  }
+
+  /** A peer is silent though others have this block: all that it owes is asked elsewhere, unless it sent blocks since. */
+  giveUp (peer: AskedPeer, want: Want): void {
+    this.#missed(peer, peer.giveUp(want))
   }
 
   /** These blocks were stored by someone else: nobody needs to fetch them. */
@@ -136,12 +143,19 @@ export class BitswapClient implements Disposable {
   #expire (): void {
     const nowMs = performance.now()
     for (const peer of this.#peers.values()) {
-      for (const want of peer.takeExpired(nowMs)) {
-        peer.end(want)
-        want.missedBy.add(peer.id)
-        want.askEnded(peer, 'timeout')
-      }
+      this.#missed(peer, peer.takeExpired(nowMs))
+      // A window may have grown though nothing came.
+      peer.room.giveTurns()
     }
     for (const session of Array.from(this.#sessions)) session.onTick()
+  }
+
+  /** A block that comes late is still welcome. */
+  #missed (peer: AskedPeer, wants: readonly Want[]): void {
+    for (const want of wants) {
+      peer.end(want)
+      want.missedBy.add(peer.id)
+      want.askEnded(peer, 'timeout')
+    }
   }
 }

@@ -167,6 +167,8 @@ export class FetchSession implements ExchangeSession {
   }
 
   #stalled (): void {
+    // Whoever fetches beside others from one peer may wait longer for its turn.
+    if (this.#wants.isInLine(performance.now() - this.#stallMs)) return this.#stall.arm()
     const { report } = this
     this.#wants.giveUp((cid) => new HoldfastError('UNAVAILABLE', `Block ${cid} could not be fetched within ${this.#stallMs} ms: ${describeReport(report)}`, { cid: cid.toString(), report }))
   }

@@ -3,7 +3,7 @@ import { ByteLedger, type HeldBytes } from '@holdfast/network'
 import fc from 'fast-check'
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { readFrames } from './frames.ts'
+import { MAX_EMPTY_RUN, readFrames } from './frames.ts'
 import { MAX_MESSAGE_BYTES } from './limits.ts'
 
 test('messages come out whole, however the stream was cut', async () => {
@@ -36,6 +36,16 @@ test('the event loop turns while a stream of tiny messages is read', async () =>
   for await (const _ of readFrames(cut(bytes, bytes.byteLength), { held: newLine(1024) })) { /* Only read. */ }
   clearInterval(timer)
   assert.ok(turnCount > 10, `${turnCount} turns`)
+})
+
+test('a stream of empty messages is given up, and some between others are passed over', async () => {
+  const some = Buffer.concat([new Uint8Array(MAX_EMPTY_RUN), Uint8Array.of(1, 7), new Uint8Array(MAX_EMPTY_RUN), Uint8Array.of(1, 8)])
+  assert.equal((await Array.fromAsync(readFrames(cut(some, some.byteLength), { held: newLine(1024) }))).length, 2)
+
+  const start = performance.now()
+  const many = new Uint8Array(1024 * 1024)
+  await assert.rejects(Array.fromAsync(readFrames(cut(many, many.byteLength), { held: newLine(1024) })), (err) => isErrorCode(err, 'LIMIT'))
+  assert.ok(performance.now() - start < 50)
 })
 
 /** A line on an account that takes so much. */

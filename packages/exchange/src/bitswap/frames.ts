@@ -16,6 +16,9 @@ const MAX_LENGTH_BYTES = 4
 /** Messages that are handed out before the event loop gets a turn: a chunk of 64 KiB can hold 30,000. */
 const MESSAGES_PER_SLICE = 64
 
+/** Empty messages in a row after which a stream is given up: they mean nothing, and no implementation sends them. */
+export const MAX_EMPTY_RUN = 1024
+
 export interface FrameOptions {
   /** Charged with the bytes of the message that is not complete yet. */
   held: HeldBytes
@@ -28,11 +31,12 @@ export interface FrameOptions {
  *
  * Memory follows what arrived, not what a length promises. A stream that ends inside a message ends without it.
  *
- * @throws `LIMIT` for a message above `MAX_MESSAGE_BYTES`, or when the account has no room; `INVALID` for a malformed length.
+ * @throws `LIMIT` for a message above `MAX_MESSAGE_BYTES`, more than `MAX_EMPTY_RUN` empty ones in a row, or when the account has no room; `INVALID` for a malformed length.
  */
 export async function * readFrames (chunks: AsyncIterable<Uint8Array>, { held, onChunk }: FrameOptions): AsyncGenerator<Uint8Array, void, undefined> {
   const frame = new FrameBuffer(held)
   let messageCount = 0
+  let emptyRun = 0
   try {
     for await (const received of chunks) {
       // Never a Buffer: its slice() shares memory where that of a Uint8Array copies.
@@ -40,8 +44,10 @@ export async function * readFrames (chunks: AsyncIterable<Uint8Array>, { held, o
       for (let at = 0; at < chunk.byteLength;) {
         at = frame.take(chunk, at)
         const message = frame.takeMessage()
-        if (message === undefined || message.byteLength === 0) continue
-        yield message
+        if (message === undefined) continue
+        emptyRun = message.byteLength === 0 ? emptyRun + 1 : 0
+        if (emptyRun > MAX_EMPTY_RUN) throw new HoldfastError('LIMIT', `Bitswap stream carries more than ${MAX_EMPTY_RUN} empty messages in a row`)
+        if (message.byteLength > 0) yield message
         if (++messageCount % MESSAGES_PER_SLICE === 0) await setImmediate()
       }
       onChunk?.(frame.isPartial)

@@ -6,6 +6,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { CID_V0_PREFIX, cidPrefixOf, decodeCidPrefix } from './cid-prefix.ts'
 import { MAX_LIVE_WANTS, MAX_MESSAGE_BLOCKS, MAX_MESSAGE_BYTES, MAX_MESSAGE_CANCELS, MAX_MESSAGE_PRESENCES, MAX_MESSAGE_WANTS } from './limits.ts'
+import { MAX_EXTRA_FIELDS } from './message-fields.ts'
 import { encodeMessage, type OutgoingMessage } from './message-writer.ts'
 import { type BitswapMessage, decodeMessage, type WantEntry } from './message.ts'
 import { BITSWAP_PROTOCOLS, type BitswapProtocol } from './protocols.ts'
@@ -69,6 +70,14 @@ test('a negative priority, a field that came later and pending bytes are read', 
   assert.equal(message.pendingBytes, 5)
 })
 
+test('a few fields that nobody knows are passed over in every part of a message', async () => {
+  const { cid } = await Block.of(Uint8Array.of(1))
+  const wants = Array.from({ length: MAX_EXTRA_FIELDS }, () => entryBytes(Uint8Array.of(0x78, 0)))
+  const message = decodeMessage(wantlistOf(Buffer.concat(wants)))
+  assert.equal(message.wants.length, MAX_LIVE_WANTS)
+  assert.ok(message.wants.every((want) => want.cid.multihash.code === cid.multihash.code))
+})
+
 test('a message of a block alone, without a want-list, is legal (T2.4-g)', () => {
   const { blocks, wants } = decodeMessage(Uint8Array.of(0x12, 1, 9))
   assert.deepEqual(blocks, [{ prefix: CID_V0_PREFIX, data: Uint8Array.of(9) }])
@@ -97,7 +106,12 @@ const FLOODS: Record<string, Uint8Array> = {
   'wants of a real CID': wantlistOf(repeated(entryBytes(), MAX_MESSAGE_BYTES - 8)),
   'zero-length blocks': repeated(Uint8Array.of(0x12, 0), MAX_MESSAGE_BYTES),
   'zero-length payloads': repeated(Uint8Array.of(0x1a, 0), MAX_MESSAGE_BYTES),
-  'zero-length presences': repeated(Uint8Array.of(0x22, 0), MAX_MESSAGE_BYTES)
+  'zero-length presences': repeated(Uint8Array.of(0x22, 0), MAX_MESSAGE_BYTES),
+  'unknown fields': repeated(Uint8Array.of(0x78, 0), MAX_MESSAGE_BYTES),
+  'empty want-lists': repeated(Uint8Array.of(0x0a, 0), MAX_MESSAGE_BYTES),
+  'pending bytes': repeated(Uint8Array.of(0x28, 0), MAX_MESSAGE_BYTES),
+  'unknown fields in a want-list': wantlistOf(repeated(Uint8Array.of(0x78, 0), MAX_MESSAGE_BYTES - 8)),
+  'priorities of one want': wantlistOf(wantlistOf(repeated(Uint8Array.of(0x10, 0), MAX_MESSAGE_BYTES - 16)))
 }
 
 for (const [name, message] of Object.entries(FLOODS)) {

@@ -20,6 +20,7 @@ import { HoldfastError, ProtobufReader } from '@holdfast/core'
 import { CID } from 'multiformats/cid'
 import { CID_V0_PREFIX } from './cid-prefix.ts'
 import { MAX_LIVE_WANTS, MAX_MESSAGE_BLOCKS, MAX_MESSAGE_BYTES, MAX_MESSAGE_CANCELS, MAX_MESSAGE_PRESENCES, MAX_MESSAGE_WANTS, MAX_WIRE_CID_BYTES } from './limits.ts'
+import { FieldBudget, skipField } from './message-fields.ts'
 
 /** What is asked for: the bytes, or only whether they are there. */
 export type WantType = 'block' | 'have'
@@ -66,27 +67,31 @@ export interface BitswapMessage {
  */
 export function decodeMessage (bytes: Uint8Array): BitswapMessage {
   requireMessageLength(bytes.byteLength)
-  const wants = new WantCollector()
+  const fields = new FieldBudget()
+  const wants = new WantCollector(fields)
   const blocks: BlockPayload[] = []
   const presences: BlockPresence[] = []
   let pendingBytes = 0
 
   const reader = new ProtobufReader(bytes)
   while (!reader.done) {
-    const tag = reader.varint()
+    const tag = fields.tag(reader)
     switch (tag) {
-      case WANTLIST: decodeWantlist(reader.bytes(), wants); break
+      case WANTLIST: decodeWantlist(reader.bytes(), wants, fields); break
       case BLOCKS:
         requireAtMost('blocks', blocks.length + 1, MAX_MESSAGE_BLOCKS)
+        fields.allow(1)
         blocks.push({ prefix: CID_V0_PREFIX, data: reader.bytes() })
         break
       case PAYLOAD:
         requireAtMost('blocks', blocks.length + 1, MAX_MESSAGE_BLOCKS)
-        blocks.push(decodePayload(reader.bytes()))
+        fields.allow(1 + PAYLOAD_FIELDS)
+        blocks.push(decodePayload(reader.bytes(), fields))
         break
       case PRESENCES:
         requireAtMost('presences', presences.length + 1, MAX_MESSAGE_PRESENCES)
-        presences.push(decodePresence(reader.bytes()))
+        fields.allow(1 + PRESENCE_FIELDS)
+        presences.push(decodePresence(reader.bytes(), fields))
         break
       case PENDING_BYTES: pendingBytes = int32(reader); break
       default: skipField(reader, tag)
@@ -117,12 +122,15 @@ const PRIORITY = 2 << 3
 const CANCEL = 3 << 3
 const WANT_TYPE = 4 << 3
 const SEND_DONT_HAVE = 5 << 3
+const ENTRY_FIELDS = 5
 
 const PREFIX = (1 << 3) | BYTES
 const DATA = (2 << 3) | BYTES
+const PAYLOAD_FIELDS = 2
 
 const PRESENCE_CID = (1 << 3) | BYTES
 const PRESENCE_TYPE = 2 << 3
+const PRESENCE_FIELDS = 2
 
 const EMPTY: Uint8Array = new Uint8Array()
 
@@ -131,16 +139,22 @@ class WantCollector {
   readonly kept: WantEntry[] = []
   isFull = false
   skippedCount = 0
+  readonly #fields: FieldBudget
   #expectedCount = 0
   #cancelCount = 0
+
+  constructor (fields: FieldBudget) {
+    this.#fields = fields
+  }
 
   expect (entryCount: number): void {
     this.#expectedCount += entryCount
     requireAtMost('want-list entries', this.#expectedCount, MAX_MESSAGE_WANTS)
+    this.#fields.allow(entryCount * (1 + ENTRY_FIELDS))
   }
 
   add (bytes: Uint8Array): void {
-    const entry = readEntry(bytes)
+    const entry = readEntry(bytes, this.#fields)
     const hasRoom = entry.isCancel ? this.#cancelCount < MAX_MESSAGE_CANCELS : this.kept.length - this.#cancelCount < MAX_LIVE_WANTS
     const type = WANT_TYPES[entry.wantType]
     if (!hasRoom || type === undefined) {
@@ -156,11 +170,11 @@ class WantCollector {
 const WANT_TYPES: readonly WantType[] = ['block', 'have']
 const PRESENCE_TYPES: readonly PresenceType[] = ['have', 'dont-have']
 
-function decodeWantlist (bytes: Uint8Array, wants: WantCollector): void {
+function decodeWantlist (bytes: Uint8Array, wants: WantCollector, fields: FieldBudget): void {
   wants.expect(entryCountOf(bytes))
   const reader = new ProtobufReader(bytes)
   while (!reader.done) {
-    const tag = reader.varint()
+    const tag = fields.tag(reader)
     if (tag === ENTRIES) wants.add(reader.bytes())
     else if (tag === FULL) wants.isFull = reader.varint64() !== 0n
     else skipField(reader, tag)
@@ -169,11 +183,15 @@ function decodeWantlist (bytes: Uint8Array, wants: WantCollector): void {
 
 /** Counts before anything is decoded: a refusal costs 5 ms then, and not 30. */
 function entryCountOf (bytes: Uint8Array): number {
+  const fields = new FieldBudget()
   const reader = new ProtobufReader(bytes)
   let count = 0
   while (!reader.done && count <= MAX_MESSAGE_WANTS) {
-    const tag = reader.varint()
-    if (tag === ENTRIES) count++
+    const tag = fields.tag(reader)
+    if (tag === ENTRIES) {
+      count++
+      fields.allow(1)
+    }
     skipField(reader, tag)
   }
   return count
@@ -187,11 +205,11 @@ interface RawEntry {
   sendDontHave: boolean
 }
 
-function readEntry (bytes: Uint8Array): RawEntry {
+function readEntry (bytes: Uint8Array, fields: FieldBudget): RawEntry {
   const entry: RawEntry = { cidBytes: EMPTY, priority: 0, isCancel: false, wantType: 0, sendDontHave: false }
   const reader = new ProtobufReader(bytes)
   while (!reader.done) {
-    const tag = reader.varint()
+    const tag = fields.tag(reader)
     switch (tag) {
       case ENTRY_CID: entry.cidBytes = reader.bytes(); break
       case PRIORITY: entry.priority = int32(reader); break
@@ -204,12 +222,12 @@ function readEntry (bytes: Uint8Array): RawEntry {
   return entry
 }
 
-function decodePayload (bytes: Uint8Array): BlockPayload {
+function decodePayload (bytes: Uint8Array, fields: FieldBudget): BlockPayload {
   let prefix = EMPTY
   let data = EMPTY
   const reader = new ProtobufReader(bytes)
   while (!reader.done) {
-    const tag = reader.varint()
+    const tag = fields.tag(reader)
     if (tag === PREFIX) prefix = reader.bytes()
     else if (tag === DATA) data = reader.bytes()
     else skipField(reader, tag)
@@ -217,12 +235,12 @@ function decodePayload (bytes: Uint8Array): BlockPayload {
   return { prefix, data }
 }
 
-function decodePresence (bytes: Uint8Array): BlockPresence {
+function decodePresence (bytes: Uint8Array, fields: FieldBudget): BlockPresence {
   let cidBytes = EMPTY
   let typeNumber = 0
   const reader = new ProtobufReader(bytes)
   while (!reader.done) {
-    const tag = reader.varint()
+    const tag = fields.tag(reader)
     if (tag === PRESENCE_CID) cidBytes = reader.bytes()
     else if (tag === PRESENCE_TYPE) typeNumber = int32(reader)
     else skipField(reader, tag)
@@ -250,15 +268,4 @@ function requireAtMost (what: string, count: number, max: number): void {
 
 function int32 (reader: ProtobufReader): number {
   return Number(BigInt.asIntN(32, reader.varint64()))
-}
-
-/** Passes over a field that this version does not know, as protobuf asks. */
-function skipField (reader: ProtobufReader, tag: number): void {
-  switch (tag & 7) {
-    case 0: reader.varint64(); break
-    case 1: reader.take(8); break
-    case 2: reader.bytes(); break
-    case 5: reader.take(4); break
-    default: throw new HoldfastError('INVALID', `Not a Bitswap message: field with wire type ${tag & 7}`)
-  }
 }

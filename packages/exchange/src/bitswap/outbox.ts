@@ -149,7 +149,7 @@ export class Outbox implements Disposable {
 
   async #open (): Promise<PeerStream> {
     if (!this.#host.isConnected(this.#peer)) throw new HoldfastError('UNAVAILABLE', `Peer ${this.#peer} is not connected`, { peer: this.#peer })
-    const stream = await withTimeLimit(OPEN_TIMEOUT_MS, `Opening a stream to ${this.#peer}`, async (signal) => await this.#host.openStream(this.#peer, BITSWAP_PROTOCOLS, { signal }))
+    const stream = await withTimeLimit({ timeoutMs: OPEN_TIMEOUT_MS, what: `Opening a stream to ${this.#peer}` }, async (signal) => await this.#host.openStream(this.#peer, BITSWAP_PROTOCOLS, { signal }))
     if (this.#isEnded) {
       stream.abort(new HoldfastError('UNAVAILABLE', `Exchange with ${this.#peer} ended`))
       throw new HoldfastError('UNAVAILABLE', `Exchange with ${this.#peer} ended`)

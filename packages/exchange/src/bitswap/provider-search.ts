@@ -4,6 +4,7 @@ import type { CID } from 'multiformats/cid'
 import type { ContentRouting } from '../content-routing.ts'
 import type { ExchangeHost } from '../exchange-host.ts'
 import type { FetchReport } from '../fetch-report.ts'
+import { withTimeLimit } from './time-limit.ts'
 
 /** Providers that are connected to before the search rests: enough to stripe over. */
 export const MAX_CONNECTED_PROVIDERS = 10
@@ -16,6 +17,9 @@ const MAX_DIALS = 8
 
 /** How long a provider may take to be connected to, in milliseconds. */
 const DIAL_TIMEOUT_MS = 15_000
+
+/** Times that a provider is dialled in one session: it may have been about to start, or at its limit. */
+export const MAX_DIALS_PER_PROVIDER = 3
 
 /** How long one search may take, in milliseconds: a walk over the public DHT rarely needs more. */
 const SEARCH_TIMEOUT_MS = 60_000
@@ -41,7 +45,9 @@ export class ProviderSearch implements Disposable {
   readonly #ended = new AbortController()
   readonly #seen = new Set<PeerId>()
   readonly #connected = new Set<PeerId>()
-  readonly #dialsFailed: Array<{ peer: PeerId, reason: string }> = []
+  /** Providers that could not be dialled, with the last reason. */
+  readonly #dialsFailed = new Map<PeerId, { reason: string, count: number }>()
+  readonly #dialling = new Set<PeerId>()
   readonly #waitingForDial: Array<() => void> = []
   #dialCount = 0
   #searchCount = 0
@@ -54,7 +60,7 @@ export class ProviderSearch implements Disposable {
   }
 
   get report (): Pick<FetchReport, 'providersFound' | 'dialsFailed' | 'routing'> {
-    return { providersFound: this.#seen.size, dialsFailed: [...this.#dialsFailed], routing: this.#state }
+    return { providersFound: this.#seen.size, dialsFailed: [...this.#dialsFailed].map(([peer, { reason }]) => ({ peer, reason })), routing: this.#state }
   }
 
   /** Reports whether content routing named this peer. */
@@ -88,12 +94,13 @@ export class ProviderSearch implements Disposable {
     this.#state = 'searching'
     let foundCount = 0
     try {
-      const signal = AbortSignal.any([this.#ended.signal, AbortSignal.timeout(SEARCH_TIMEOUT_MS)])
-      for await (const provider of this.#deps.routing.findProviders(cid, { signal })) {
-        foundCount++
-        this.#take(provider)
-        if (foundCount >= MAX_PROVIDERS_FOUND || this.#connected.size >= MAX_CONNECTED_PROVIDERS) break
-      }
+      await withTimeLimit({ timeoutMs: SEARCH_TIMEOUT_MS, what: 'The search for providers', signal: this.#ended.signal }, async (signal) => {
+        for await (const provider of this.#deps.routing.findProviders(cid, { signal })) {
+          foundCount++
+          this.#take(provider)
+          if (foundCount >= MAX_PROVIDERS_FOUND || this.#connected.size >= MAX_CONNECTED_PROVIDERS) break
+        }
+      })
       this.#state = `done, ${foundCount} records`
     } catch (err) {
       this.#state = `failed after ${foundCount} records: ${reasonOf(err)}`
@@ -104,25 +111,34 @@ export class ProviderSearch implements Disposable {
 
   #take (provider: FoundProvider): void {
     const { peer } = provider
-    if (peer === this.#deps.host.peer || this.#seen.has(peer) || this.#seen.size >= MAX_PROVIDERS_FOUND) return
+    if (peer === this.#deps.host.peer) return
+    if (this.#seen.has(peer) ? !this.#mayDialAgain(peer) : this.#seen.size >= MAX_PROVIDERS_FOUND) return
     this.#seen.add(peer)
     if (this.#deps.host.isConnected(peer)) this.#arrived(peer)
     else void this.#dial(provider)
   }
 
+  #mayDialAgain (peer: PeerId): boolean {
+    const failed = this.#dialsFailed.get(peer)
+    return failed !== undefined && failed.count < MAX_DIALS_PER_PROVIDER && !this.#dialling.has(peer)
+  }
+
   async #dial ({ peer, addresses }: FoundProvider): Promise<void> {
     const { host } = this.#deps
+    this.#dialling.add(peer)
     if (this.#dialCount >= MAX_DIALS) await new Promise<void>((resolve) => { this.#waitingForDial.push(resolve) })
     if (this.#ended.signal.aborted) return
     this.#dialCount++
     try {
       if (addresses.length > 0) await host.addKnownAddresses(peer, addresses)
-      await host.connect(peer, { signal: AbortSignal.any([this.#ended.signal, AbortSignal.timeout(DIAL_TIMEOUT_MS)]) })
+      await withTimeLimit({ timeoutMs: DIAL_TIMEOUT_MS, what: 'Connecting', signal: this.#ended.signal }, async (signal) => await host.connect(peer, { signal }))
+      this.#dialsFailed.delete(peer)
       this.#arrived(peer)
     } catch (err) {
-      this.#dialsFailed.push({ peer, reason: reasonOf(err) })
+      this.#dialsFailed.set(peer, { reason: reasonOf(err), count: (this.#dialsFailed.get(peer)?.count ?? 0) + 1 })
       this.#deps.log.debug('Provider could not be dialled', { peer, err })
     } finally {
+      this.#dialling.delete(peer)
       this.#dialCount--
       this.#waitingForDial.shift()?.()
     }

@@ -4,6 +4,7 @@ import type { AskedPeer } from './asked-peer.ts'
 import type { BitswapClient } from './client.ts'
 import { Hedges } from './hedges.ts'
 import type { ProviderSearch } from './provider-search.ts'
+import type { RoomWaiter } from './room-queue.ts'
 import { Seeker } from './seeker.ts'
 import { SessionPeers } from './session-peers.ts'
 import { stealFrom } from './steal.ts'
@@ -19,6 +20,8 @@ export interface SessionAsksDeps {
   readonly isWanted: (want: Want) => boolean
   /** Reports whether a reader waits for the block. */
   readonly isAwaited: (want: Want) => boolean
+  /** The wants that are not over. */
+  readonly wants: () => Iterable<Want>
   /** There may be more to ask for: `fill` should be called soon. */
   readonly onChange: () => void
 }
@@ -29,7 +32,7 @@ export interface SessionAsksDeps {
  * A block is asked of the holder from whom it is expected first, within the holders' windows. While nobody is
  * believed to hold it, `Seeker` asks around. At the end, holders that owe nothing take over from slower ones.
  */
-export class SessionAsks implements Disposable {
+export class SessionAsks implements RoomWaiter, Disposable {
   readonly peers: SessionPeers = new SessionPeers()
   readonly #deps: SessionAsksDeps
   readonly #queue = new WantQueue()
@@ -46,7 +49,7 @@ export class SessionAsks implements Disposable {
     })
     this.#hedges = new Hedges({
       isDoubtful: (want) => !want.hasArrived && deps.isAwaited(want) && !this.peers.isInGoodHands(want),
-      ask: (want, peer) => { this.#askOrQueue(want, peer) }
+      ask: (want, peer) => { this.#askAnother(want, peer) }
     })
   }
 
@@ -62,6 +65,7 @@ export class SessionAsks implements Disposable {
   /** A reader waits for the block now. */
   demand (want: Want): void {
     this.#queue.demand(want)
+    this.#hedge(want)
   }
 
   forget (want: Want): void {
@@ -88,7 +92,6 @@ export class SessionAsks implements Disposable {
     this.peers.note(peer.id, 'have')
     this.#believe(peer)
     if (want.askedForBlock.size === 0) this.#enqueue(want)
-    // Whoever was asked may be silent: until it proved itself, the one that answers is asked, too.
     else this.#hedges.add(want, peer)
   }
 
@@ -113,16 +116,25 @@ export class SessionAsks implements Disposable {
     this.forget(want)
   }
 
-  /** Asks for what is queued, as far as the windows of the holders allow. Reports whether nothing is left. */
+  /**
+   * Asks for what is queued, as far as the windows of the holders allow, and other sessions that wait for them. Reports
+   * whether nothing is left; otherwise it goes on when there is room.
+   */
   fill (): boolean {
-    return this.#queue.drain((want) => {
-      if (want.askedForBlock.size > 0) return true
-      const choice = this.peers.choose(want)
-      if (choice === 'full') return false
-      if (choice === 'nobody') this.#seeker.seek(want)
-      else this.#ask(want, choice)
-      return true
-    })
+    const isDrained = this.#queue.drain((want) => this.#askOne(want))
+    if (isDrained) this.peers.waitNoMore(this)
+    return isDrained
+  }
+
+  onRoom (): void {
+    if (this.fill()) this.#deps.onChange()
+  }
+
+  /** Reports whether a block is late only because others are served first, by a peer that sent some since `sinceMs`. */
+  isInLine (want: Want, sinceMs: number): boolean {
+    const isServed = (peer: AskedPeer): boolean => peer.hasDeliveredSince(sinceMs)
+    if (want.askedForBlock.size > 0) return want.askedForBlock.values().some((peer) => isServed(peer) && peer.owesBefore(want))
+    return this.peers.holders.some((peer) => isServed(peer) && peer.room.isWaiting(this) && !want.missedBy.has(peer.id))
   }
 
   /** Nothing is left to ask for: a peer that owes nothing takes over from one that will be late. */
@@ -137,17 +149,37 @@ export class SessionAsks implements Disposable {
   }
 
   [Symbol.dispose] (): void {
+    this.peers.waitNoMore(this)
     this.#seeker[Symbol.dispose]()
     this.#hedges[Symbol.dispose]()
+  }
+
+  #askOne (want: Want): boolean {
+    if (want.askedForBlock.size > 0) return true
+    const choice = this.peers.choose(want, this)
+    if (choice === 'full') this.peers.waitForRoom(want, this)
+    else if (choice === 'nobody') this.#seeker.seek(want)
+    else this.#ask(want, choice)
+    return choice !== 'full'
   }
 
   #ask (want: Want, peer: AskedPeer): void {
     this.peers.note(peer.id, 'silent')
     peer.askForBlock(want)
     this.#seeker.probeUnknown(want)
+    this.#hedge(want)
   }
 
-  #askOrQueue (want: Want, peer: AskedPeer): void {
+  /** Whoever was asked may be silent: until it proved itself, another holder is asked soon, too. */
+  #hedge (want: Want): void {
+    if (want.askedForBlock.size === 0 || this.peers.isInGoodHands(want)) return
+    const other = this.peers.other(want)
+    if (other !== undefined) this.#hedges.add(want, other)
+  }
+
+  /** Nothing came from those who were asked, though `peer` has it. */
+  #askAnother (want: Want, peer: AskedPeer): void {
+    for (const asked of Array.from(want.askedForBlock)) this.#deps.client.giveUp(asked, want)
     if (want.hasArrived || !this.#deps.isWanted(want) || want.askedForBlock.has(peer)) return
     if (want.askedForBlock.size === 0 || !peer.hasRoom(want.expectedBytes)) return this.#enqueue(want)
     this.forget(want)
@@ -165,7 +197,10 @@ export class SessionAsks implements Disposable {
     if (this.#deps.client.peer(peer.id) !== peer) return
     const isNew = !this.peers.isHolder(peer)
     this.peers.addHolder(peer)
-    if (isNew) this.#seeker.foundHolder()
+    if (isNew) {
+      this.#seeker.foundHolder()
+      for (const want of this.#deps.wants()) if (want.askedForBlock.size > 0) this.#hedges.add(want, peer)
+    }
     this.#deps.onChange()
   }
 }

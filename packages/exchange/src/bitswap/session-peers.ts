@@ -1,6 +1,7 @@
 import type { PeerId } from '@holdfast/network'
 import type { FetchReport, PeerAnswer } from '../fetch-report.ts'
 import type { AskedPeer } from './asked-peer.ts'
+import type { RoomWaiter } from './room-queue.ts'
 import type { Want } from './want.ts'
 
 /** DONT_HAVE answers in a row after which a peer is no longer believed to hold the DAG (boxo: peerDontHaves). */
@@ -21,13 +22,15 @@ export class SessionPeers {
   readonly #holders = new Map<AskedPeer, { dontHaveRun: number }>()
   /** Peers that sent a block of this DAG. */
   readonly #proven = new WeakSet<AskedPeer>()
+  /** Peers in whose rooms a place is taken. */
+  readonly #waitedFor = new Set<AskedPeer>()
   readonly #answers = new Map<PeerId, PeerAnswer>()
 
   get holderCount (): number {
     return this.#holders.size
   }
 
-  get holders (): Iterable<AskedPeer> {
+  get holders (): IteratorObject<AskedPeer> {
     return this.#holders.keys()
   }
 
@@ -39,9 +42,9 @@ export class SessionPeers {
     return this.#holders.has(peer)
   }
 
-  /** Reports whether the block was asked of a peer that sent blocks of this DAG before. */
+  /** Reports whether the block was asked of a peer that sent blocks of this DAG before, and goes on. */
   isInGoodHands (want: Want): boolean {
-    return want.askedForBlock.values().some((peer) => this.#proven.has(peer))
+    return want.askedForBlock.values().some((peer) => this.#proven.has(peer) && !peer.isLate)
   }
 
   /** The peer sent a block. */
@@ -72,23 +75,52 @@ export class SessionPeers {
     if (known === undefined || ANSWER_RANK.indexOf(answer) > ANSWER_RANK.indexOf(known)) this.#answers.set(peer, answer)
   }
 
-  /** Chooses the holder from whom the block is expected first; `'full'` when holders have no room left, `'nobody'` when none has it. */
-  choose (want: Want): Choice {
-    const byteLength = want.expectedBytes
-    let best: AskedPeer | undefined
-    let bestMs = Infinity
-    let isFull = false
+  /**
+   * Chooses the holder from whom the block is expected first; `'full'` when holders have no room left, `'nobody'` when none has it.
+   *
+   * One that did not send what it owed is asked when there is no other: a block is sooner here when it waits for room at one
+   * that does.
+   *
+   * @param waiter Who asks: it gets its turn after those who were refused before.
+   */
+  choose (want: Want, waiter: RoomWaiter): Choice {
+    const nowMs = performance.now()
+    const candidates = this.#holders.keys().filter((peer) => !want.lackedBy.has(peer.id)).toArray()
+    const trusted = candidates.filter((peer) => peer.isTrusted(nowMs) && !want.missedBy.has(peer.id))
+    const able = trusted.length > 0 ? trusted : candidates
+    if (able.length === 0) return 'nobody'
+    return soonest(able.filter((peer) => peer.hasRoomFor(waiter, want.expectedBytes)), want) ?? 'full'
+  }
+
+  /** Another holder than those that were asked. */
+  other (want: Want): AskedPeer | undefined {
+    return this.#holders.keys().find((peer) => !want.askedForBlock.has(peer) && !want.lackedBy.has(peer.id))
+  }
+
+  /** Has `waiter` called when a holder has room for the block. */
+  waitForRoom (want: Want, waiter: RoomWaiter): void {
     for (const peer of this.#holders.keys()) {
       if (want.lackedBy.has(peer.id)) continue
-      if (!peer.hasRoom(byteLength)) {
-        isFull = true
-        continue
-      }
-      const ms = peer.expectedMs(byteLength) + (want.missedBy.has(peer.id) ? MISSED_BLOCK_MS : 0)
-      if (ms >= bestMs) continue
-      best = peer
-      bestMs = ms
+      peer.room.wait(waiter, want.expectedBytes)
+      this.#waitedFor.add(peer)
     }
-    return best ?? (isFull ? 'full' : 'nobody')
   }
+
+  /** There is nothing more to ask for. */
+  waitNoMore (waiter: RoomWaiter): void {
+    for (const peer of this.#waitedFor) peer.room.leave(waiter)
+    this.#waitedFor.clear()
+  }
+}
+
+function soonest (peers: readonly AskedPeer[], { expectedBytes, missedBy }: Want): AskedPeer | undefined {
+  let best: AskedPeer | undefined
+  let bestMs = Infinity
+  for (const peer of peers) {
+    const ms = peer.expectedMs(expectedBytes) + (missedBy.has(peer.id) ? MISSED_BLOCK_MS : 0)
+    if (ms >= bestMs) continue
+    best = peer
+    bestMs = ms
+  }
+  return best
 }

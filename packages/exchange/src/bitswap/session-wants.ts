@@ -29,7 +29,8 @@ export class SessionWants implements SessionObserver {
     this.asks = new SessionAsks({
       ...deps,
       isWanted: ({ key }) => this.#wants.has(key),
-      isAwaited: ({ key }) => this.#waiters.has(key)
+      isAwaited: ({ key }) => this.#waiters.has(key),
+      wants: () => this.#wants.values()
     })
   }
 
@@ -46,16 +47,15 @@ export class SessionWants implements SessionObserver {
   async fetch (cid: CID, expectedBytes: number, signal: AbortSignal | undefined): Promise<Block> {
     signal?.throwIfAborted()
     const want = this.open(cid, { expectedBytes, isDemanded: true })
-    return await this.#waiters.wait(want.key, { signal, onLeft: () => { this.#release(want) } })
+    const block = this.#waiters.wait(want.key, { signal, onLeft: () => { this.#release(want) } })
+    this.asks.demand(want)
+    return await block
   }
 
   /** Wants a block; when nobody was asked for it, it is queued. */
   open (cid: CID, { expectedBytes, isDemanded }: { expectedBytes: number, isDemanded: boolean }): Want {
     const known = this.#wants.get(multihashKey(cid))
-    if (known !== undefined) {
-      if (isDemanded) this.asks.demand(known)
-      return known
-    }
+    if (known !== undefined) return known
     const want = this.#deps.client.open(cid, expectedBytes, this)
     this.#wants.set(want.key, want)
     if (want.askedForBlock.size === 0 && !want.hasArrived) this.asks.add(want, isDemanded)
@@ -67,6 +67,11 @@ export class SessionWants implements SessionObserver {
   passOver (cid: CID): void {
     const want = this.#wants.get(multihashKey(cid))
     if (want !== undefined && !this.#waiters.has(want.key)) this.#release(want)
+  }
+
+  /** Reports whether a block that somebody waits for is late only because its peer serves others first. */
+  isInLine (sinceMs: number): boolean {
+    return this.#wants.values().some((want) => this.#waiters.has(want.key) && this.asks.isInLine(want, sinceMs))
   }
 
   /** Gives every want up; whoever waits is told why. */

@@ -7,8 +7,8 @@ import { createHash } from 'node:crypto'
 import { test } from 'node:test'
 import { TokenBuckets } from '../limits/token-buckets.ts'
 import { MAX_DHT_QUESTION_BURST, MAX_DHT_QUESTIONS_PER_SECOND, MAX_DHT_RECORD_BURST, MAX_DHT_RECORDS_PER_SECOND } from '../limits.ts'
-import { type ServerRates, serverFilter } from './dht-filters.ts'
-import { DHT_MESSAGE, encodeDhtMessage } from './dht-message.ts'
+import { clientFilter, type ServerRates, serverFilter } from './dht-filters.ts'
+import { DHT_MESSAGE, decodeDhtMessage, encodeDhtMessage, MAX_DHT_ANSWER_ADDRESSES, MAX_DHT_PEERS } from './dht-message.ts'
 import type { MessageFilter } from './filtered-stream.ts'
 import { MAX_PROVIDERS_PER_PEER, ProviderBook } from './provider-book.ts'
 
@@ -84,4 +84,15 @@ test('too many questions of one peer end the stream, and not those of others', a
   clock.nowMs += 1_000
   for (let count = 0; count < MAX_DHT_QUESTIONS_PER_SECOND; count++) ask(curious)
   assert.throws(() => { ask(curious) }, (err) => isErrorCode(err, 'LIMIT'))
+})
+
+test('of an answer the library gets to see no more peers and addresses than a search can use', async () => {
+  const peers = await Promise.all(Array.from({ length: 100 }, async () => ({ id: await newPeer(), addresses: Array.from({ length: 100 }, () => ADDRESSES).flat() })))
+  const passed = clientFilter().received(encodeDhtMessage({ type: DHT_MESSAGE.getProviders, closer: peers, providers: peers }))
+  assert.ok(passed !== undefined)
+  const { closer, providers } = decodeDhtMessage(passed)
+  for (const list of [closer, providers]) {
+    assert.equal(list.length, MAX_DHT_PEERS)
+    assert.ok(list.every(({ addresses }) => addresses.length === MAX_DHT_ANSWER_ADDRESSES))
+  }
 })

@@ -1,5 +1,5 @@
 import { HoldfastError } from '@holdfast/core'
-import { DHT_MESSAGE, decodeDhtMessage, type DhtMessage, type DhtPeer, encodeDhtMessage, MAX_DHT_REPLY_BYTES, MAX_DHT_REQUEST_BYTES } from './dht-message.ts'
+import { DHT_MESSAGE, decodeDhtMessage, type DhtMessage, type DhtPeer, encodeDhtMessage, MAX_DHT_ANSWER_ADDRESSES, MAX_DHT_REPLY_BYTES, MAX_DHT_REQUEST_BYTES } from './dht-message.ts'
 import type { MessageFilter } from './filtered-stream.ts'
 import type { ProviderBook } from './provider-book.ts'
 
@@ -27,8 +27,9 @@ export function clientFilter (): MessageFilter {
   return {
     maxReceivedBytes: MAX_DHT_REPLY_BYTES,
     maxSentBytes: MAX_DHT_REQUEST_BYTES,
-    received: (message) => encodeDhtMessage(decodeDhtMessage(message)),
-    sent: (message) => message
+    received: (message) => encodeDhtMessage(decodeDhtMessage(message, { maxAddresses: MAX_DHT_ANSWER_ADDRESSES })),
+    sent: (message) => message,
+    isOverRate: false
   }
 }
 
@@ -37,18 +38,20 @@ export function clientFilter (): MessageFilter {
  *
  * Provider records never reach the library. ADD_PROVIDER goes into our book. GET_PROVIDERS becomes FIND_NODE, which has the same
  * answer but for the providers, and those are put into it on its way out. Records beyond the rate of a peer are dropped without a
- * word, as they have no answer anyway; too many questions end the stream.
+ * word, as they have no answer anyway, and the stream is read more slowly; too many questions end it.
  *
  * @param peer Who asks, as a multihash: a peer may announce itself only.
  */
 export function serverFilter (peer: Uint8Array, { book, addressesFor, rates }: ServerParts): MessageFilter {
   const questions: DhtMessage[] = []
   const name = Buffer.from(peer).toString('latin1')
+  let isOverRate = false
 
   const received = (bytes: Uint8Array): Uint8Array | undefined => {
     const message = decodeDhtMessage(bytes)
     if (message.type === DHT_MESSAGE.addProvider) {
-      if (rates.takeRecord(name)) addProviders(peer, message, book)
+      isOverRate = !rates.takeRecord(name)
+      if (!isOverRate) addProviders(peer, message, book)
       return undefined
     }
     if (!rates.takeQuestion(name)) throw new HoldfastError('LIMIT', 'Too many DHT questions of one peer in a short time')
@@ -63,7 +66,7 @@ export function serverFilter (peer: Uint8Array, { book, addressesFor, rates }: S
     return fitted({ ...decodeDhtMessage(bytes), type: DHT_MESSAGE.getProviders, key: question.key, providers })
   }
 
-  return { maxReceivedBytes: MAX_DHT_REQUEST_BYTES, maxSentBytes: MAX_DHT_REPLY_BYTES, received, sent }
+  return { maxReceivedBytes: MAX_DHT_REQUEST_BYTES, maxSentBytes: MAX_DHT_REPLY_BYTES, received, sent, get isOverRate () { return isOverRate } }
 }
 
 function addProviders (peer: Uint8Array, { key, providers }: DhtMessage, book: ProviderBook): void {

@@ -4,8 +4,7 @@ import { multiaddr } from '@multiformats/multiaddr'
 import { peerIdFromString } from '@libp2p/peer-id'
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { MAX_PEER_ADDRESSES } from '../limits.ts'
-import { DHT_MESSAGE, decodeDhtMessage, type DhtPeer, encodeDhtMessage, frame, MAX_DHT_ENTRIES, MAX_DHT_KEY_BYTES, MAX_DHT_PEERS, MAX_DHT_RECORD_BYTES, MAX_DHT_REPLY_BYTES, MAX_DHT_REQUEST_BYTES } from './dht-message.ts'
+import { DHT_MESSAGE, decodeDhtMessage, type DhtPeer, encodeDhtMessage, frame, MAX_DHT_ADDRESSES, MAX_DHT_ENTRIES, MAX_DHT_KEY_BYTES, MAX_DHT_PEERS, MAX_DHT_RECORD_BYTES, MAX_DHT_REPLY_BYTES, MAX_DHT_REQUEST_BYTES } from './dht-message.ts'
 import { MessageFrames } from './message-frames.ts'
 
 const ID = peerIdFromString('12D3KooWRBhwfeP2Y4TCx1SM6s9rUoHhR5STiGwxBhgFRcw3UERE').toMultihash().bytes
@@ -40,7 +39,28 @@ test('surplus peers and addresses are passed over, and the rest counts', () => {
   assert.equal(read.closer.length, MAX_DHT_PEERS)
   assert.equal(read.providers.length, MAX_DHT_PEERS)
   const addresses = Array.from({ length: 200 }, () => ADDRESS)
-  assert.equal(decodeDhtMessage(encodeDhtMessage({ type: 3, closer: [{ id: ID, addresses }], providers: [] })).closer[0]?.addresses.length, MAX_PEER_ADDRESSES)
+  assert.equal(decodeDhtMessage(encodeDhtMessage({ type: 3, closer: [{ id: ID, addresses }], providers: [] })).closer[0]?.addresses.length, MAX_DHT_ADDRESSES)
+})
+
+test('of too many addresses those that can be dialled are kept, and of too many peers those with an address', () => {
+  const addresses = [...Array.from({ length: MAX_DHT_ADDRESSES }, () => multiaddr('/ip4/192.0.2.1/udp/4001/quic-v1').bytes), ADDRESS]
+  const { closer: [peer] } = decodeDhtMessage(encodeDhtMessage({ type: DHT_MESSAGE.findNode, closer: [{ id: ID, addresses }], providers: [] }))
+  assert.deepEqual(plain(peer?.addresses[0]), plain(ADDRESS))
+  assert.equal(peer?.addresses.length, MAX_DHT_ADDRESSES)
+  const peers = [...Array.from({ length: MAX_DHT_PEERS }, () => ({ id: ID, addresses: [] })), PEER]
+  const { providers } = decodeDhtMessage(encodeDhtMessage({ type: DHT_MESSAGE.getProviders, closer: [], providers: peers }))
+  assert.deepEqual([providers.length, providers[0]?.addresses.length], [MAX_DHT_PEERS, 1])
+})
+
+test('a whole answer of junk addresses is read in a few milliseconds', () => {
+  const junk = (peer: number): DhtPeer => ({ id: ID, addresses: Array.from({ length: 100 }, (_, index) => index % 2 === 0 ? Uint8Array.of(4, 192, 0, 2, peer % 256, 6, index, 7, 0x91) : new Uint8Array(12).fill(index)) })
+  const peers = Array.from({ length: 500 }, (_, index) => junk(index))
+  const message = encodeDhtMessage({ type: DHT_MESSAGE.getProviders, closer: peers, providers: peers })
+  decodeDhtMessage(message)
+  const { user, system } = process.threadCpuUsage()
+  assert.equal(decodeDhtMessage(message).closer.length, MAX_DHT_PEERS)
+  const used = process.threadCpuUsage({ user, system })
+  assert.ok(used.user + used.system < 40_000, `${used.user + used.system} µs`)
 })
 
 for (const [what, peer, left] of [
@@ -104,6 +124,18 @@ test('a message that is announced as too long is refused before its bytes come',
   const frames = new MessageFrames(MAX_DHT_REQUEST_BYTES)
   assert.throws(() => [...frames.push(Uint8Array.of(...lengthOf(MAX_DHT_REQUEST_BYTES + 1)))], (err) => isErrorCode(err, 'LIMIT'))
   assert.throws(() => [...new MessageFrames(100).push(Uint8Array.of(0x80, 0x80, 0x80, 0x80, 0))], (err) => isErrorCode(err, 'INVALID'))
+})
+
+test('nothing of a refused message is kept, nor more of one than has come', () => {
+  const frames = new MessageFrames(MAX_DHT_REQUEST_BYTES)
+  const tooLong = Buffer.concat([Uint8Array.of(...lengthOf(MAX_DHT_REQUEST_BYTES + 1)), new Uint8Array(1 << 20)])
+  assert.throws(() => [...frames.push(tooLong)], (err) => isErrorCode(err, 'LIMIT'))
+  assert.equal(frames.heldBytes, 0)
+  const half = new MessageFrames(MAX_DHT_REPLY_BYTES)
+  assert.deepEqual([...half.push(Buffer.concat([Uint8Array.of(...lengthOf(MAX_DHT_REPLY_BYTES)), new Uint8Array(100)]))], [])
+  assert.ok(half.heldBytes >= 100 && half.heldBytes <= 200, String(half.heldBytes))
+  half.clear()
+  assert.equal(half.heldBytes, 0)
 })
 
 function lengthOf (byteLength: number): number[] {

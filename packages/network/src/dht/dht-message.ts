@@ -16,7 +16,7 @@ import { HoldfastError, ProtobufReader, varintLength, writeVarint } from '@holdf
 import { peerIdFromMultihash } from '@libp2p/peer-id'
 import * as Digest from 'multiformats/hashes/digest'
 import { readMultiaddr } from '../addresses.ts'
-import { MAX_PEER_ADDRESSES } from '../limits.ts'
+import { MAX_ADDRESS_BYTES, MAX_PEER_ADDRESSES } from '../limits.ts'
 
 /** The numbers of the types on the wire. */
 export const DHT_MESSAGE = { putValue: 0, getValue: 1, addProvider: 2, getProviders: 3, findNode: 4, ping: 5 } as const
@@ -27,8 +27,17 @@ export const MAX_DHT_REQUEST_BYTES: number = 64 << 10
 /** Bytes of an answer: Go servers fill GET_PROVIDERS up to this. reliability.md 2.3. */
 export const MAX_DHT_REPLY_BYTES: number = 4 << 20
 
-/** Peers that are taken of each list; the rest is passed over. The DHT works with 20 (k), a search ends with 20 providers. */
-export const MAX_DHT_PEERS = 64
+/** Peers that are taken of each list, those with addresses first. The DHT works with 20 (k), a search ends with 20 providers. */
+export const MAX_DHT_PEERS = 20
+
+/** Entries of each list that are looked at for these; the rest is passed over. A server that names the target beside its k has 21. */
+export const MAX_DHT_PEERS_READ = 40
+
+/** Addresses that are taken of one peer, those for TCP first, as no other is dialled. Go nodes announce some ten. */
+export const MAX_DHT_ADDRESSES = 16
+
+/** As above, of an answer: all of its peers may be dialled, and the library sorts the addresses of each by eight rules. */
+export const MAX_DHT_ANSWER_ADDRESSES = 8
 
 /** Entries that are passed over, before a message is no longer worth reading: 4 MiB of peers with one address have 60,000. */
 export const MAX_DHT_ENTRIES = 65_536
@@ -59,26 +68,27 @@ export interface DhtMessage {
 /**
  * Reads a message; what it holds are views into `bytes`.
  *
+ * @param options.maxAddresses Of each peer. @default MAX_DHT_ADDRESSES
  * @throws `INVALID` for bytes that are not a message, `LIMIT` for a key or record that is too long or too many entries.
  */
-export function decodeDhtMessage (bytes: Uint8Array): DhtMessage {
+export function decodeDhtMessage (bytes: Uint8Array, { maxAddresses = MAX_DHT_ADDRESSES }: { maxAddresses?: number } = {}): DhtMessage {
   const reader = new ProtobufReader(bytes)
   const message: { type: number, key?: Uint8Array, record?: Uint8Array } = { type: DHT_MESSAGE.putValue }
-  const closer: DhtPeer[] = []
-  const providers: DhtPeer[] = []
-  const entries = { count: 0 }
+  const closer: PeerList = { readCount: 0, peers: [] }
+  const providers: PeerList = { readCount: 0, peers: [] }
+  const limits = { entryCount: 0, maxAddresses }
 
   while (!reader.done) {
-    countEntry(entries)
+    countEntry(limits)
     const tag = reader.varint()
     if (tag === TYPE_TAG) message.type = reader.varint()
     else if (tag === KEY_TAG) message.key = bounded(reader.bytes(), MAX_DHT_KEY_BYTES, 'key')
     else if (tag === RECORD_TAG) message.record = bounded(reader.bytes(), MAX_DHT_RECORD_BYTES, 'record')
-    else if (tag === CLOSER_TAG) takePeer(reader.bytes(), closer, entries)
-    else if (tag === PROVIDERS_TAG) takePeer(reader.bytes(), providers, entries)
+    else if (tag === CLOSER_TAG) takePeer(reader.bytes(), closer, limits)
+    else if (tag === PROVIDERS_TAG) takePeer(reader.bytes(), providers, limits)
     else skip(reader, tag)
   }
-  return { ...message, closer, providers }
+  return { ...message, closer: bestPeers(closer), providers: bestPeers(providers) }
 }
 
 /** Writes a message; an absent list, key or record is not written. */
@@ -112,39 +122,77 @@ const PROVIDERS_TAG = (9 << 3) | LENGTH_DELIMITED
 const ID_TAG = (1 << 3) | LENGTH_DELIMITED
 const ADDRESSES_TAG = (2 << 3) | LENGTH_DELIMITED
 
-/** Entries of a message so far, those inside of peers with them. */
-interface EntryCount {
-  count: number
+interface MessageLimits {
+  /** Entries of the message so far, those inside of peers with them. */
+  entryCount: number
+  readonly maxAddresses: number
 }
 
-function countEntry (entries: EntryCount): void {
-  if (++entries.count > MAX_DHT_ENTRIES) throw new HoldfastError('LIMIT', `DHT message of more than ${MAX_DHT_ENTRIES} entries`)
+function countEntry (limits: MessageLimits): void {
+  if (++limits.entryCount > MAX_DHT_ENTRIES) throw new HoldfastError('LIMIT', `DHT message of more than ${MAX_DHT_ENTRIES} entries`)
 }
 
-function takePeer (bytes: Uint8Array, peers: DhtPeer[], entries: EntryCount): void {
-  if (peers.length === MAX_DHT_PEERS) return
-  const peer = decodePeer(bytes, entries)
-  if (peer !== undefined) peers.push(peer)
+interface PeerList {
+  readCount: number
+  readonly peers: DhtPeer[]
 }
 
-function decodePeer (bytes: Uint8Array, entries: EntryCount): DhtPeer | undefined {
+function takePeer (bytes: Uint8Array, list: PeerList, limits: MessageLimits): void {
+  if (list.readCount === MAX_DHT_PEERS_READ) return
+  list.readCount++
+  const peer = decodePeer(bytes, limits)
+  if (peer !== undefined) list.peers.push(peer)
+}
+
+/** Only of those that are kept is anything made: each address costs some 5 µs, and an answer has room for hundreds of thousands. */
+function bestPeers ({ peers }: PeerList): DhtPeer[] {
+  const best = bestOf(peers, ({ addresses }) => addresses.length > 0, MAX_DHT_PEERS)
+  return best.map(({ id, addresses }) => ({ id, addresses: addresses.filter((address) => readMultiaddr(address) !== undefined) }))
+}
+
+/** The first `maxCount`, if there are more: first those that are `better`, each kind in its order. */
+function bestOf<T> (all: readonly T[], better: (one: T) => boolean, maxCount: number): T[] {
+  return all.length <= maxCount ? [...all] : [...all.filter(better), ...all.filter((one) => !better(one))].slice(0, maxCount)
+}
+
+function decodePeer (bytes: Uint8Array, limits: MessageLimits): DhtPeer | undefined {
   const reader = new ProtobufReader(bytes)
   const addresses: Uint8Array[] = []
   let id: Uint8Array | undefined
   while (!reader.done) {
-    countEntry(entries)
+    countEntry(limits)
     const tag = reader.varint()
     if (tag === ID_TAG) {
       id = reader.bytes()
     } else if (tag === ADDRESSES_TAG) {
       const address = reader.bytes()
-      if (addresses.length < MAX_PEER_ADDRESSES && readMultiaddr(address) !== undefined) addresses.push(address)
+      if (addresses.length < MAX_PEER_ADDRESSES && isPlace(address)) addresses.push(address)
     } else {
       skip(reader, tag)
     }
   }
-  return id !== undefined && isPeerId(id) ? { id, addresses } : undefined
+  if (id === undefined || !isPeerId(id)) return undefined
+  return { id, addresses: bestOf(addresses, isForTcp, limits.maxAddresses) }
 }
+
+/** Whether an address begins as one that leads to a machine. */
+function isPlace (address: Uint8Array): boolean {
+  return address.byteLength <= MAX_ADDRESS_BYTES && PLACES.has(address[0] ?? 0)
+}
+
+/** ip4, ip6, ip6zone, dns, dns4, dns6 and dnsaddr. https://github.com/multiformats/multiaddr/blob/master/protocols.csv */
+const PLACES: ReadonlySet<number> = new Set([4, 41, 42, 53, 54, 55, 56])
+
+/** Whether `/ip4/…` or `/ip6/…` is followed by `/tcp/…`; of names this does not tell, and they count as such. */
+function isForTcp (address: Uint8Array): boolean {
+  if (address[0] === IP4) return address[5] === TCP
+  if (address[0] === IP6) return address[17] === TCP
+  return true
+}
+
+const IP4 = 4
+const IP6 = 41
+const TCP = 6
 
 function isPeerId (bytes: Uint8Array): boolean {
   if (bytes.byteLength > MAX_PEER_ID_BYTES) return false

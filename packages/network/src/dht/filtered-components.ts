@@ -4,7 +4,9 @@ import type { KadDHTComponents } from '@libp2p/kad-dht'
 import type { Multiaddr } from '@multiformats/multiaddr'
 import { readMultiaddr } from '../addresses.ts'
 import { MAX_DHT_OUTBOUND_STREAMS } from '../limits.ts'
+import { overriding } from '../overriding.ts'
 import type { StreamBooks } from '../peer-stream.ts'
+import { Backlog } from './backlog.ts'
 import { clientFilter, serverFilter, type ServerRates } from './dht-filters.ts'
 import type { DhtPeer } from './dht-message.ts'
 import { filteredStream } from './filtered-stream.ts'
@@ -29,13 +31,14 @@ export interface FilterParts {
  */
 export function filteredComponents (components: KadDHTComponents, { protocol, book, inScope, rates, booksOf, admit }: FilterParts): KadDHTComponents {
   const { registrar, connectionManager, ping } = components
+  const backlog = new Backlog()
   const addressesFor = ({ id, addresses }: DhtPeer): DhtPeer => {
     const known = addresses.map(readMultiaddr).filter((address) => address !== undefined)
     return { id, addresses: inScope(known).map(({ bytes }) => bytes) }
   }
   const answered = (handler: StreamHandler): StreamHandler => async (stream: Stream, connection: Connection) => {
     const filter = serverFilter(connection.remotePeer.toMultihash().bytes, { book, addressesFor, rates })
-    await handler(filteredStream(stream, filter, booksOf(connection.remotePeer)), connection)
+    await handler(filteredStream(stream, filter, { ...booksOf(connection.remotePeer), backlog }), connection)
   }
   return {
     peerId: components.peerId,
@@ -60,20 +63,8 @@ export function filteredComponents (components: KadDHTComponents, { protocol, bo
       openStream: async (peer, protocols, options) => {
         const stream = await connectionManager.openStream(peer, protocols, { ...options, maxOutboundStreams: MAX_DHT_OUTBOUND_STREAMS })
         if (!isPeerId(peer)) throw new Error('The DHT opens streams to peers, not to addresses')
-        return filteredStream(stream, clientFilter(), booksOf(peer))
+        return filteredStream(stream, clientFilter(), { ...booksOf(peer), backlog })
       }
     })
   }
-}
-
-/** `inner` with some methods replaced. The others run on `inner` itself, whose state they change. */
-export function overriding<T extends object> (inner: T, methods: Partial<T>): T {
-  return new Proxy(inner, {
-    get (target, name) {
-      const own: unknown = Reflect.get(methods, name)
-      if (own !== undefined) return own
-      const value: unknown = Reflect.get(target, name)
-      return typeof value === 'function' ? value.bind(target) : value
-    }
-  })
 }

@@ -1,68 +1,121 @@
 import { HoldfastError } from '@holdfast/core'
 import type { Uint8ArrayList } from 'uint8arraylist'
+import { ByteQueue } from '../byte-queue.ts'
 
-/** Cuts bytes as they come into messages, each behind its length as a varint. Holds at most twice what came of one message. */
+/**
+ * Cuts bytes as they come into messages, each behind its length as a varint.
+ *
+ * Holds the bytes that nobody asked it to look at yet, and at most twice what came of one message. No generator: an error that is
+ * thrown in one keeps its variables, and so the bytes, for as long as the error lives.
+ */
 export class MessageFrames {
   readonly #maxBytes: number
-  /** One buffer and not a list of pieces: a peer may send a byte at a time. */
-  #buffer = Buffer.alloc(0)
-  #start = 0
-  #end = 0
+  #length: PartialLength = { value: 0, bytes: 0 }
+  /** What came of a message whose length is known. */
+  #message: PartialMessage | undefined
+  /** What has come and was not looked at: the rest of a piece, and the pieces behind it. */
+  #piece: Uint8Array | undefined
+  readonly #pieces = new ByteQueue()
 
   constructor (maxBytes: number) {
     this.#maxBytes = maxBytes
   }
 
-  /** Bytes that are held for a message that is not complete. */
+  /** Bytes that are held for messages that are not complete, or were not taken yet. */
   get heldBytes (): number {
-    return this.#buffer.byteLength
+    return (this.#message?.buffer.byteLength ?? 0) + (this.#piece?.byteLength ?? 0) + this.#pieces.byteLength
+  }
+
+  /** Takes bytes, and returns the messages that they complete: those that `next` would. */
+  push (bytes: Uint8Array | Uint8ArrayList): Iterable<Uint8Array> {
+    for (const piece of bytes instanceof Uint8Array ? [bytes] : bytes) this.#pieces.push(piece)
+    return { [Symbol.iterator]: () => ({ next: () => resultOf(this.next()) }) }
   }
 
   /**
-   * Takes bytes and yields the messages that they complete, as copies.
+   * Returns the next message as a copy; `undefined` when more has to come first.
    *
-   * @throws `LIMIT` for a length above the bound, before its bytes are waited for.
+   * @throws `LIMIT` for a length above the bound, before any byte of that message is copied or waited for. All that has come is forgotten then.
    */
-  * push (bytes: Uint8Array | Uint8ArrayList): Generator<Uint8Array> {
-    if (bytes instanceof Uint8Array) this.#append(bytes)
-    else for (const part of bytes) this.#append(part)
-    for (let message = this.#next(); message !== undefined; message = this.#next()) yield message
-    if (this.#start === this.#end) this.#buffer = Buffer.alloc(0)
-    if (this.#buffer.byteLength === 0) this.#start = this.#end = 0
-  }
-
-  #append (bytes: Uint8Array): void {
-    if (this.#end + bytes.byteLength > this.#buffer.byteLength) {
-      const waiting = this.#buffer.subarray(this.#start, this.#end)
-      const larger = Buffer.allocUnsafeSlow(2 * (waiting.byteLength + bytes.byteLength))
-      larger.set(waiting)
-      this.#buffer = larger
-      this.#start = 0
-      this.#end = waiting.byteLength
-    }
-    this.#buffer.set(bytes, this.#end)
-    this.#end += bytes.byteLength
-  }
-
-  #next (): Uint8Array | undefined {
-    let byteLength = 0
-    for (let count = 1; this.#start + count <= this.#end; count++) {
-      const byte = this.#buffer[this.#start + count - 1] ?? 0
-      byteLength += (byte & 0x7f) * 2 ** (7 * (count - 1))
-      if (byteLength > this.#maxBytes) throw new HoldfastError('LIMIT', `DHT message of ${byteLength} bytes or more; at most ${this.#maxBytes} are read`)
-      if (byte < 0x80) return this.#take(count, byteLength)
-      if (count === MAX_LENGTH_BYTES) throw new HoldfastError('INVALID', 'DHT message whose length is cut into too many bytes')
+  next (): Uint8Array | undefined {
+    for (let piece = this.#piece ?? this.#pieces.shift(); piece !== undefined; piece = this.#piece ?? this.#pieces.shift()) {
+      const takenBytes = this.#message === undefined ? this.#readLength(piece) : this.#copy(piece, this.#message)
+      this.#piece = takenBytes < piece.byteLength ? piece.subarray(takenBytes) : undefined
+      const message = this.#complete()
+      if (message !== undefined) return message
     }
     return undefined
   }
 
-  #take (prefixBytes: number, byteLength: number): Uint8Array | undefined {
-    const from = this.#start + prefixBytes
-    if (this.#end < from + byteLength) return undefined
-    this.#start = from + byteLength
-    return new Uint8Array(this.#buffer.subarray(from, this.#start))
+  /** Forgets all that has come. */
+  clear (): void {
+    this.#message = undefined
+    this.#length = { value: 0, bytes: 0 }
+    this.#piece = undefined
+    this.#pieces.clear()
+  }
+
+  /** Returns how many bytes it took. */
+  #readLength (bytes: Uint8Array): number {
+    for (const [index, byte] of bytes.entries()) {
+      const value = this.#length.value + (byte & 0x7f) * 2 ** (7 * this.#length.bytes)
+      this.#length = { value, bytes: this.#length.bytes + 1 }
+      if (value > this.#maxBytes) throw this.#refused('LIMIT', `DHT message of ${value} bytes or more; at most ${this.#maxBytes} are read`)
+      if (byte < 0x80) {
+        this.#message = { byteLength: value, buffer: EMPTY, filledBytes: 0 }
+        return index + 1
+      }
+      if (this.#length.bytes === MAX_LENGTH_BYTES) throw this.#refused('INVALID', 'DHT message whose length is cut into too many bytes')
+    }
+    return bytes.byteLength
+  }
+
+  #refused (code: 'LIMIT' | 'INVALID', message: string): HoldfastError {
+    this.clear()
+    return new HoldfastError(code, message)
+  }
+
+  /** Returns how many bytes it took. */
+  #copy (bytes: Uint8Array, message: PartialMessage): number {
+    const piece = bytes.subarray(0, message.byteLength - message.filledBytes)
+    const neededBytes = message.filledBytes + piece.byteLength
+    if (neededBytes > message.buffer.byteLength) {
+      // One buffer and not a list of pieces: a peer may send a byte at a time. It grows with what comes, not with what was promised.
+      const larger = new Uint8Array(Math.min(message.byteLength, message.filledBytes === 0 ? neededBytes : 2 * neededBytes))
+      larger.set(message.buffer.subarray(0, message.filledBytes))
+      message.buffer = larger
+    }
+    message.buffer.set(piece, message.filledBytes)
+    message.filledBytes = neededBytes
+    return piece.byteLength
+  }
+
+  #complete (): Uint8Array | undefined {
+    if (this.#message === undefined || this.#message.filledBytes < this.#message.byteLength) return undefined
+    const { buffer } = this.#message
+    this.#message = undefined
+    this.#length = { value: 0, bytes: 0 }
+    return buffer
   }
 }
+
+function resultOf (message: Uint8Array | undefined): IteratorResult<Uint8Array, undefined> {
+  return message === undefined ? { done: true, value: undefined } : { done: false, value: message }
+}
+
+interface PartialLength {
+  readonly value: number
+  /** How many have come. */
+  readonly bytes: number
+}
+
+interface PartialMessage {
+  readonly byteLength: number
+  buffer: Uint8Array
+  filledBytes: number
+}
+
+const EMPTY = new Uint8Array()
 
 /** 4 MiB needs four; no writer pads. */
 const MAX_LENGTH_BYTES = 4

@@ -6,7 +6,7 @@
 import { autoNAT, type AutoNATComponents } from '@libp2p/autonat'
 import type { Connection, Stream, StreamHandler } from '@libp2p/interface'
 import type { Multiaddr } from '@multiformats/multiaddr'
-import { overriding } from '../dht/filtered-components.ts'
+import { overriding } from '../overriding.ts'
 import { DIAL_BACK_WINDOW_MS, MAX_DIAL_BACKS, MAX_DIAL_BACKS_PER_PEER } from './discovery-limits.ts'
 import { Rate } from './rate.ts'
 import type { DialBackResult } from './reachability.ts'

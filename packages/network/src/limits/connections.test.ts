@@ -10,7 +10,7 @@ import { test, type TestContext } from 'node:test'
 import { addressOf, newHost, until } from '../../test/harness.ts'
 import { AddressBookStore } from '../address-book-store.ts'
 import { Libp2pHost } from '../libp2p-host.ts'
-import { HANDSHAKE_TIMEOUT_MS, MAX_CONNECTIONS, MAX_INBOUND_CONNECTIONS, MAX_INBOUND_PER_GROUP, MAX_INBOUND_STREAMS, MAX_PENDING_HANDSHAKES, MAX_PENDING_PER_GROUP, OUTBOUND_RESERVE } from '../limits.ts'
+import { HANDSHAKE_TIMEOUT_MS, MAX_CONNECTIONS, MAX_INBOUND_CONNECTIONS, MAX_INBOUND_PER_GROUP, MAX_INBOUND_PER_PEER, MAX_INBOUND_STREAMS, MAX_PENDING_HANDSHAKES, MAX_PENDING_PER_GROUP, OUTBOUND_RESERVE } from '../limits.ts'
 import { muxers } from '../muxers.ts'
 import { quietLogger } from '../quiet-logger.ts'
 import { encrypters } from '../security.ts'
@@ -169,6 +169,21 @@ async function connectStrangers (context: TestContext, { node, address }: Guarde
   }
   return made
 }
+
+test('of the connections that one peer opens the newest four live, and those that we opened to it', async (context) => {
+  const guarded = await newGuarded(context)
+  const [stranger, other] = [await newNode(context), await newNode(context)]
+  const bystander = await other.dial(multiaddr(guarded.address))
+  const ours = await guarded.node.dial(stranger.getMultiaddrs())
+  const dialled: Connection[] = []
+  for (let count = 0; count < MAX_INBOUND_PER_PEER + 3; count++) {
+    dialled.push(await stranger.dial(multiaddr(guarded.address), { force: true }))
+    await until(() => guarded.doorkeeper.connectionCount === 2 + Math.min(count + 1, MAX_INBOUND_PER_PEER))
+  }
+  await until(() => dialled.filter(({ status }) => status === 'open').length === MAX_INBOUND_PER_PEER)
+  assert.ok(dialled.slice(-MAX_INBOUND_PER_PEER).every(({ status }) => status === 'open'))
+  assert.deepEqual([ours.status, bystander.status], ['open', 'open'])
+})
 
 test('T2.1-e: with all places taken by idle strangers a dial of ours succeeds', async (context) => {
   const guarded = await newGuarded(context, { maxConnections: 6, maxInbound: 4 })

@@ -2,7 +2,7 @@ import { HoldfastError, type Logger } from '@holdfast/core'
 import type { Connection, MultiaddrConnection } from '@libp2p/interface'
 import type { Socket } from 'node:net'
 import type { PeerId } from '../host.ts'
-import { MAX_CONNECTIONS, MAX_INBOUND_CONNECTIONS, MAX_INBOUND_PER_GROUP, MAX_INBOUND_PER_PRIVATE_GROUP, MAX_PENDING_HANDSHAKES, MAX_PENDING_PER_GROUP, MAX_PENDING_PER_PRIVATE_GROUP } from '../limits.ts'
+import { MAX_CONNECTIONS, MAX_INBOUND_CONNECTIONS, MAX_INBOUND_PER_GROUP, MAX_INBOUND_PER_PEER, MAX_INBOUND_PER_PRIVATE_GROUP, MAX_PENDING_HANDSHAKES, MAX_PENDING_PER_GROUP, MAX_PENDING_PER_PRIVATE_GROUP } from '../limits.ts'
 import type { TrafficBook } from '../traffic.ts'
 import { type AddressGroup, addressGroup } from './address-group.ts'
 import { leastValuable } from './connection-value.ts'
@@ -22,7 +22,7 @@ export interface DoorkeeperDeps {
 }
 
 /**
- * Decides who may be connected: how many in all, how many of them strangers, how many strangers of one network.
+ * Decides who may be connected: how many in all, how many of them strangers, how many strangers of one network, how often one peer.
  *
  * Bounds the handshakes of others while they last, and the connections afterwards. Who finished a handshake takes the place of the
  * connection that is worth least, so that a crowd of idle ones shuts nobody out. The library only ever refuses the newcomer.
@@ -79,6 +79,7 @@ export class Doorkeeper {
       this.#end(connection, err instanceof Error ? err : new Error(String(err)))
       return
     }
+    for (const old of this.#surplusOf(connection)) this.#end(old, new HoldfastError('LIMIT', `A peer may have opened ${MAX_INBOUND_PER_PEER} connections, and it opened a newer one`))
     while (this.#isOver(isInbound(connection))) this.#end(this.#loser(connection), new HoldfastError('LIMIT', `No room for more than ${this.#limits.maxConnections} connections, ${this.#limits.maxInbound} of them inbound`))
   }
 
@@ -107,6 +108,12 @@ export class Doorkeeper {
     if (maxCount === Infinity) return
     const count = [...this.#connections].filter(([connection, { name } = { name: '' }]) => name === group.name && isInbound(connection)).length
     if (count >= maxCount) throw new HoldfastError('LIMIT', `${group.name} has ${maxCount} connections to this node already`)
+  }
+
+  /** The oldest that a peer has opened, beyond what it may have. */
+  #surplusOf (newcomer: Connection): Connection[] {
+    if (!isInbound(newcomer)) return []
+    return [...this.#connections.keys()].filter((connection) => isInbound(connection) && connection.remotePeer.equals(newcomer.remotePeer)).slice(0, -MAX_INBOUND_PER_PEER)
   }
 
   #boundOf ({ kind }: AddressGroup, publicCount: number, privateCount: number): number {

@@ -1,0 +1,56 @@
+import { type Blockstore, MemoryBlockstore } from '@holdfast/blockstore'
+import { silentLogger } from '@holdfast/core'
+import { offlineHost } from '@holdfast/network'
+import { LeaseBook, openFetchCache, openJournal, openPinSet } from '@holdfast/pins'
+import { createContentRouting, startAnnouncer } from '@holdfast/providers'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { TestContext } from 'node:test'
+import type { ApiNode } from './api-node.ts'
+import { NodeEvents, watchedPins } from './node-events.ts'
+
+export interface ApiNodeOptions {
+  readonly blocks?: Blockstore
+  readonly stop?: () => void
+}
+
+/** The parts of a node whose network is off, with its blocks in memory; all of it goes with the test. */
+export async function openApiNode (context: TestContext, { blocks: stored = new MemoryBlockstore(), stop = () => {} }: ApiNodeOptions = {}): Promise<ApiNode> {
+  const folder = await mkdtemp(join(tmpdir(), 'holdfast-'))
+  const journal = await openJournal(join(folder, 'journal'))
+  const events = new NodeEvents()
+  const pins = watchedPins(await openPinSet(journal), events)
+  const leases = new LeaseBook()
+  const cache = await openFetchCache({ blocks: stored, leases }, { path: join(folder, 'cache.log'), maxBytes: 0 })
+  const { blocks } = cache
+  cache.watch(pins)
+  const routing = createContentRouting([])
+  const announcer = startAnnouncer({ routing, async * keys () {}, log: silentLogger }, { strategy: 'off' })
+  context.after(async () => {
+    for (const part of [announcer, cache, pins, journal]) await part[Symbol.asyncDispose]()
+    await rm(folder, { recursive: true, force: true })
+  })
+  const host = offlineHost('12D3KooWLQzUv2FHWGVPXTXSZpdHs7oHbXub2G5WC8Tx4NQhyd2d')
+  return {
+    blocks,
+    storedBlocks: stored,
+    cache,
+    journal,
+    pins,
+    leases,
+    routing,
+    announcer,
+    host,
+    findPeer: host.routing.findPeer,
+    exchangeStats: () => ({ peerCount: 0, openWantCount: 0, receivedBlockCount: 1, receivedByteLength: 2, duplicateBlockCount: 3, duplicateByteLength: 6, unrequestedBlockCount: 0, wrongBlockCount: 0, hashedBlockCount: 1, sentBlockCount: 4, sentByteLength: 5, waitingCount: 0, outstandingBytes: 0 }),
+    openReader: () => ({ get: (cid, options) => blocks.get(cid, options), has: (cid, options) => blocks.has(cid, options), [Symbol.dispose] () {} }),
+    repository: { folder, version: 1, engine: 'memory' },
+    describe: () => ({ peerId: host.peer, agent: 'holdfast/1.2.3', swarm: [], reachability: { state: 'unknown', how: '' }, gateway: 'http://127.0.0.1:8080', rpc: 'http://127.0.0.1:5001', repository: folder }),
+    settings: () => [{ key: 'gatewayPort', value: 8080, source: 'default' }],
+    stop,
+    events,
+    isReady: () => true,
+    log: silentLogger
+  }
+}

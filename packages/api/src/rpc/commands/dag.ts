@@ -1,0 +1,151 @@
+import { Block, hasherNamed, HoldfastError, type Ipld, MAX_BLOCK_BYTES } from '@holdfast/core'
+import { DigestSet, parseContentPath, requireBlock, resolvePath, walkDag } from '@holdfast/dag'
+import { leasedWriter } from '@holdfast/pins'
+import type { CID } from 'multiformats/cid'
+import { pinRoots } from '../../handlers/add.ts'
+import { dagExport, importArchive, pinImported } from '../../handlers/car.ts'
+import { openReader } from '../../handlers/open-reader.ts'
+import { locateBlock } from '../../handlers/read.ts'
+import { codecNamed } from '../codec-names.ts'
+import { convert, encodeIpld, ipldOf } from '../ipld-form.ts'
+import { badRequest } from '../rpc-request.ts'
+import { type RpcCall, type RpcCommand, rpcCommand } from '../rpc-command.ts'
+import { uploadedBytes } from './block.ts'
+import { callExchange } from './call-exchange.ts'
+
+export const get: RpcCommand = rpcCommand({
+  args: { names: ['ref'] },
+  options: { 'output-codec': ['string'] },
+  async run (call) {
+    const { node, args: [path = ''], options: { 'output-codec': name = 'dag-json' }, signal, reply } = call
+    const codec = codecNamed(name)
+    using blocks = openReader(node, path, callExchange(call))
+    const { root, segments } = parseContentPath(path)
+    const { cid, remainder } = await resolvePath(blocks, root, segments, { signal })
+    const block = await requireBlock(blocks, cid, { signal })
+    const bytes = remainder.length === 0 && codec === cid.code ? block.bytes : encodeIpld(valueAt(ipldOf(block), remainder), codec)
+    reply.asBytes('text/plain', bytes.byteLength)
+    if (bytes.byteLength > 0) await reply.bytes(bytes)
+  }
+})
+
+/** Follows names inside of one value; `resolvePath` has made sure that they lead somewhere. */
+function valueAt (value: Ipld, path: readonly string[]): Ipld {
+  return path.reduce<Ipld>((at, name) => {
+    const child: unknown = typeof at === 'object' && at !== null && Object.hasOwn(at, name) ? Reflect.get(at, name) : undefined
+    if (child === undefined) throw new HoldfastError('NOT_FOUND', `No value named ${JSON.stringify(name)}`)
+    return child as Ipld
+  }, value)
+}
+
+export const put: RpcCommand = rpcCommand({
+  options: { 'store-codec': ['string'], 'input-codec': ['string'], pin: ['bool'], hash: ['string'], 'allow-big-block': ['bool'] },
+  takesUpload: true,
+  async run ({ node, options, upload, reply, signal }) {
+    const { 'store-codec': store = 'dag-cbor', 'input-codec': input = 'dag-json', hash = 'sha2-256', pin = false } = options
+    const [from, to, hashCode] = [codecNamed(input), codecNamed(store), hasherNamed(hash).code]
+    for await (const part of upload) {
+      const bytes = await convert(await uploadedBytes(part), { from, to })
+      if (bytes.byteLength > MAX_BLOCK_BYTES) throw new HoldfastError('LIMIT', 'produced block is over 2MiB: big blocks cannot be exchanged with other peers')
+      const block = await Block.of(bytes, { codec: to, hash: hashCode })
+      using lease = node.leases.open('dag put')
+      await leasedWriter(node.blocks, lease).put(block, { signal })
+      if (pin) await pinRoots(node, [block.cid], undefined)
+      await reply.emit({ Cid: link(block.cid) })
+    }
+  }
+})
+
+export const resolve: RpcCommand = rpcCommand({
+  args: { names: ['ref'] },
+  async run (call) {
+    const { node, args: [path = ''], signal, reply } = call
+    using blocks = openReader(node, path, callExchange(call))
+    const { root, segments } = parseContentPath(path)
+    const { cid, remainder } = await resolvePath(blocks, root, segments, { signal })
+    await reply.one({ Cid: link(cid), RemPath: remainder.join('/') })
+  }
+})
+
+const IMPORT_OPTIONS = { 'pin-roots': ['bool'], silent: ['bool'], stats: ['bool'], 'local-only': ['bool'], 'allow-big-block': ['bool'] } as const
+
+/** Imports archives. A root that cannot be pinned is told with its reason, and the others go on. */
+export const importCars: RpcCommand = rpcCommand({
+  options: IMPORT_OPTIONS,
+  takesUpload: true,
+  async run (call) {
+    const { node, options, upload, reply } = call
+    const pins = options['pin-roots'] !== false && options['local-only'] !== true
+    reply.asValues()
+    let blockCount = 0
+    let byteLength = 0
+    for await (const part of upload) {
+      if (part.kind !== 'file') throw badRequest('An archive is uploaded as a file')
+      const imported = await importArchive(node, { bytes: part.content }, pins ? { pinRoot: async (cid) => { await reply.emit({ Root: await pinnedRoot(call, cid) }) } } : {}, callExchange(call))
+      blockCount += imported.blockCount
+      byteLength += imported.byteLength
+    }
+    if (options.stats === true) await reply.emit({ Stats: { BlockCount: blockCount, BlockBytesCount: byteLength } })
+  }
+})
+
+async function pinnedRoot (call: RpcCall<typeof IMPORT_OPTIONS>, cid: CID): Promise<{ Cid: { '/': string }, PinErrorMsg: string }> {
+  try {
+    await pinImported(call.node, { cid }, callExchange(call))
+    return { Cid: link(cid), PinErrorMsg: '' }
+  } catch (err) {
+    call.signal.throwIfAborted()
+    return { Cid: link(cid), PinErrorMsg: err instanceof Error ? err.message : String(err) }
+  }
+}
+
+export const exportCar: RpcCommand = rpcCommand({
+  args: { names: ['root'] },
+  options: { progress: ['bool', 'p'], 'local-only': ['bool'] },
+  async run (call) {
+    const { node, args: [path = ''], options, reply } = call
+    if (options['local-only'] === true) throw new HoldfastError('UNSUPPORTED', 'Option local-only of dag export is not supported by this node')
+    reply.asBytes('application/vnd.ipld.car')
+    await dagExport(node, { path }, callExchange(call))
+  }
+})
+
+/** Counts the blocks below some roots, each once for a root and once in all. */
+export const stat: RpcCommand = rpcCommand({
+  args: { names: ['root'], repeats: true },
+  options: { progress: ['bool', 'p'] },
+  async run (call) {
+    const { node, args, signal, reply } = call
+    const all = new DigestSet()
+    const roots: Array<{ Cid: string, Size: number, NumBlocks: number }> = []
+    let uniqueCount = 0
+    let uniqueByteLength = 0
+    for (const path of args) {
+      const { cid: root, blocks } = await locateBlock(node, path, callExchange(call), { walk: true })
+      using _session = blocks
+      let byteLength = 0
+      let blockCount = 0
+      for await (const { cid, bytes } of walkDag(blocks, [root], { signal })) {
+        blockCount++
+        byteLength += bytes.byteLength
+        if (!all.add(cid)) continue
+        uniqueCount++
+        uniqueByteLength += bytes.byteLength
+      }
+      roots.push({ Cid: root.toString(), Size: byteLength, NumBlocks: blockCount })
+    }
+    const redundantByteLength = roots.reduce((sum, { Size }) => sum + Size, 0)
+    await reply.emit({
+      UniqueBlocks: uniqueCount,
+      TotalSize: uniqueByteLength,
+      SharedSize: redundantByteLength - uniqueByteLength,
+      Ratio: uniqueByteLength === 0 ? 1 : redundantByteLength / uniqueByteLength,
+      DagStats: roots
+    })
+  }
+})
+
+/** A CID as Kubo's JSON links to it. */
+export function link (cid: CID): { '/': string } {
+  return { '/': cid.toString() }
+}
