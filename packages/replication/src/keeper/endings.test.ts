@@ -90,3 +90,23 @@ test('copies of a removed member are not counted any more, and others take its p
   await untilAcquainted([a, b, d])
   await until(() => isPinnedOn([a, b, d], first.id) && isPinnedOn([a, b, d], second.id))
 })
+
+test('a node that was removed and joins another cluster keeps what that one wants, and leaves the pins of the former alone', async (context) => {
+  const ours = await openKeepers(context, 2)
+  const theirs = await openKeepers(context, 1)
+  const [a, b] = ours
+  const [x] = theirs
+  assert.ok(a !== undefined && b !== undefined && x !== undefined)
+  const old = await a.replication.putPin({ cid: await addContent(a, 1), copies: 2 })
+  await until(() => isPinnedOn(ours, old.id))
+  await a.replication.remove(b.identity.peerId)
+  await until(() => b.replication.cluster?.role === 'removed')
+  const { invite } = await x.replication.invite()
+  await b.replication.join(invite)
+  const { id } = await x.replication.putPin({ cid: await addContent(x, 2), copies: 2 })
+  await until(() => isPinnedOn([x, b], id))
+  assert.equal(b.keeper.status(old.id), undefined)
+  assert.deepEqual([...b.keeper.statuses()].map(({ pin }) => pin.id), [id])
+  assert.equal(b.replication.stats().holdCount, 2)
+  assert.equal(b.pins.count, 2)
+})

@@ -51,6 +51,11 @@ export class FetchQueue implements AsyncDisposable {
     return this.#running.keys()
   }
 
+  /** All that wait or run. */
+  pinKeys (): PinKey[] {
+    return [...this.#bucketByKey.keys(), ...this.#running.keys()]
+  }
+
   isRunning (pinKey: PinKey): boolean {
     return this.#running.has(pinKey)
   }

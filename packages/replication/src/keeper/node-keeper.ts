@@ -62,6 +62,7 @@ export class NodeKeeper implements Keeper {
   #wasCutOff = false
   #working: Promise<void> | undefined
   #isLoaded = false
+  #clusterId: string | undefined
 
   constructor (parts: NodeKeeperParts) {
     this.#parts = parts
@@ -186,13 +187,14 @@ export class NodeKeeper implements Keeper {
   /** Learns all pins, and what this node keeps of them, before anything is begun. */
   async #loadIndex (): Promise<void> {
     const { replication, pins, copies, self } = this.#parts
+    this.#clusterId = replication.cluster?.id
     let count = 0
     for (const pin of replication.pins()) {
       this.#index.put(pin)
       const own = replication.holds(pin.pinKey).find(({ holder }) => holder === self)
       if (own?.state === 'verified') copies.ledger.set(pin.pinKey, own.byteLength)
       if (++count % PINS_PER_SLICE === 0) await nextTurn()
-      if (this.#closed.signal.aborted) return
+      if (this.#closed.signal.aborted || replication.cluster?.id !== this.#clusterId) return
     }
     // A crash may have come between the end of a pin and that of its copy: this node's word on it shows that the pin was of this cluster.
     for (const { cid, kind } of pins.list({ owner: 'cluster' })) {
@@ -297,9 +299,20 @@ export class NodeKeeper implements Keeper {
       if (sight.isCutOff) this.#parts.log.warn('Most members of the cluster cannot be reached: this node makes no repairs until they are back', { memberCount: sight.members.size })
       else this.#parts.log.info('Most members of the cluster can be reached', { memberCount: sight.members.size })
     }
+    if (this.#parts.replication.cluster?.id !== this.#clusterId) this.#forgetCluster()
     if (sight.signature === this.#signature) return
     this.#signature = sight.signature
     if (this.#isLoaded) this.#startSweep()
+  }
+
+  /** This node is in another cluster now. What it kept for the former stays pinned, for nobody here can tell whether it is wanted. */
+  #forgetCluster (): void {
+    for (const pinKey of this.#queue.pinKeys()) this.#queue.cancel(pinKey, new Error('The node is in another cluster'))
+    this.#index.clear()
+    for (const state of [this.#due, this.#unsettled, this.#silentSince, this.#doubts, this.#damaged]) state.clear()
+    this.#sweep = this.#audited = undefined
+    this.#isLoaded = false
+    this.#work()
   }
 
   #endExpired (): void {

@@ -76,6 +76,12 @@ export class PinIndex {
     return changed.add(pinKey)
   }
 
+  clear (): void {
+    this.#contents.clear()
+    this.#keys.clear()
+    this.#expiring.clear()
+  }
+
   delete (id: string): Set<PinKey> {
     const pinKey = this.#keys.get(id)
     if (pinKey === undefined) return new Set()
