@@ -1,20 +1,18 @@
 import type { PeerId } from '@holdfast/network'
-import type { CID } from 'multiformats/cid'
 import type { CidPrefix } from './cid-prefix.ts'
+import { ExpectedBlocks } from './expected-blocks.ts'
 import { MAX_LIVE_WANTS } from './limits.ts'
 import type { Outbox } from './outbox.ts'
 import { PeerMeter } from './peer-meter.ts'
+import { PeerTrust } from './peer-trust.ts'
 import { RoomQueue, type RoomWaiter } from './room-queue.ts'
 import type { Want } from './want.ts'
 
-/** Wants that ended at a peer and are still remembered, to tell a late block from a wrong one. */
-const MAX_RECENT_ASKS: number = 2 * MAX_LIVE_WANTS
-
-/** How long a peer that did not send what it owed is asked after all others, in milliseconds per time in a row. */
-const MISS_PENALTY_MS = 5_000
-
-/** What a block with wrong bytes counts in the choice of a peer: as if it were this much slower, in milliseconds. */
-const STRIKE_PENALTY_MS = 20_000
+/**
+ * Wants that wait at one peer until it has their blocks: few enough that the peer's memory for our wants (`MAX_LIVE_WANTS`) holds
+ * those for blocks that it has, too, and enough for 64 MiB of a file in blocks of 256 KiB.
+ */
+export const MAX_PATIENT_WANTS = 256
 
 /** How long the answer to HAVE is waited for once the block came from elsewhere, in milliseconds. */
 const HAVE_TIMEOUT_MS = 30_000
@@ -23,9 +21,12 @@ const HAVE_TIMEOUT_MS = 30_000
 const MAX_EXTENSION_MS = 15_000
 const EXTENSION_MS = 1_000
 
+/** `block`: to be sent at once; `patient`: to be sent once the peer has it; `have`: whether it has it, now or `have-patient` once it does. */
+type AskKind = 'block' | 'patient' | 'have' | 'have-patient'
+
 interface Ask {
   readonly want: Want
-  readonly isBlock: boolean
+  readonly kind: AskKind
   readonly expectedBytes: number
   readonly askedAtMs: number
   /** Nothing else was owed when it was asked: the answer shows the round-trip time. */
@@ -38,24 +39,18 @@ interface Ask {
 export class AskedPeer {
   readonly id: PeerId
   readonly meter: PeerMeter = new PeerMeter()
+  readonly trust: PeerTrust = new PeerTrust()
   /** Sessions that have more to ask of it. */
   readonly room: RoomQueue = new RoomQueue((byteLength) => this.hasRoom(byteLength))
   readonly #outbox: Outbox
   /** In the order of asking, so the first to expire come first. */
   readonly #asks = new Map<string, Ask>()
-  /** Ended asks; `true` where a block that comes late is still welcome. */
-  readonly #recent = new Map<string, { hashName: string, isWelcome: boolean }>()
-  /** Hash functions and digest lengths of the blocks that may come, with how many. */
-  readonly #expectedHashes = new Map<string, number>()
+  readonly #expected = new ExpectedBlocks()
+  #patientCount = 0
   #outstandingBytes = 0
   #lastHeardMs = 0
   #lastDeliveryMs = 0
-  /** Times in a row that it did not send what it owed. */
-  #missRun = 0
-  #lastMissMs = 0
   receivedBlockCount = 0
-  /** Blocks with wrong bytes that it sent. */
-  strikeCount = 0
 
   constructor (id: PeerId, outbox: Outbox) {
     this.id = id
@@ -74,7 +69,7 @@ export class AskedPeer {
   /** Reports whether `byteLength` more may be asked for. A peer that owes nothing may always be asked. */
   hasRoom (byteLength: number): boolean {
     if (this.#asks.size >= MAX_LIVE_WANTS) return false
-    return this.#outstandingBytes === 0 || this.#missRun === 0 && this.#outstandingBytes + byteLength <= this.meter.windowBytes
+    return this.#outstandingBytes === 0 || !this.trust.isLate && this.#outstandingBytes + byteLength <= this.meter.windowBytes
   }
 
   /** Reports whether this session may ask for `byteLength` more: no other was refused before. */
@@ -84,17 +79,7 @@ export class AskedPeer {
 
   /** When a block more is expected from this peer, in milliseconds from now; one that did not deliver is put off. */
   expectedMs (byteLength: number): number {
-    return this.meter.expectedMs(this.#outstandingBytes, byteLength) + this.#missRun * MISS_PENALTY_MS + this.strikeCount * STRIKE_PENALTY_MS
-  }
-
-  /** Reports whether it sent what it owed, and the right bytes; one that did not gets another chance, later each time. */
-  isTrusted (nowMs: number): boolean {
-    return this.strikeCount === 0 && (this.#missRun === 0 || nowMs - this.#lastMissMs >= this.#missRun * MISS_PENALTY_MS)
-  }
-
-  /** Reports whether it did not send what it owed last. */
-  get isLate (): boolean {
-    return this.#missRun > 0
+    return this.meter.expectedMs(this.#outstandingBytes, byteLength) + this.trust.penaltyMs
   }
 
   /** When bytes of blocks came in last, by `performance.now()`. */
@@ -107,7 +92,7 @@ export class AskedPeer {
    * peer has been silent until now.
    */
   remainingMs (nowMs: number): number {
-    const [oldest] = this.#asks.values().filter(({ isBlock }) => isBlock).take(1)
+    const [oldest] = this.#owed().take(1)
     const silentMs = oldest === undefined ? 0 : nowMs - Math.max(this.#lastHeardMs, oldest.askedAtMs)
     const { bytesPerSecond } = this.meter
     return Math.max(bytesPerSecond === 0 ? 0 : this.#outstandingBytes / bytesPerSecond * 1000, silentMs)
@@ -120,7 +105,7 @@ export class AskedPeer {
 
   /** Reports whether a block is owed that was asked for before this one. */
   owesBefore (want: Want): boolean {
-    const [oldest] = this.#asks.values().filter(({ isBlock }) => isBlock).take(1)
+    const [oldest] = this.#owed().take(1)
     return oldest !== undefined && oldest.want !== want
   }
 
@@ -130,14 +115,29 @@ export class AskedPeer {
   }
 
   askForBlock (want: Want): void {
-    this.#ask(want, true, want.expectedBytes)
+    this.#ask(want, 'block', want.expectedBytes)
     this.#outbox.want({ cid: want.cid, priority: 1, isCancel: false, type: 'block', sendDontHave: true })
   }
 
-  askForHave (want: Want): void {
+  /**
+   * Asks whether it has the block; a patient one is not answered before the block is there.
+   *
+   * @param options.isPatient @default false
+   */
+  askForHave (want: Want, { isPatient = false }: { isPatient?: boolean } = {}): void {
     if (this.#asks.size >= MAX_LIVE_WANTS) return
-    this.#ask(want, false, 0)
-    this.#outbox.want({ cid: want.cid, priority: 1, isCancel: false, type: 'have', sendDontHave: true })
+    this.#ask(want, isPatient ? 'have-patient' : 'have', 0)
+    this.#outbox.want({ cid: want.cid, priority: 1, isCancel: false, type: 'have', sendDontHave: !isPatient })
+  }
+
+  /** Asks for a block that it does not have yet, to be sent when it does. Such a want never expires. Reports whether it was taken on. */
+  askPatiently (want: Want): boolean {
+    const known = this.#asks.get(want.key)
+    if (known?.kind === 'block' || known?.kind === 'patient') return true
+    if (this.#asks.size >= MAX_LIVE_WANTS || this.#patientCount >= MAX_PATIENT_WANTS) return false
+    this.#ask(want, 'patient', 0)
+    this.#outbox.want({ cid: want.cid, priority: 1, isCancel: false, type: 'block', sendDontHave: false })
+    return true
   }
 
   /** The want that a HAVE or DONT_HAVE answers, if it was asked; it may be over. */
@@ -176,23 +176,20 @@ export class AskedPeer {
     want.knownBy.delete(this)
     this.#remove(want, false)
     this.receivedBlockCount++
-    this.#missRun = 0
+    this.trust.delivered()
     this.#lastDeliveryMs = performance.now()
-    this.meter.addBytes(byteLength, this.#lastDeliveryMs)
+    // What waited for somebody else to send it says nothing about this peer's line.
+    if (ask?.kind !== 'patient') this.meter.addBytes(byteLength, this.#lastDeliveryMs)
   }
 
   /** Reports whether the block was asked of this peer, now or a while ago: then it is no lie, at worst late. */
   wasAsked (key: string): boolean {
-    return this.#asks.has(key) || this.#recent.has(key)
+    return this.#asks.has(key) || this.#expected.hasEnded(key)
   }
 
-  /**
-   * Reports whether a block of such a CID is awaited at all; if not, it is not worth a hash.
-   *
-   * Version and codec do not count: 1.0 does not say them, and the same bytes answer every CID of the multihash.
-   */
-  expects ({ hash, digestByteLength }: CidPrefix): boolean {
-    return this.#expectedHashes.has(`${hash}:${digestByteLength}`)
+  /** Reports whether a block of such a CID is awaited at all; if not, it is not worth a hash. */
+  expects (prefix: CidPrefix): boolean {
+    return this.#expected.includes(prefix)
   }
 
   /**
@@ -203,7 +200,7 @@ export class AskedPeer {
     const expired: Want[] = []
     let isStalled = false
     for (const ask of this.#asks.values()) {
-      if (!ask.isBlock) {
+      if (ask.kind !== 'block') {
         if (ask.want.hasArrived && nowMs - ask.askedAtMs > HAVE_TIMEOUT_MS) this.cancel(ask.want)
       } else if (isStalled) {
         expired.push(ask.want)
@@ -228,36 +225,45 @@ export class AskedPeer {
 
   /** Wants whose block this peer owes, the last asked first. */
   owedWants (): Want[] {
-    return this.#asks.values().filter(({ isBlock }) => isBlock).map(({ want }) => want).toArray().reverse()
+    return this.#owed().map(({ want }) => want).toArray().reverse()
   }
 
-  /** Ends every ask without telling the peer; answers those for blocks. */
+  /** Ends every ask without telling the peer; answers those for blocks, also the patient ones. */
   endAll (): Want[] {
-    const owed = this.owedWants().reverse()
-    for (const { want } of Array.from(this.#asks.values())) this.#remove(want, true)
-    return owed
+    const asks = Array.from(this.#asks.values())
+    for (const { want } of asks) this.#remove(want, true)
+    return asks.filter(({ kind }) => kind === 'block' || kind === 'patient').map(({ want }) => want)
   }
 
-  #ask (want: Want, isBlock: boolean, expectedBytes: number): void {
+  /** Blocks that should be on their way, the first to expire first. */
+  #owed (): IteratorObject<Ask> {
+    return this.#asks.values().filter(({ kind }) => kind === 'block')
+  }
+
+  #ask (want: Want, kind: AskKind, expectedBytes: number): void {
     this.#remove(want, false)
-    this.#forget(want.key)
+    this.#expected.add(want.key, want.cid)
     const askedAtMs = performance.now()
-    const foundIdle = this.#outstandingBytes === 0
+    // A patient one is answered when the block is there, however near the peer is.
+    const foundIdle = this.#outstandingBytes === 0 && (kind === 'block' || kind === 'have')
     if (foundIdle) this.meter.busyFrom(askedAtMs)
     const expiresAtMs = askedAtMs + this.meter.timeoutMs(this.#outstandingBytes + expectedBytes)
     this.#outstandingBytes += expectedBytes
-    this.#asks.set(want.key, { want, isBlock, expectedBytes, askedAtMs, foundIdle, expiresAtMs, extendedMs: 0 })
-    if (isBlock) this.room.asked(expectedBytes)
+    this.#asks.set(want.key, { want, kind, expectedBytes, askedAtMs, foundIdle, expiresAtMs, extendedMs: 0 })
     want.knownBy.add(this)
-    if (isBlock) want.askedForBlock.add(this)
-    else want.askedForHave.add(this)
-    this.#expect(hashNameOf(want.cid), 1)
+    if (kind === 'patient') {
+      this.#patientCount++
+    } else if (kind === 'block') {
+      this.room.asked(expectedBytes)
+      want.askedForBlock.add(this)
+    } else {
+      want.askedForHave.add(this)
+    }
   }
 
   #miss (nowMs: number): void {
     this.meter.addTimeout()
-    this.#missRun++
-    this.#lastMissMs = nowMs
+    this.trust.missed(nowMs)
   }
 
   #extend (ask: Ask, nowMs: number): boolean {
@@ -275,32 +281,11 @@ export class AskedPeer {
     const ask = this.#asks.get(want.key)
     if (ask === undefined) return
     this.#asks.delete(want.key)
+    if (ask.kind === 'patient') this.#patientCount--
     this.#outstandingBytes -= ask.expectedBytes
     this.room.freed()
     want.askedForBlock.delete(this)
     want.askedForHave.delete(this)
-    const hashName = hashNameOf(want.cid)
-    if (!isWelcome) this.#expect(hashName, -1)
-    this.#recent.set(want.key, { hashName, isWelcome })
-    for (const key of this.#recent.keys()) {
-      if (this.#recent.size <= MAX_RECENT_ASKS) break
-      this.#forget(key)
-    }
+    this.#expected.end(want.key, want.cid, { isWelcome })
   }
-
-  #forget (key: string): void {
-    const recent = this.#recent.get(key)
-    this.#recent.delete(key)
-    if (recent?.isWelcome === true) this.#expect(recent.hashName, -1)
-  }
-
-  #expect (hashName: string, change: 1 | -1): void {
-    const count = (this.#expectedHashes.get(hashName) ?? 0) + change
-    if (count > 0) this.#expectedHashes.set(hashName, count)
-    else this.#expectedHashes.delete(hashName)
-  }
-}
-
-function hashNameOf ({ multihash }: CID): string {
-  return `${multihash.code}:${multihash.size}`
 }

@@ -44,7 +44,7 @@ export class SessionPeers {
 
   /** Reports whether the block was asked of a peer that sent blocks of this DAG before, and goes on. */
   isInGoodHands (want: Want): boolean {
-    return want.askedForBlock.values().some((peer) => this.#proven.has(peer) && !peer.isLate)
+    return want.askedForBlock.values().some((peer) => this.#proven.has(peer) && !peer.trust.isLate)
   }
 
   /** The peer sent a block. */
@@ -86,7 +86,7 @@ export class SessionPeers {
   choose (want: Want, waiter: RoomWaiter): Choice {
     const nowMs = performance.now()
     const candidates = this.#holders.keys().filter((peer) => !want.lackedBy.has(peer.id)).toArray()
-    const trusted = candidates.filter((peer) => peer.isTrusted(nowMs) && !want.missedBy.has(peer.id))
+    const trusted = candidates.filter((peer) => peer.trust.isGiven(nowMs) && !want.missedBy.has(peer.id))
     const able = trusted.length > 0 ? trusted : candidates
     if (able.length === 0) return 'nobody'
     return soonest(able.filter((peer) => peer.hasRoomFor(waiter, want.expectedBytes)), want) ?? 'full'
