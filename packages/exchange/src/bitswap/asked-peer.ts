@@ -163,6 +163,11 @@ export class AskedPeer {
     this.#remove(want, true)
   }
 
+  /** A patient want is waited for no longer; a block that comes late is still welcome. */
+  waitNoMore (want: Want): void {
+    if (this.#asks.get(want.key)?.kind === 'patient') this.#remove(want, true)
+  }
+
   /** Takes back whatever was asked. */
   cancel (want: Want): void {
     this.#remove(want, false)
