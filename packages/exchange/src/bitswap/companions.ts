@@ -90,9 +90,12 @@ export class Companions {
     this.forget(want)
   }
 
-  /** This peer will not send the block. */
-  ended (want: Want, { id }: AskedPeer): void {
-    if (this.#owing.get(want)?.candidate.id === id) this.forget(want)
+  /** This peer will not send the block: answers what is to be asked elsewhere, which is all that it owed when it lied. */
+  ended (want: Want, peer: AskedPeer): Want[] {
+    if (this.#owing.get(want)?.candidate.id !== peer.id) return []
+    if (peer.trust.strikeCount > 0) return this.gone(peer)
+    this.forget(want)
+    return [want]
   }
 
   /** The want is over, or asked elsewhere. */
@@ -105,7 +108,7 @@ export class Companions {
     if (peer !== undefined) companion.ask(peer)
   }
 
-  /** Its connection ended: answers what it owed. */
+  /** It will send nothing more: answers what it owed. */
   gone ({ id }: AskedPeer): Want[] {
     return this.#release(this.#companions.get(id)?.takeOwed() ?? [])
   }

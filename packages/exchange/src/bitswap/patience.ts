@@ -1,11 +1,11 @@
 /** How long companions may send nothing while nothing else is to be done, in milliseconds: a few round trips and a slow disk. */
 export const MIN_PATIENCE_MS = 2_000
 
-/** Patience, as a part of the time after which a session gives up: what was waited for in vain is fetched in the rest. */
-const STALL_PART = 1 / 4
+/** How long a companion may send nothing at most, as a part of the time after which a session gives up: the rest is for fetching elsewhere. */
+export const MAX_PATIENCE_PART: number = 1 / 4
 
-/** How long companions may be waited for in all, in milliseconds, though each sends something now and then. */
-export const MAX_IDLE_MS = 10_000
+/** How long companions that send something now and then may be waited for in all, as a part of the same: 10 s by default. */
+export const IDLE_PART: number = 1 / 3
 
 /**
  * How long one session waits for its companions: by a clock that stands still while it is busy with its own share.
@@ -14,7 +14,7 @@ export const MAX_IDLE_MS = 10_000
  * time between two blocks of the own share.
  */
 export class Patience {
-  readonly #maxMs: number
+  readonly #stallMs: number
   #longestGapMs = 0
   #lastOwnMs: number | undefined
   #lookedAtMs: number | undefined
@@ -25,12 +25,12 @@ export class Patience {
 
   /** @param stallMs After how long without any block the session gives up. */
   constructor (stallMs: number) {
-    this.#maxMs = stallMs * STALL_PART
+    this.#stallMs = stallMs
   }
 
   /** How long a companion may send nothing. */
   get limitMs (): number {
-    return Math.min(Math.max(MIN_PATIENCE_MS, 2 * this.#longestGapMs), this.#maxMs)
+    return Math.min(Math.max(MIN_PATIENCE_MS, 2 * this.#longestGapMs), this.#stallMs * MAX_PATIENCE_PART)
   }
 
   /** A block of the own share came. */
@@ -62,7 +62,7 @@ export class Patience {
 
   /** Reports whether companions take more than as long again as the own share did. */
   get isSpent (): boolean {
-    return this.#idleMs > Math.max(MAX_IDLE_MS, this.#busyMs)
+    return this.#idleMs > Math.max(this.#stallMs * IDLE_PART, this.#busyMs)
   }
 
   /** Whoever was waited for is waited for no longer: the others have their time anew. */

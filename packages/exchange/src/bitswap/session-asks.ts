@@ -107,14 +107,12 @@ export class SessionAsks implements RoomWaiter, Disposable {
   lacks (want: Want, peer: AskedPeer): void {
     this.peers.note(peer.id, 'dont-have')
     this.peers.lacks(peer)
-    if (!this.#deps.companions.isOwed(want)) return
-    this.#deps.companions.ended(want, peer)
-    this.#enqueue(want)
+    for (const owed of this.#deps.companions.ended(want, peer)) this.#enqueue(owed)
   }
 
   /** A peer that was asked for a block will not send it. */
   ended (want: Want, peer: AskedPeer, why: AskEnd): void {
-    this.#deps.companions.ended(want, peer)
+    for (const owed of this.#deps.companions.ended(want, peer)) this.#enqueue(owed)
     if (why === 'dont-have') this.lacks(want, peer)
     if (why === 'wrong') this.peers.note(peer.id, 'wrong bytes')
     if (why === 'wrong' && this.#deps.client.isBanned(peer.id)) this.peers.remove(peer)
