@@ -95,7 +95,6 @@ for (const { fetcherCount, count, byteLength, maxEgress } of [
     const egress = await egressOf(team.origin, tree)
     context.diagnostic(`${egress.toFixed(2)} times the content in ${elapsedMs.toFixed(0)} ms`)
     assert.ok(egress >= 1 && egress <= maxEgress, `${egress} times the content`)
-    assert.ok(elapsedMs < MIN_PATIENCE_MS, `${elapsedMs} ms`)
     for (const { exchange } of team.fetchers) assert.equal(exchange.stats().openWantCount, 0)
   })
 }
@@ -104,7 +103,7 @@ for (const profile of ['unixfs-v0-2015', 'unixfs-v1-2025'] as const) {
   test(`${profile}: a file with dag nodes below its root is shared, too`, async (context) => {
     const source = new MemoryBlockstore()
     const { cid } = await importBytes(source, Readable.from([patternOf(48 * MIB)]), recipeOf({ profile }))
-    const blocks = (await Array.fromAsync(walkDag(source, [cid])))
+    const blocks = await Array.fromAsync(walkDag(source, [cid]))
     const root = blocks[0]
     assert.ok(root)
     const tree = { root, blocks }
@@ -160,7 +159,7 @@ test('a companion that never sends costs a bounded time once, not per block', as
   await fetchTree(fetcher, tree, { companions: [silent.host.peer] })
   const elapsedMs = performance.now() - start
   context.diagnostic(`${elapsedMs.toFixed(0)} ms`)
-  assert.ok(elapsedMs >= MIN_PATIENCE_MS && elapsedMs < MIN_PATIENCE_MS + 1500, `${elapsedMs} ms`)
+  assert.ok(elapsedMs >= MIN_PATIENCE_MS && elapsedMs < MIN_PATIENCE_MS + 3000, `${elapsedMs} ms`)
   const patient = silent.wants.filter(({ type, isCancel, sendDontHave }) => type === 'block' && !isCancel && !sendDontHave)
   const share = shareOf(silent.host.peer, [silent.host.peer, fetcher.host.peer], tree)
   assert.deepEqual(patient.map(({ cid }) => cid.toString()).sort(), share.map(({ cid }) => cid.toString()).sort(), 'each block of its share was asked for once')
@@ -177,7 +176,24 @@ test('no more wants wait at a companion than it keeps, and those beyond are not 
   await fetchTree(fetcher, tree, { companions: [silent.host.peer] })
   const elapsedMs = performance.now() - start
   assert.equal(silent.wants.filter(({ type, isCancel, sendDontHave }) => type === 'block' && !isCancel && !sendDontHave).length, MAX_PATIENT_WANTS)
-  assert.ok(elapsedMs < MIN_PATIENCE_MS + 1500, `${elapsedMs} ms`)
+  assert.ok(elapsedMs < MIN_PATIENCE_MS + 3000, `${elapsedMs} ms`)
+})
+
+test('a session without companions is not held up by one that waits for them', async () => {
+  const tree = await treeOf(64, 4 * KIB)
+  await using team = await openTeam(tree, 1)
+  const [fetcher] = team.fetchers
+  assert.ok(fetcher)
+  await using silent = await openRawPeer(fetcher)
+  const shared = fetchTree(fetcher, tree, { companions: [silent.host.peer] })
+  const [awaited] = shareOf(silent.host.peer, [silent.host.peer, fetcher.host.peer], tree)
+  assert.ok(awaited)
+  await until(() => silent.wants.some(({ cid, sendDontHave }) => cid.equals(awaited.cid) && !sendDontHave))
+  const start = performance.now()
+  using session = fetcher.exchange.openSession(tree.root.cid)
+  assert.deepEqual((await session.get(awaited.cid))?.bytes, awaited.bytes)
+  assert.ok(performance.now() - start < MIN_PATIENCE_MS / 2, `${performance.now() - start} ms`)
+  await shared
 })
 
 test('a companion that sends a little now and then is not waited for longer than a part of what the session may wait', async (context) => {
@@ -201,7 +217,7 @@ test('a companion that sends a little now and then is not waited for longer than
   await fetchTree(fetcher, tree, { companions: [dribbler.host.peer], stallMs })
   const elapsedMs = performance.now() - start
   context.diagnostic(`${elapsedMs.toFixed(0)} ms`)
-  assert.ok(elapsedMs >= stallMs * IDLE_PART && elapsedMs < stallMs * IDLE_PART + 1500, `${elapsedMs} ms`)
+  assert.ok(elapsedMs >= stallMs * IDLE_PART && elapsedMs < stallMs * IDLE_PART + 2500, `${elapsedMs} ms`)
 })
 
 test('a companion that was taken for absent takes part again once it says that it has a block', async () => {

@@ -34,7 +34,7 @@ export interface SessionOptions {
   walk?: boolean | undefined
   /**
    * Shares the fetch, so that the holders of the DAG send about one copy to all: each leaf is fetched by one of the companions, who sends
-   * it on to the others. Dag nodes with links are fetched by all; a leaf is what is raw, or above 64 KiB by its parent's word.
+   * it on to the others. For walks: a companion that reads less sends less. Dag nodes with links are fetched by all; a leaf is what is raw, or above 64 KiB by its parent's word.
    * Companions that are absent, silent, slow or wrong cost some seconds in all; then others take their part.
    */
   companions?: CompanionOptions | undefined
