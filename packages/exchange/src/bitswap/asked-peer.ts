@@ -1,4 +1,5 @@
 import type { PeerId } from '@holdfast/network'
+import { type Ask, type AskKind, Asks } from './asks.ts'
 import type { CidPrefix } from './cid-prefix.ts'
 import { ExpectedBlocks } from './expected-blocks.ts'
 import { MAX_LIVE_WANTS } from './limits.ts'
@@ -14,27 +15,6 @@ import type { Want } from './want.ts'
  */
 export const MAX_PATIENT_WANTS = 256
 
-/** How long the answer to HAVE is waited for once the block came from elsewhere, in milliseconds. */
-const HAVE_TIMEOUT_MS = 30_000
-
-/** A peer is not given up while bytes of a message come in, for at most this long per want, in milliseconds. */
-const MAX_EXTENSION_MS = 15_000
-const EXTENSION_MS = 1_000
-
-/** `block`: to be sent at once; `patient`: to be sent once the peer has it; `have`: whether it has it, now or `have-patient` once it does. */
-type AskKind = 'block' | 'patient' | 'have' | 'have-patient'
-
-interface Ask {
-  readonly want: Want
-  readonly kind: AskKind
-  readonly expectedBytes: number
-  readonly askedAtMs: number
-  /** Nothing else was owed when it was asked: the answer shows the round-trip time. */
-  readonly foundIdle: boolean
-  expiresAtMs: number
-  extendedMs: number
-}
-
 /** A peer as a source of blocks: what was asked of it, how fast it answers, whether it lied. */
 export class AskedPeer {
   readonly id: PeerId
@@ -43,11 +23,8 @@ export class AskedPeer {
   /** Sessions that have more to ask of it. */
   readonly room: RoomQueue = new RoomQueue((byteLength) => this.hasRoom(byteLength))
   readonly #outbox: Outbox
-  /** In the order of asking, so the first to expire come first. */
-  readonly #asks = new Map<string, Ask>()
+  readonly #asks = new Asks()
   readonly #expected = new ExpectedBlocks()
-  #patientCount = 0
-  #outstandingBytes = 0
   #lastHeardMs = 0
   #lastDeliveryMs = 0
   receivedBlockCount = 0
@@ -59,17 +36,17 @@ export class AskedPeer {
 
   /** Bytes that were asked for and did not come yet. */
   get outstandingBytes (): number {
-    return this.#outstandingBytes
+    return this.#asks.outstandingBytes
   }
 
   get askCount (): number {
-    return this.#asks.size
+    return this.#asks.count
   }
 
   /** Reports whether `byteLength` more may be asked for. A peer that owes nothing may always be asked. */
   hasRoom (byteLength: number): boolean {
-    if (this.#asks.size >= MAX_LIVE_WANTS) return false
-    return this.#outstandingBytes === 0 || !this.trust.isLate && this.#outstandingBytes + byteLength <= this.meter.windowBytes
+    if (this.#asks.count >= MAX_LIVE_WANTS) return false
+    return this.outstandingBytes === 0 || !this.trust.isLate && this.outstandingBytes + byteLength <= this.meter.windowBytes
   }
 
   /** Reports whether this session may ask for `byteLength` more: no other was refused before. */
@@ -79,7 +56,7 @@ export class AskedPeer {
 
   /** When a block more is expected from this peer, in milliseconds from now; one that did not deliver is put off. */
   expectedMs (byteLength: number): number {
-    return this.meter.expectedMs(this.#outstandingBytes, byteLength) + this.trust.penaltyMs
+    return this.meter.expectedMs(this.outstandingBytes, byteLength) + this.trust.penaltyMs
   }
 
   /** When bytes of blocks came in last, by `performance.now()`. */
@@ -92,10 +69,10 @@ export class AskedPeer {
    * peer has been silent until now.
    */
   remainingMs (nowMs: number): number {
-    const [oldest] = this.#owed().take(1)
+    const [oldest] = this.#asks.owed.take(1)
     const silentMs = oldest === undefined ? 0 : nowMs - Math.max(this.#lastHeardMs, oldest.askedAtMs)
     const { bytesPerSecond } = this.meter
-    return Math.max(bytesPerSecond === 0 ? 0 : this.#outstandingBytes / bytesPerSecond * 1000, silentMs)
+    return Math.max(bytesPerSecond === 0 ? 0 : this.outstandingBytes / bytesPerSecond * 1000, silentMs)
   }
 
   /** Reports whether a block came from it since then. */
@@ -105,7 +82,7 @@ export class AskedPeer {
 
   /** Reports whether a block is owed that was asked for before this one. */
   owesBefore (want: Want): boolean {
-    const [oldest] = this.#owed().take(1)
+    const [oldest] = this.#asks.owed.take(1)
     return oldest !== undefined && oldest.want !== want
   }
 
@@ -125,7 +102,7 @@ export class AskedPeer {
    * @param options.isPatient @default false
    */
   askForHave (want: Want, { isPatient = false }: { isPatient?: boolean } = {}): void {
-    if (this.#asks.size >= MAX_LIVE_WANTS) return
+    if (this.#asks.count >= MAX_LIVE_WANTS) return
     this.#ask(want, isPatient ? 'have-patient' : 'have', 0)
     this.#outbox.want({ cid: want.cid, priority: 1, isCancel: false, type: 'have', sendDontHave: !isPatient })
   }
@@ -134,7 +111,7 @@ export class AskedPeer {
   askPatiently (want: Want): boolean {
     const known = this.#asks.get(want.key)
     if (known?.kind === 'block' || known?.kind === 'patient') return true
-    if (this.#asks.size >= MAX_LIVE_WANTS || this.#patientCount >= MAX_PATIENT_WANTS) return false
+    if (this.#asks.count >= MAX_LIVE_WANTS || this.#asks.patientCount >= MAX_PATIENT_WANTS) return false
     this.#ask(want, 'patient', 0)
     this.#outbox.want({ cid: want.cid, priority: 1, isCancel: false, type: 'block', sendDontHave: false })
     return true
@@ -152,8 +129,9 @@ export class AskedPeer {
     return this.#asks.get(key)?.want
   }
 
-  /** HAVE was all that was asked: the peer thinks no more of it. */
+  /** HAVE was all that was asked: the peer thinks no more of it. A patient want stays: its block follows. */
   fulfilled (want: Want): void {
+    if (this.#asks.get(want.key)?.kind === 'patient') return
     want.knownBy.delete(this)
     this.#remove(want, true)
   }
@@ -189,7 +167,7 @@ export class AskedPeer {
 
   /** Reports whether the block was asked of this peer, now or a while ago: then it is no lie, at worst late. */
   wasAsked (key: string): boolean {
-    return this.#asks.has(key) || this.#expected.hasEnded(key)
+    return this.#asks.get(key) !== undefined || this.#expected.hasEnded(key)
   }
 
   /** Reports whether a block of such a CID is awaited at all; if not, it is not worth a hash. */
@@ -197,27 +175,12 @@ export class AskedPeer {
     return this.#expected.includes(prefix)
   }
 
-  /**
-   * Blocks that are overdue. While bytes of a message come in, a peer is late and not lost; one that sent
-   * nothing since an overdue block was asked for is taken to owe all the others in vain, too.
-   */
+  /** Answers the blocks that are overdue: it failed to send them. */
   takeExpired (nowMs: number): Want[] {
-    const expired: Want[] = []
-    let isStalled = false
-    for (const ask of this.#asks.values()) {
-      if (ask.kind !== 'block') {
-        if (ask.want.hasArrived && nowMs - ask.askedAtMs > HAVE_TIMEOUT_MS) this.cancel(ask.want)
-      } else if (isStalled) {
-        expired.push(ask.want)
-      } else if (ask.expiresAtMs > nowMs) {
-        break
-      } else if (!this.#extend(ask, nowMs)) {
-        expired.push(ask.want)
-        isStalled = this.#lastDeliveryMs < ask.askedAtMs
-      }
-    }
-    if (expired.length > 0) this.#miss(nowMs)
-    return expired
+    const { blocks, haves } = this.#asks.overdue({ nowMs, lastHeardMs: this.#lastHeardMs, lastDeliveryMs: this.#lastDeliveryMs })
+    for (const want of haves) this.cancel(want)
+    if (blocks.length > 0) this.#miss(nowMs)
+    return blocks
   }
 
   /** It is not waited for any longer: answers what it owes, if no block came since it was asked for this one. */
@@ -230,19 +193,14 @@ export class AskedPeer {
 
   /** Wants whose block this peer owes, the last asked first. */
   owedWants (): Want[] {
-    return this.#owed().map(({ want }) => want).toArray().reverse()
+    return this.#asks.owed.map(({ want }) => want).toArray().reverse()
   }
 
   /** Ends every ask without telling the peer; answers those for blocks, also the patient ones. */
   endAll (): Want[] {
-    const asks = Array.from(this.#asks.values())
+    const asks = this.#asks.all
     for (const { want } of asks) this.#remove(want, true)
     return asks.filter(({ kind }) => kind === 'block' || kind === 'patient').map(({ want }) => want)
-  }
-
-  /** Blocks that should be on their way, the first to expire first. */
-  #owed (): IteratorObject<Ask> {
-    return this.#asks.values().filter(({ kind }) => kind === 'block')
   }
 
   #ask (want: Want, kind: AskKind, expectedBytes: number): void {
@@ -250,20 +208,14 @@ export class AskedPeer {
     this.#expected.add(want.key, want.cid)
     const askedAtMs = performance.now()
     // A patient one is answered when the block is there, however near the peer is.
-    const foundIdle = this.#outstandingBytes === 0 && (kind === 'block' || kind === 'have')
+    const foundIdle = this.outstandingBytes === 0 && (kind === 'block' || kind === 'have')
     if (foundIdle) this.meter.busyFrom(askedAtMs)
-    const expiresAtMs = askedAtMs + this.meter.timeoutMs(this.#outstandingBytes + expectedBytes)
-    this.#outstandingBytes += expectedBytes
-    this.#asks.set(want.key, { want, kind, expectedBytes, askedAtMs, foundIdle, expiresAtMs, extendedMs: 0 })
+    const expiresAtMs = askedAtMs + this.meter.timeoutMs(this.outstandingBytes + expectedBytes)
+    this.#asks.add({ want, kind, expectedBytes, askedAtMs, foundIdle, expiresAtMs })
     want.knownBy.add(this)
-    if (kind === 'patient') {
-      this.#patientCount++
-    } else if (kind === 'block') {
-      this.room.asked(expectedBytes)
-      want.askedForBlock.add(this)
-    } else {
-      want.askedForHave.add(this)
-    }
+    if (kind === 'block') this.room.asked(expectedBytes)
+    if (kind === 'block') want.askedForBlock.add(this)
+    else if (kind !== 'patient') want.askedForHave.add(this)
   }
 
   #miss (nowMs: number): void {
@@ -271,23 +223,12 @@ export class AskedPeer {
     this.trust.missed(nowMs)
   }
 
-  #extend (ask: Ask, nowMs: number): boolean {
-    if (nowMs - this.#lastHeardMs >= EXTENSION_MS || ask.extendedMs >= MAX_EXTENSION_MS) return false
-    ask.expiresAtMs = nowMs + EXTENSION_MS
-    ask.extendedMs += EXTENSION_MS
-    return true
-  }
-
   #measure ({ foundIdle, askedAtMs }: Ask): void {
     if (foundIdle) this.meter.addRoundTrip(performance.now() - askedAtMs)
   }
 
   #remove (want: Want, isWelcome: boolean): void {
-    const ask = this.#asks.get(want.key)
-    if (ask === undefined) return
-    this.#asks.delete(want.key)
-    if (ask.kind === 'patient') this.#patientCount--
-    this.#outstandingBytes -= ask.expectedBytes
+    if (this.#asks.remove(want.key) === undefined) return
     this.room.freed()
     want.askedForBlock.delete(this)
     want.askedForHave.delete(this)
