@@ -280,24 +280,29 @@ test('a companion that lies is banned, and its share comes from the holder', asy
   assert.equal(fetcher.exchange.stats().receivedBlockCount, tree.blocks.length)
 })
 
-test('a companion that began later gets what the first has from it, and both complete', async (context) => {
-  const tree = await treeOf(64, 256 * KIB)
-  await using team = await openTeam(tree, 2, { lineFromOrigin: { delayMs: 10, bytesPerSecond: 4 * MIB } })
-  const [early, late] = team.fetchers
-  assert.ok(early && late)
-  const companions = peersOf(team.fetchers)
-  let blockCount = 0
-  const first = fetchTree(early, tree, { companions, onProgress: (progress) => { ({ blockCount } = progress) } })
-  // More than its own share: it has begun to fetch the part of the one that is not there.
-  await until(() => blockCount > 36)
-  await Promise.all([first, fetchTree(late, tree, { companions })])
-  const egress = await egressOf(team.origin, tree)
-  const servedCount = early.exchange.stats().sentBlockCount
-  context.diagnostic(`${egress.toFixed(2)} times the content, ${servedCount} blocks from the early one, ${late.exchange.stats().sentBlockCount} from the late one`)
-  // What both began to fetch comes twice: at most the share of the late one.
-  assert.ok(egress <= 1 + shareOf(late.host.peer, companions, tree).length / tree.blocks.length + 0.05, `${egress} times the content`)
-  assert.ok(servedCount >= shareOf(early.host.peer, companions, tree).length, `${servedCount} blocks`)
-})
+for (const { when, startCount, maxEgress } of [
+  { when: 'while the first is busy with its own share', startCount: 8, maxEgress: 1.1 },
+  // Comes twice what the first had asked for already: its window of 4 MiB.
+  { when: 'after the first began to fetch its share, too', startCount: 37, maxEgress: 1.4 }
+]) {
+  test(`a companion that began ${when} gets what that one has from it, and both complete`, async (context) => {
+    const tree = await treeOf(64, 256 * KIB)
+    await using team = await openTeam(tree, 2, { lineFromOrigin: { delayMs: 10, bytesPerSecond: 4 * MIB } })
+    const [early, late] = team.fetchers
+    assert.ok(early && late)
+    const companions = peersOf(team.fetchers)
+    let blockCount = 0
+    const first = fetchTree(early, tree, { companions, onProgress: (progress) => { ({ blockCount } = progress) } })
+    await until(() => blockCount >= startCount)
+    await Promise.all([first, fetchTree(late, tree, { companions })])
+    const egress = await egressOf(team.origin, tree)
+    const servedCount = early.exchange.stats().sentBlockCount
+    context.diagnostic(`${egress.toFixed(2)} times the content, ${servedCount} blocks from the early one, ${late.exchange.stats().sentBlockCount} from the late one`)
+    assert.ok(egress <= maxEgress, `${egress} times the content`)
+    assert.ok(servedCount >= shareOf(early.host.peer, companions, tree).length, `${servedCount} blocks`)
+    assert.ok(late.exchange.stats().sentBlockCount > 0, 'the late one takes part')
+  })
+}
 
 test('a companion serves others and fetches at the same time', async () => {
   const tree = await treeOf(64, 64 * KIB)

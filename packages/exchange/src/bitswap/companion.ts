@@ -90,7 +90,7 @@ export class Companion {
   /** Has an absent one say when it has a block that would be of its share: then it takes part. */
   call (peer: AskedPeer, want: Want): void {
     const nowMs = performance.now()
-    if (this.#returnCount >= MAX_RETURNS || nowMs - this.#calledAtMs < CALL_MS || want.knownBy.has(peer)) return
+    if (this.#returnCount >= MAX_RETURNS || nowMs - this.#calledAtMs < CALL_MS || want.askedForHave.has(peer)) return
     this.#calledAtMs = nowMs
     peer.askForHave(want, { isPatient: true })
   }
