@@ -14,18 +14,27 @@ const main = existsSync(source) && !__dirname.includes('node_modules') ? source 
 // store three times as many blocks a second). It has to be set before the pool's first use.
 process.env.UV_THREADPOOL_SIZE = process.env.UV_THREADPOOL_SIZE || '16'
 
+// The daemon's young generation stays small. V8 lets it grow to 100 MiB and more and gives nothing back while a node idles;
+// buffers of blocks that it holds live on, too (measured: a third less processor time for each byte that is fetched).
+const LIMITS = process.argv.includes('start') ? ['--max-semi-space-size=4'] : []
+
 const node = findNode(__dirname)
 if (node === process.execPath) runHere()
 else runWith(node)
 
 function runHere () {
+  // The sizes of a heap are fixed when its process starts: the daemon's process becomes another one, under the same id.
+  const missing = LIMITS.filter((limit) => !process.execArgv.includes(limit))
+  if (missing.length > 0 && process.execve !== undefined && process.platform !== 'win32') {
+    process.execve(process.execPath, [process.execPath, ...missing, ...process.execArgv, __filename, ...process.argv.slice(2)], process.env)
+  }
   // Compiled (and type-stripped) sources are kept between runs: a client command starts twice as fast.
   require('node:module').enableCompileCache?.()
   import(require('node:url').pathToFileURL(main).href).then(({ main }) => main(process.argv.slice(2)))
 }
 
 function runWith (node) {
-  const child = spawn(node, [__filename, ...process.argv.slice(2)], { stdio: 'inherit' })
+  const child = spawn(node, [...LIMITS, __filename, ...process.argv.slice(2)], { stdio: 'inherit' })
   // The terminal sends Ctrl-C to both of us; a signal sent to this process alone is passed on.
   process.on('SIGINT', () => {})
   for (const signal of ['SIGTERM', 'SIGHUP']) process.on(signal, () => child.kill(signal))

@@ -85,3 +85,9 @@ test('blocks that are asked for before anybody is known to hold them come from o
   await until(() => holders.every(({ exchange }) => exchange.stats().outstandingBytes === 0))
   assert.equal(holders.reduce((sum, { exchange }) => sum + exchange.stats().sentBlockCount, 0), blocks.length)
 })
+
+test('a holder half way around the world does its part beside a near one', async (context) => {
+  const { sentBytes: [, farBytes = 0], sentBytes, elapsedMs } = await fetchOver([{ delayMs: 10, bytesPerSecond: 8 * MIB }, { delayMs: 150, bytesPerSecond: 40 * MIB }], { profile: 'unixfs-v0-2015', walk: true })
+  context.diagnostic(`${sentBytes.map((bytes) => (bytes / MIB).toFixed(1)).join(' + ')} MiB in ${elapsedMs.toFixed(0)} ms`)
+  assert.ok(farBytes > FILE_BYTES / 8, `shares: ${sentBytes}`)
+})

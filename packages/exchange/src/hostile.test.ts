@@ -74,6 +74,22 @@ test('a provider that is found while a liar owes the block is asked soon, and th
   assert.ok((fetchMs[0] ?? 0) < 900 && (fetchMs[1] ?? 0) < 600, `${fetchMs} ms`)
 })
 
+test('a provider that says nothing at all is found out within the second', async () => {
+  await using fetcher = await openTestNode({ routing: { async * findProviders () { yield { peer: deaf.host.peer, addresses: [] } } } })
+  await using holder = await openTestNode()
+  const { root, blocks } = await treeOf(40, 100_000)
+  await holder.blocks.putMany(blocks)
+  await using deaf = await openRawPeer(fetcher, { deaf: true })
+  using session = fetcher.exchange.openSession(root.cid, { walk: true })
+  const start = performance.now()
+  const found = Array.fromAsync(walkDag(session, [root.cid]))
+  await until(() => session.report.peersAsked.length > 0)
+  await connectNodes(fetcher, holder)
+  assert.equal((await found).length, 41)
+  const elapsedMs = performance.now() - start
+  assert.ok(elapsedMs < 2000, `${elapsedMs} ms`)
+})
+
 test('a peer that says nothing at all does not hold up a fetch', async () => {
   await fetchNextTo({ deaf: true }, (_node, elapsedMs) => { assert.ok(elapsedMs < 1000, `${elapsedMs} ms`) })
 })

@@ -4,11 +4,18 @@ import { BaseDatastore } from 'datastore-core'
 import { type Batch, Key, type KeyQuery, type Pair, type Query } from 'interface-datastore'
 import { cutPeerRow } from './limits/peer-row.ts'
 import { MAX_DHT_VALUE_BYTES, MAX_KNOWN_PEER_BYTES, MAX_KNOWN_PEERS } from './limits.ts'
+import { Turnstile } from './turnstile.ts'
 
 export interface ShelfLimits {
   readonly maxCount: number
   readonly maxBytes: number
 }
+
+/**
+ * Rows that are read or written in one turn of the event loop. The library reads, decodes, compares and writes a row for each peer
+ * that is named to it and for each address that it dials in vain, some 0.3 ms each; from memory alone it would not stop in between.
+ */
+export const ROWS_PER_TURN = 8
 
 /**
  * Where libp2p keeps what it knows of peers, and the values of the DHT: in memory, each kind on a shelf with a limit.
@@ -21,6 +28,7 @@ export interface ShelfLimits {
 export class AddressBookStore extends BaseDatastore {
   readonly #peers: Shelf
   readonly #values: Shelf
+  readonly #turnstile = new Turnstile(ROWS_PER_TURN)
 
   constructor ({ peers = { maxCount: MAX_KNOWN_PEERS, maxBytes: MAX_KNOWN_PEER_BYTES }, values = { maxCount: MAX_KNOWN_PEERS, maxBytes: MAX_DHT_VALUE_BYTES } }: { peers?: ShelfLimits, values?: ShelfLimits } = {}) {
     super()
@@ -42,14 +50,14 @@ export class AddressBookStore extends BaseDatastore {
     this.#peers.kept.delete(rowOf(peer))
   }
 
-  override put (key: Key, value: Uint8Array): Key {
-    const name = key.toString()
-    if (isPeerRow(name)) this.#peers.put(name, cutPeerRow(value))
-    else this.#values.put(name, value)
+  override async put (key: Key, value: Uint8Array): Promise<Key> {
+    await this.#turnstile.pass()
+    this.#put(key, value)
     return key
   }
 
-  override get (key: Key): Uint8Array {
+  override async get (key: Key): Promise<Uint8Array> {
+    await this.#turnstile.pass()
     const value = this.#shelfOf(key.toString()).get(key.toString())
     // The library asks for its own error by name.
     if (value === undefined) throw Object.assign(new Error(`${key.toString()} is not here`), { name: 'NotFoundError' })
@@ -67,7 +75,7 @@ export class AddressBookStore extends BaseDatastore {
   override batch (): Batch {
     const steps: Array<() => void> = []
     return {
-      put: (key, value) => { steps.push(() => { this.put(key, value) }) },
+      put: (key, value) => { steps.push(() => { this.#put(key, value) }) },
       delete: (key) => { steps.push(() => { this.delete(key) }) },
       commit: () => { for (const step of steps.splice(0)) step() }
     }
@@ -82,6 +90,12 @@ export class AddressBookStore extends BaseDatastore {
 
   override async * _allKeys (query: KeyQuery, options?: AbortOptions): AsyncGenerator<Key> {
     for await (const { key } of this._all(query.prefix === undefined ? {} : { prefix: query.prefix }, options)) yield key
+  }
+
+  #put (key: Key, value: Uint8Array): void {
+    const name = key.toString()
+    if (isPeerRow(name)) this.#peers.put(name, cutPeerRow(value))
+    else this.#values.put(name, value)
   }
 
   #shelfOf (key: string): Shelf {

@@ -15,6 +15,9 @@ import type { Want } from './want.ts'
  */
 export const MAX_PATIENT_WANTS = 256
 
+/** How long a peer that answers nothing may be far away, in milliseconds: three round trips around the world, on which a stream is opened. */
+const MAX_SILENT_MS = 1_000
+
 /** A peer as a source of blocks: what was asked of it, how fast it answers, whether it lied. */
 export class AskedPeer {
   readonly id: PeerId
@@ -120,13 +123,19 @@ export class AskedPeer {
   /** The want that a HAVE or DONT_HAVE answers, if it was asked; it may be over. */
   answered (key: string): Want | undefined {
     const ask = this.#asks.get(key)
-    if (ask !== undefined) this.#measure(ask)
-    return ask?.want
+    if (ask === undefined) return undefined
+    this.#measure(ask)
+    return ask.want
   }
 
   /** The want of this key that was asked and not answered; it may be over. */
   askedWant (key: string): Want | undefined {
     return this.#asks.get(key)?.want
+  }
+
+  /** It says that it has a block which it was asked for: that is no answer. */
+  saidHave (want: Want): void {
+    this.#asks.saidHave(want.key)
   }
 
   /** HAVE was all that was asked: the peer thinks no more of it. A patient want stays: its block follows. */
@@ -165,6 +174,12 @@ export class AskedPeer {
     if (ask?.kind !== 'patient') this.meter.addBytes(byteLength, this.#lastDeliveryMs)
   }
 
+  /** A block came that was not waited for any longer: it is slow, and no liar. */
+  deliveredLate (): void {
+    this.trust.delivered()
+    this.#lastDeliveryMs = performance.now()
+  }
+
   /** Reports whether the block was asked of this peer, now or a while ago: then it is no lie, at worst late. */
   wasAsked (key: string): boolean {
     return this.#asks.get(key) !== undefined || this.#expected.hasEnded(key)
@@ -183,11 +198,16 @@ export class AskedPeer {
     return blocks
   }
 
-  /** It is not waited for any longer: answers what it owes, if no block came since it was asked for this one. */
+  /**
+   * Others have this block: answers all that is owed, when nothing came since it was asked for it, though it answered or had
+   * the time to. Otherwise it may be far away, and is waited for beside the others.
+   */
   giveUp (want: Want): Want[] {
+    const nowMs = performance.now()
     const ask = this.#asks.get(want.key)
     if (ask === undefined || this.#lastDeliveryMs >= ask.askedAtMs) return []
-    this.#miss(performance.now())
+    if (!ask.saysHave && nowMs - ask.askedAtMs < MAX_SILENT_MS) return []
+    this.#miss(nowMs)
     return this.owedWants().reverse()
   }
 
@@ -211,7 +231,7 @@ export class AskedPeer {
     const foundIdle = this.outstandingBytes === 0 && (kind === 'block' || kind === 'have')
     if (foundIdle) this.meter.busyFrom(askedAtMs)
     const expiresAtMs = askedAtMs + this.meter.timeoutMs(this.outstandingBytes + expectedBytes)
-    this.#asks.add({ want, kind, expectedBytes, askedAtMs, foundIdle, expiresAtMs })
+    this.#asks.add({ want, kind, expectedBytes, askedAtMs, foundIdle, expiresAtMs, saysHave: false })
     want.knownBy.add(this)
     if (kind === 'block') this.room.asked(expectedBytes)
     if (kind === 'block') want.askedForBlock.add(this)

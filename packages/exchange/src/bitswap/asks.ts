@@ -18,6 +18,8 @@ export interface Ask {
   /** Nothing else was owed when it was asked: the answer shows the round-trip time. */
   readonly foundIdle: boolean
   readonly expiresAtMs: number
+  /** The answer was HAVE, and not the block. */
+  readonly saysHave: boolean
 }
 
 /** What a peer did of late, by `performance.now()`. */
@@ -29,8 +31,9 @@ export interface Heard {
   readonly lastDeliveryMs: number
 }
 
-interface Open extends Omit<Ask, 'expiresAtMs'> {
+interface Open extends Omit<Ask, 'expiresAtMs' | 'saysHave'> {
   expiresAtMs: number
+  saysHave: boolean
   extendedMs: number
 }
 
@@ -73,6 +76,12 @@ export class Asks {
     this.#asks.set(ask.want.key, { ...ask, extendedMs: 0 })
     this.#outstandingBytes += ask.expectedBytes
     if (ask.kind === 'patient') this.#patientCount++
+  }
+
+  /** The peer says that it has the block which it was asked for. */
+  saidHave (key: string): void {
+    const ask = this.#asks.get(key)
+    if (ask !== undefined) ask.saysHave = true
   }
 
   remove (key: string): Ask | undefined {

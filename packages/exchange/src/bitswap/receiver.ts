@@ -94,7 +94,8 @@ export class Receiver {
   #takeHave (peer: AskedPeer, want: Want): void {
     want.lackedBy.delete(peer.id)
     // A want for the block stays open: HAVE is no answer to it.
-    if (!want.askedForBlock.has(peer)) peer.fulfilled(want)
+    if (want.askedForBlock.has(peer)) peer.saidHave(want)
+    else peer.fulfilled(want)
     for (const observer of Array.from(want.observers)) observer.onHave(want, peer)
   }
 
@@ -125,7 +126,8 @@ export class Receiver {
       else this.#counts.unrequestedBlockCount++
       return
     }
-    if (want !== undefined) peer.delivered(want, data.byteLength)
+    if (want === undefined) peer.deliveredLate()
+    else peer.delivered(want, data.byteLength)
     if (verified === undefined || verified.found.hasArrived) this.#takeDuplicate(peer, want, data.byteLength)
     else this.#arrive(verified.found, verified.block, peer)
   }

@@ -57,12 +57,17 @@ test('a holder that did not send what it owed is not asked while another one is 
   for (const peer of [late, honest]) peers.addHolder(peer)
   const [want, owed, ...others] = await wantsOf(10, MIB)
   late.askForBlock(owed)
+  assert.deepEqual(late.giveUp(owed), [], 'it may be far away')
+  late.saidHave(owed)
   for (const gone of late.giveUp(owed)) late.end(gone)
   for (const other of others) if (honest.hasRoom(MIB)) honest.askForBlock(other)
   assert.ok(late.hasRoom(MIB))
   assert.equal(peers.choose(want, waiter), 'full')
   peers.remove(honest)
   assert.equal(peers.choose(want, waiter), late)
+  peers.addHolder(honest)
+  late.deliveredLate()
+  assert.equal(peers.choose(want, waiter), late, 'it was slow, and no liar')
 })
 
 test('a holder is dropped after so many DONT_HAVE in a row, and a block in between counts', async () => {

@@ -80,6 +80,7 @@ test('of a flood in one piece a few messages are looked at in each turn, all in 
     perTurn.push(count - before)
   }
   assert.deepEqual(out, [...flood(ONE_FLOOD)])
+  assert.equal(count, ONE_FLOOD)
   assert.ok(Math.max(...perTurn) <= 2 * MESSAGES_PER_TURN, perTurn.join())
 })
 

@@ -64,7 +64,8 @@ class FilteredStream extends AbstractStream {
   /** Whether messages may have come that wait for their turn. */
   #isBehind = false
   #isEnded = false
-  #isResuming = false
+  /** Whether the peer's window is kept shut. */
+  #isShut = false
   #pause: NodeJS.Timeout | undefined
   readonly #readOn = (): void => { this.#readSome() }
 
@@ -118,6 +119,7 @@ class FilteredStream extends AbstractStream {
     this.#counter.receivedBytes += data.byteLength
     if (this.#parts === undefined) return
     this.#received.push(data)
+    if (this.#isBehind) return this.#countHeld()
     this.#isBehind = true
     this.#readSome()
   }
@@ -131,10 +133,10 @@ class FilteredStream extends AbstractStream {
         if (message === undefined) this.#isBehind = false
         else this.#pass(message, this.#parts.filter)
       }
-      if (this.status !== 'open') return
-      countTo(this.#held, this.#received.heldBytes + this.readBufferLength + this.writeBufferLength)
+      if (this.status === 'open') this.#countHeld()
+      if (this.status !== 'open' || this.#parts === undefined) return
       if (this.#isBehind) this.#putOff(this.#parts)
-      else this.#resume(this.#parts.inner)
+      else this.#catchUp(this.#parts)
     } catch (err) {
       this.abort(err instanceof Error ? err : new Error(String(err)))
     }
@@ -145,20 +147,29 @@ class FilteredStream extends AbstractStream {
     if (passed !== undefined) this.onData(frame(passed))
   }
 
+  #countHeld (): void {
+    try {
+      countTo(this.#held, this.#received.heldBytes + this.readBufferLength + this.writeBufferLength)
+    } catch (err) {
+      this.abort(err instanceof Error ? err : new Error(String(err)))
+    }
+  }
+
+  /**
+   * Grants the peer no more window until the rest has been read. Not `pause()`: what came meanwhile would be handed out all at once by
+   * `resume()`, which then grants a second window while the first is still here.
+   */
   #putOff ({ inner, filter }: Parts): void {
-    if (!this.#isResuming) pause(inner)
+    if (!this.#isShut && inner instanceof AbstractStream) inner.sendPause()
+    this.#isShut = true
     if (filter.isOverRate) this.#pause = setTimeout(() => { this.#backlog.add(this.#readOn) }, OVER_RATE_PAUSE_MS)
     else this.#backlog.add(this.#readOn)
   }
 
-  #resume (inner: Stream): void {
-    if (this.#isEnded) return this.onRemoteCloseWrite()
-    if (inner.readStatus !== 'paused') return
-    // The library hands out what waits first and opens the window then, even where that stopped the stream again.
-    this.#isResuming = true
-    inner.resume()
-    this.#isResuming = false
-    if (this.#isBehind) pause(inner)
+  #catchUp ({ inner }: Parts): void {
+    if (this.#isShut && inner instanceof AbstractStream) inner.sendResume()
+    this.#isShut = false
+    if (this.#isEnded) this.onRemoteCloseWrite()
   }
 
   #onEnd (): void {
@@ -175,10 +186,6 @@ class FilteredStream extends AbstractStream {
     this.#held[Symbol.dispose]()
     this.#parts = undefined
   }
-}
-
-function pause (stream: Stream): void {
-  if (stream.readStatus === 'readable') stream.pause()
 }
 
 /** The length in front of a message. */

@@ -1,5 +1,6 @@
 import { HoldfastError } from '@holdfast/core'
 import type { Uint8ArrayList } from 'uint8arraylist'
+import { ByteQueue } from '../byte-queue.ts'
 
 /**
  * Cuts bytes as they come into messages, each behind its length as a varint.
@@ -12,11 +13,9 @@ export class MessageFrames {
   #length: PartialLength = { value: 0, bytes: 0 }
   /** What came of a message whose length is known. */
   #message: PartialMessage | undefined
-  /** What has come and was not looked at, from `#at` of the first piece. */
-  #pieces: Uint8Array[] = []
-  #index = 0
-  #at = 0
-  #unreadBytes = 0
+  /** What has come and was not looked at: the rest of a piece, and the pieces behind it. */
+  #piece: Uint8Array | undefined
+  readonly #pieces = new ByteQueue()
 
   constructor (maxBytes: number) {
     this.#maxBytes = maxBytes
@@ -24,13 +23,12 @@ export class MessageFrames {
 
   /** Bytes that are held for messages that are not complete, or were not taken yet. */
   get heldBytes (): number {
-    return (this.#message?.buffer.byteLength ?? 0) + this.#unreadBytes
+    return (this.#message?.buffer.byteLength ?? 0) + (this.#piece?.byteLength ?? 0) + this.#pieces.byteLength
   }
 
   /** Takes bytes, and returns the messages that they complete: those that `next` would. */
   push (bytes: Uint8Array | Uint8ArrayList): Iterable<Uint8Array> {
     for (const piece of bytes instanceof Uint8Array ? [bytes] : bytes) this.#pieces.push(piece)
-    this.#unreadBytes += bytes.byteLength
     return { [Symbol.iterator]: () => ({ next: () => resultOf(this.next()) }) }
   }
 
@@ -40,14 +38,12 @@ export class MessageFrames {
    * @throws `LIMIT` for a length above the bound, before any byte of that message is copied or waited for. All that has come is forgotten then.
    */
   next (): Uint8Array | undefined {
-    for (let piece = this.#pieces[this.#index]; piece !== undefined; piece = this.#pieces[this.#index]) {
-      const rest = piece.subarray(this.#at)
-      this.#advance(this.#message === undefined ? this.#readLength(rest) : this.#copy(rest, this.#message), piece)
+    for (let piece = this.#piece ?? this.#pieces.shift(); piece !== undefined; piece = this.#piece ?? this.#pieces.shift()) {
+      const takenBytes = this.#message === undefined ? this.#readLength(piece) : this.#copy(piece, this.#message)
+      this.#piece = takenBytes < piece.byteLength ? piece.subarray(takenBytes) : undefined
       const message = this.#complete()
       if (message !== undefined) return message
     }
-    this.#pieces = []
-    this.#index = 0
     return undefined
   }
 
@@ -55,16 +51,8 @@ export class MessageFrames {
   clear (): void {
     this.#message = undefined
     this.#length = { value: 0, bytes: 0 }
-    this.#pieces = []
-    this.#index = this.#at = this.#unreadBytes = 0
-  }
-
-  #advance (byteLength: number, piece: Uint8Array): void {
-    this.#unreadBytes -= byteLength
-    this.#at += byteLength
-    if (this.#at < piece.byteLength) return
-    this.#index++
-    this.#at = 0
+    this.#piece = undefined
+    this.#pieces.clear()
   }
 
   /** Returns how many bytes it took. */
