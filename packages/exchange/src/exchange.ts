@@ -1,5 +1,6 @@
 import type { BlockReader, Blockstore } from '@holdfast/blockstore'
 import type { Logger } from '@holdfast/core'
+import type { PeerId } from '@holdfast/network'
 import type { CID } from 'multiformats/cid'
 import { Bitswap, type BitswapStats } from './bitswap/bitswap.ts'
 import type { ContentRouting } from './content-routing.ts'
@@ -16,6 +17,14 @@ export interface FetchProgress {
   readonly peerCount: number
 }
 
+/** Peers that fetch the same DAG at the same time, each with the others as its companions. */
+export interface CompanionOptions {
+  /** This node, by the id that the others know it by. */
+  readonly self: PeerId
+  /** The others. All have to mean the same peers, or holders send some blocks more than once. */
+  readonly peers: readonly PeerId[]
+}
+
 export interface SessionOptions {
   /** Ends the session: everything that waits rejects with its reason. */
   signal?: AbortSignal | undefined
@@ -23,6 +32,12 @@ export interface SessionOptions {
   stallMs?: number | undefined
   /** All below what is read first will be read, so fetch ahead from the beginning; otherwise as much as was read so far. @default false */
   walk?: boolean | undefined
+  /**
+   * Shares the fetch, so that the holders of the DAG send about one copy to all: each leaf is fetched by one of the companions, who sends
+   * it on to the others. For walks: a companion that reads less sends less. Dag nodes with links are fetched by all; a leaf is what is raw, or above 64 KiB by its parent's word.
+   * Companions that are absent, silent, slow or wrong cost some seconds in all; then others take their part.
+   */
+  companions?: CompanionOptions | undefined
   /** Called for each block that was fetched and stored. */
   onProgress?: ((progress: FetchProgress) => void) | undefined
 }

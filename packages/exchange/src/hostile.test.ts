@@ -1,23 +1,15 @@
 /** Peers that lie, stall or flood, each next to an honest one that the fetch must complete from. */
-import { Block, CODECS, encodeDagPb } from '@holdfast/core'
+import type { Block } from '@holdfast/core'
 import { walkDag } from '@holdfast/dag'
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { setImmediate as nextTurn, setTimeout as delay } from 'node:timers/promises'
 import { MAX_STRIKES } from './bitswap/receiver.ts'
 import { MAX_MESSAGE_BYTES } from './bitswap/limits.ts'
-import { blocksOf, connectNodes, openTestNode, routingTo, type TestNode } from './nodes.test.ts'
+import { blocksOf, connectNodes, openTestNode, routingTo, type TestNode, treeOf } from './nodes.test.ts'
 import { openRawPeer, payloadOf, type RawPeerOptions, until } from './raw-peer.test.ts'
 
 const MIB = 1024 * 1024
-
-/** A dag node with `count` raw leaves below it. */
-async function treeOf (count: number, byteLength: number): Promise<{ root: Block, blocks: Block[] }> {
-  const leaves = await blocksOf(count, byteLength)
-  const links = leaves.map(({ cid, bytes }) => ({ cid, name: new Uint8Array(), tsize: bytes.byteLength }))
-  const root = await Block.of(encodeDagPb({ links, data: undefined }), { codec: CODECS.dagPb })
-  return { root, blocks: [root, ...leaves] }
-}
 
 /** Fetches a tree from an honest holder while a peer of the given kind is connected, which was there first. */
 async function fetchNextTo (options: RawPeerOptions, check: (node: TestNode, elapsedMs: number) => void): Promise<void> {

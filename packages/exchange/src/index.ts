@@ -1,5 +1,5 @@
 export { type BitswapStats } from './bitswap/bitswap.ts'
 export { type ContentRouting } from './content-routing.ts'
 export { type ExchangeHost } from './exchange-host.ts'
-export { type Exchange, type ExchangeDeps, type ExchangeSession, type FetchProgress, openExchange, type SessionOptions } from './exchange.ts'
+export { type CompanionOptions, type Exchange, type ExchangeDeps, type ExchangeSession, type FetchProgress, openExchange, type SessionOptions } from './exchange.ts'
 export { type FetchReport, type PeerAnswer } from './fetch-report.ts'

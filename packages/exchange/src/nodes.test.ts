@@ -1,6 +1,6 @@
 /** Nodes for the tests of the exchange: a store, a host on loopback and an exchange between them. */
 import { MemoryBlockstore, type Blockstore } from '@holdfast/blockstore'
-import { Block, silentLogger } from '@holdfast/core'
+import { Block, CODECS, encodeDagPb, silentLogger } from '@holdfast/core'
 import type { FoundProvider, PeerId } from '@holdfast/network'
 import type { ContentRouting } from './content-routing.ts'
 import { type Exchange, openExchange } from './exchange.ts'
@@ -59,4 +59,12 @@ export async function blocksOf (count: number, byteLength: number, seed = 0): Pr
   }))
   // A test that takes a block it did not ask for fails at once, so the type may promise the first ones.
   return blocks as [Block, Block, Block, ...Block[]]
+}
+
+/** A dag node with `count` raw leaves below it. */
+export async function treeOf (count: number, byteLength: number): Promise<{ root: Block, blocks: Block[] }> {
+  const leaves = await blocksOf(count, byteLength)
+  const links = leaves.map(({ cid, bytes }) => ({ cid, name: new Uint8Array(), tsize: bytes.byteLength }))
+  const root = await Block.of(encodeDagPb({ links, data: undefined }), { codec: CODECS.dagPb })
+  return { root, blocks: [root, ...leaves] }
 }

@@ -1,66 +1,36 @@
 import type { PeerId } from '@holdfast/network'
-import type { CID } from 'multiformats/cid'
+import { type Ask, type AskKind, Asks } from './asks.ts'
 import type { CidPrefix } from './cid-prefix.ts'
+import { ExpectedBlocks } from './expected-blocks.ts'
 import { MAX_LIVE_WANTS } from './limits.ts'
 import type { Outbox } from './outbox.ts'
 import { PeerMeter } from './peer-meter.ts'
+import { PeerTrust } from './peer-trust.ts'
 import { RoomQueue, type RoomWaiter } from './room-queue.ts'
 import type { Want } from './want.ts'
 
-/** Wants that ended at a peer and are still remembered, to tell a late block from a wrong one. */
-const MAX_RECENT_ASKS: number = 2 * MAX_LIVE_WANTS
-
-/** How long a peer that did not send what it owed is asked after all others, in milliseconds per time in a row. */
-const MISS_PENALTY_MS = 5_000
-
-/** What a block with wrong bytes counts in the choice of a peer: as if it were this much slower, in milliseconds. */
-const STRIKE_PENALTY_MS = 20_000
-
-/** How long the answer to HAVE is waited for once the block came from elsewhere, in milliseconds. */
-const HAVE_TIMEOUT_MS = 30_000
+/**
+ * Wants that wait at one peer until it has their blocks: few enough that the peer's memory for our wants (`MAX_LIVE_WANTS`) holds
+ * those for blocks that it has, too, and enough for 64 MiB of a file in blocks of 256 KiB.
+ */
+export const MAX_PATIENT_WANTS = 256
 
 /** How long a peer that answers nothing may be far away, in milliseconds: three round trips around the world, on which a stream is opened. */
 const MAX_SILENT_MS = 1_000
-
-/** A peer is not given up while bytes of a message come in, for at most this long per want, in milliseconds. */
-const MAX_EXTENSION_MS = 15_000
-const EXTENSION_MS = 1_000
-
-interface Ask {
-  readonly want: Want
-  readonly isBlock: boolean
-  readonly expectedBytes: number
-  readonly askedAtMs: number
-  /** Nothing else was owed when it was asked: the answer shows the round-trip time. */
-  readonly foundIdle: boolean
-  /** The answer was HAVE, and not the block. */
-  saysHave: boolean
-  expiresAtMs: number
-  extendedMs: number
-}
 
 /** A peer as a source of blocks: what was asked of it, how fast it answers, whether it lied. */
 export class AskedPeer {
   readonly id: PeerId
   readonly meter: PeerMeter = new PeerMeter()
+  readonly trust: PeerTrust = new PeerTrust()
   /** Sessions that have more to ask of it. */
   readonly room: RoomQueue = new RoomQueue((byteLength) => this.hasRoom(byteLength))
   readonly #outbox: Outbox
-  /** In the order of asking, so the first to expire come first. */
-  readonly #asks = new Map<string, Ask>()
-  /** Ended asks; `true` where a block that comes late is still welcome. */
-  readonly #recent = new Map<string, { hashName: string, isWelcome: boolean }>()
-  /** Hash functions and digest lengths of the blocks that may come, with how many. */
-  readonly #expectedHashes = new Map<string, number>()
-  #outstandingBytes = 0
+  readonly #asks = new Asks()
+  readonly #expected = new ExpectedBlocks()
   #lastHeardMs = 0
   #lastDeliveryMs = 0
-  /** Times in a row that it did not send what it owed. */
-  #missRun = 0
-  #lastMissMs = 0
   receivedBlockCount = 0
-  /** Blocks with wrong bytes that it sent. */
-  strikeCount = 0
 
   constructor (id: PeerId, outbox: Outbox) {
     this.id = id
@@ -69,17 +39,17 @@ export class AskedPeer {
 
   /** Bytes that were asked for and did not come yet. */
   get outstandingBytes (): number {
-    return this.#outstandingBytes
+    return this.#asks.outstandingBytes
   }
 
   get askCount (): number {
-    return this.#asks.size
+    return this.#asks.count
   }
 
   /** Reports whether `byteLength` more may be asked for. A peer that owes nothing may always be asked. */
   hasRoom (byteLength: number): boolean {
-    if (this.#asks.size >= MAX_LIVE_WANTS) return false
-    return this.#outstandingBytes === 0 || this.#missRun === 0 && this.#outstandingBytes + byteLength <= this.meter.windowBytes
+    if (this.#asks.count >= MAX_LIVE_WANTS) return false
+    return this.outstandingBytes === 0 || !this.trust.isLate && this.outstandingBytes + byteLength <= this.meter.windowBytes
   }
 
   /** Reports whether this session may ask for `byteLength` more: no other was refused before. */
@@ -89,17 +59,7 @@ export class AskedPeer {
 
   /** When a block more is expected from this peer, in milliseconds from now; one that did not deliver is put off. */
   expectedMs (byteLength: number): number {
-    return this.meter.expectedMs(this.#outstandingBytes, byteLength) + this.#missRun * MISS_PENALTY_MS + this.strikeCount * STRIKE_PENALTY_MS
-  }
-
-  /** Reports whether it sent what it owed, and the right bytes; one that did not gets another chance, later each time. */
-  isTrusted (nowMs: number): boolean {
-    return this.strikeCount === 0 && (this.#missRun === 0 || nowMs - this.#lastMissMs >= this.#missRun * MISS_PENALTY_MS)
-  }
-
-  /** Reports whether it did not send what it owed last. */
-  get isLate (): boolean {
-    return this.#missRun > 0
+    return this.meter.expectedMs(this.outstandingBytes, byteLength) + this.trust.penaltyMs
   }
 
   /** When bytes of blocks came in last, by `performance.now()`. */
@@ -112,10 +72,10 @@ export class AskedPeer {
    * peer has been silent until now.
    */
   remainingMs (nowMs: number): number {
-    const [oldest] = this.#asks.values().filter(({ isBlock }) => isBlock).take(1)
+    const [oldest] = this.#asks.owed.take(1)
     const silentMs = oldest === undefined ? 0 : nowMs - Math.max(this.#lastHeardMs, oldest.askedAtMs)
     const { bytesPerSecond } = this.meter
-    return Math.max(bytesPerSecond === 0 ? 0 : this.#outstandingBytes / bytesPerSecond * 1000, silentMs)
+    return Math.max(bytesPerSecond === 0 ? 0 : this.outstandingBytes / bytesPerSecond * 1000, silentMs)
   }
 
   /** Reports whether a block came from it since then. */
@@ -125,7 +85,7 @@ export class AskedPeer {
 
   /** Reports whether a block is owed that was asked for before this one. */
   owesBefore (want: Want): boolean {
-    const [oldest] = this.#asks.values().filter(({ isBlock }) => isBlock).take(1)
+    const [oldest] = this.#asks.owed.take(1)
     return oldest !== undefined && oldest.want !== want
   }
 
@@ -135,14 +95,29 @@ export class AskedPeer {
   }
 
   askForBlock (want: Want): void {
-    this.#ask(want, true, want.expectedBytes)
+    this.#ask(want, 'block', want.expectedBytes)
     this.#outbox.want({ cid: want.cid, priority: 1, isCancel: false, type: 'block', sendDontHave: true })
   }
 
-  askForHave (want: Want): void {
-    if (this.#asks.size >= MAX_LIVE_WANTS) return
-    this.#ask(want, false, 0)
-    this.#outbox.want({ cid: want.cid, priority: 1, isCancel: false, type: 'have', sendDontHave: true })
+  /**
+   * Asks whether it has the block; a patient one is not answered before the block is there.
+   *
+   * @param options.isPatient @default false
+   */
+  askForHave (want: Want, { isPatient = false }: { isPatient?: boolean } = {}): void {
+    if (this.#asks.count >= MAX_LIVE_WANTS) return
+    this.#ask(want, isPatient ? 'have-patient' : 'have', 0)
+    this.#outbox.want({ cid: want.cid, priority: 1, isCancel: false, type: 'have', sendDontHave: !isPatient })
+  }
+
+  /** Asks for a block that it does not have yet, to be sent when it does. Such a want never expires. Reports whether it was taken on. */
+  askPatiently (want: Want): boolean {
+    const known = this.#asks.get(want.key)
+    if (known?.kind === 'block' || known?.kind === 'patient') return true
+    if (this.#asks.count >= MAX_LIVE_WANTS || this.#asks.patientCount >= MAX_PATIENT_WANTS) return false
+    this.#ask(want, 'patient', 0)
+    this.#outbox.want({ cid: want.cid, priority: 1, isCancel: false, type: 'block', sendDontHave: false })
+    return true
   }
 
   /** The want that a HAVE or DONT_HAVE answers, if it was asked; it may be over. */
@@ -160,12 +135,12 @@ export class AskedPeer {
 
   /** It says that it has a block which it was asked for: that is no answer. */
   saidHave (want: Want): void {
-    const ask = this.#asks.get(want.key)
-    if (ask !== undefined) ask.saysHave = true
+    this.#asks.saidHave(want.key)
   }
 
-  /** HAVE was all that was asked: the peer thinks no more of it. */
+  /** HAVE was all that was asked: the peer thinks no more of it. A patient want stays: its block follows. */
   fulfilled (want: Want): void {
+    if (this.#asks.get(want.key)?.kind === 'patient') return
     want.knownBy.delete(this)
     this.#remove(want, true)
   }
@@ -173,6 +148,11 @@ export class AskedPeer {
   /** Ends an ask that was answered with DONT_HAVE, or that expired; a block that comes late is still welcome. */
   end (want: Want): void {
     this.#remove(want, true)
+  }
+
+  /** A patient want is waited for no longer; a block that comes late is still welcome. */
+  waitNoMore (want: Want): void {
+    if (this.#asks.get(want.key)?.kind === 'patient') this.#remove(want, true)
   }
 
   /** Takes back whatever was asked. */
@@ -188,52 +168,34 @@ export class AskedPeer {
     want.knownBy.delete(this)
     this.#remove(want, false)
     this.receivedBlockCount++
-    this.#missRun = 0
+    this.trust.delivered()
     this.#lastDeliveryMs = performance.now()
-    this.meter.addBytes(byteLength, this.#lastDeliveryMs)
+    // What waited for somebody else to send it says nothing about this peer's line.
+    if (ask?.kind !== 'patient') this.meter.addBytes(byteLength, this.#lastDeliveryMs)
   }
 
   /** A block came that was not waited for any longer: it is slow, and no liar. */
   deliveredLate (): void {
-    this.#missRun = 0
+    this.trust.delivered()
     this.#lastDeliveryMs = performance.now()
   }
 
   /** Reports whether the block was asked of this peer, now or a while ago: then it is no lie, at worst late. */
   wasAsked (key: string): boolean {
-    return this.#asks.has(key) || this.#recent.has(key)
+    return this.#asks.get(key) !== undefined || this.#expected.hasEnded(key)
   }
 
-  /**
-   * Reports whether a block of such a CID is awaited at all; if not, it is not worth a hash.
-   *
-   * Version and codec do not count: 1.0 does not say them, and the same bytes answer every CID of the multihash.
-   */
-  expects ({ hash, digestByteLength }: CidPrefix): boolean {
-    return this.#expectedHashes.has(`${hash}:${digestByteLength}`)
+  /** Reports whether a block of such a CID is awaited at all; if not, it is not worth a hash. */
+  expects (prefix: CidPrefix): boolean {
+    return this.#expected.includes(prefix)
   }
 
-  /**
-   * Blocks that are overdue. While bytes of a message come in, a peer is late and not lost; one that sent
-   * nothing since an overdue block was asked for is taken to owe all the others in vain, too.
-   */
+  /** Answers the blocks that are overdue: it failed to send them. */
   takeExpired (nowMs: number): Want[] {
-    const expired: Want[] = []
-    let isStalled = false
-    for (const ask of this.#asks.values()) {
-      if (!ask.isBlock) {
-        if (ask.want.hasArrived && nowMs - ask.askedAtMs > HAVE_TIMEOUT_MS) this.cancel(ask.want)
-      } else if (isStalled) {
-        expired.push(ask.want)
-      } else if (ask.expiresAtMs > nowMs) {
-        break
-      } else if (!this.#extend(ask, nowMs)) {
-        expired.push(ask.want)
-        isStalled = this.#lastDeliveryMs < ask.askedAtMs
-      }
-    }
-    if (expired.length > 0) this.#miss(nowMs)
-    return expired
+    const { blocks, haves } = this.#asks.overdue({ nowMs, lastHeardMs: this.#lastHeardMs, lastDeliveryMs: this.#lastDeliveryMs })
+    for (const want of haves) this.cancel(want)
+    if (blocks.length > 0) this.#miss(nowMs)
+    return blocks
   }
 
   /**
@@ -251,43 +213,34 @@ export class AskedPeer {
 
   /** Wants whose block this peer owes, the last asked first. */
   owedWants (): Want[] {
-    return this.#asks.values().filter(({ isBlock }) => isBlock).map(({ want }) => want).toArray().reverse()
+    return this.#asks.owed.map(({ want }) => want).toArray().reverse()
   }
 
-  /** Ends every ask without telling the peer; answers those for blocks. */
+  /** Ends every ask without telling the peer; answers those for blocks, also the patient ones. */
   endAll (): Want[] {
-    const owed = this.owedWants().reverse()
-    for (const { want } of Array.from(this.#asks.values())) this.#remove(want, true)
-    return owed
+    const asks = this.#asks.all
+    for (const { want } of asks) this.#remove(want, true)
+    return asks.filter(({ kind }) => kind === 'block' || kind === 'patient').map(({ want }) => want)
   }
 
-  #ask (want: Want, isBlock: boolean, expectedBytes: number): void {
+  #ask (want: Want, kind: AskKind, expectedBytes: number): void {
     this.#remove(want, false)
-    this.#forget(want.key)
+    this.#expected.add(want.key, want.cid)
     const askedAtMs = performance.now()
-    const foundIdle = this.#outstandingBytes === 0
+    // A patient one is answered when the block is there, however near the peer is.
+    const foundIdle = this.outstandingBytes === 0 && (kind === 'block' || kind === 'have')
     if (foundIdle) this.meter.busyFrom(askedAtMs)
-    const expiresAtMs = askedAtMs + this.meter.timeoutMs(this.#outstandingBytes + expectedBytes)
-    this.#outstandingBytes += expectedBytes
-    this.#asks.set(want.key, { want, isBlock, expectedBytes, askedAtMs, foundIdle, saysHave: false, expiresAtMs, extendedMs: 0 })
-    if (isBlock) this.room.asked(expectedBytes)
+    const expiresAtMs = askedAtMs + this.meter.timeoutMs(this.outstandingBytes + expectedBytes)
+    this.#asks.add({ want, kind, expectedBytes, askedAtMs, foundIdle, expiresAtMs, saysHave: false })
     want.knownBy.add(this)
-    if (isBlock) want.askedForBlock.add(this)
-    else want.askedForHave.add(this)
-    this.#expect(hashNameOf(want.cid), 1)
+    if (kind === 'block') this.room.asked(expectedBytes)
+    if (kind === 'block') want.askedForBlock.add(this)
+    else if (kind !== 'patient') want.askedForHave.add(this)
   }
 
   #miss (nowMs: number): void {
     this.meter.addTimeout()
-    this.#missRun++
-    this.#lastMissMs = nowMs
-  }
-
-  #extend (ask: Ask, nowMs: number): boolean {
-    if (nowMs - this.#lastHeardMs >= EXTENSION_MS || ask.extendedMs >= MAX_EXTENSION_MS) return false
-    ask.expiresAtMs = nowMs + EXTENSION_MS
-    ask.extendedMs += EXTENSION_MS
-    return true
+    this.trust.missed(nowMs)
   }
 
   #measure ({ foundIdle, askedAtMs }: Ask): void {
@@ -295,35 +248,10 @@ export class AskedPeer {
   }
 
   #remove (want: Want, isWelcome: boolean): void {
-    const ask = this.#asks.get(want.key)
-    if (ask === undefined) return
-    this.#asks.delete(want.key)
-    this.#outstandingBytes -= ask.expectedBytes
+    if (this.#asks.remove(want.key) === undefined) return
     this.room.freed()
     want.askedForBlock.delete(this)
     want.askedForHave.delete(this)
-    const hashName = hashNameOf(want.cid)
-    if (!isWelcome) this.#expect(hashName, -1)
-    this.#recent.set(want.key, { hashName, isWelcome })
-    for (const key of this.#recent.keys()) {
-      if (this.#recent.size <= MAX_RECENT_ASKS) break
-      this.#forget(key)
-    }
+    this.#expected.end(want.key, want.cid, { isWelcome })
   }
-
-  #forget (key: string): void {
-    const recent = this.#recent.get(key)
-    this.#recent.delete(key)
-    if (recent?.isWelcome === true) this.#expect(recent.hashName, -1)
-  }
-
-  #expect (hashName: string, change: 1 | -1): void {
-    const count = (this.#expectedHashes.get(hashName) ?? 0) + change
-    if (count > 0) this.#expectedHashes.set(hashName, count)
-    else this.#expectedHashes.delete(hashName)
-  }
-}
-
-function hashNameOf ({ multihash }: CID): string {
-  return `${multihash.code}:${multihash.size}`
 }

@@ -5,6 +5,7 @@ import type { CID } from 'multiformats/cid'
 import type { ExchangeSession, SessionOptions } from '../exchange.ts'
 import { describeReport, type FetchReport } from '../fetch-report.ts'
 import type { BitswapClient } from './client.ts'
+import { Companions } from './companions.ts'
 import { FetchAhead } from './fetch-ahead.ts'
 import { ProviderSearch, type ProviderSearchDeps } from './provider-search.ts'
 import { SessionWants } from './session-wants.ts'
@@ -49,6 +50,7 @@ export class FetchSession implements ExchangeSession {
     this.#search = new ProviderSearch(deps, (peer) => { this.#foundProvider(peer) })
     this.#wants = new SessionWants({
       host, client, root, onChange, search: this.#search,
+      companions: new Companions({ client, stallMs: this.#stallMs }, options.companions),
       onArrived: (block) => { this.#arrived(block) },
       onStored: () => { this.#stored() },
       onReleased: (cid) => { this.#ahead.forget(cid) }

@@ -162,9 +162,9 @@ export class Receiver {
   /** Wrong bytes: whatever else the peer owes is asked elsewhere, and at last it is not asked again. */
   #strike (peer: AskedPeer): void {
     this.#counts.wrongBlockCount++
-    peer.strikeCount++
-    this.#deps.log.warn('Peer sent bytes that nobody asked it for', { peer: peer.id, strikeCount: peer.strikeCount })
-    if (peer.strikeCount >= MAX_STRIKES) this.#deps.bans.add(peer.id)
+    peer.trust.strikeCount++
+    this.#deps.log.warn('Peer sent bytes that nobody asked it for', { peer: peer.id, strikeCount: peer.trust.strikeCount })
+    if (peer.trust.strikeCount >= MAX_STRIKES) this.#deps.bans.add(peer.id)
     for (const want of peer.endAll()) want.askEnded(peer, 'wrong')
   }
 }

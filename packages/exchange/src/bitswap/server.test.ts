@@ -8,6 +8,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { queryObjects } from 'node:v8'
 import { blocksOf, openTestNode } from '../nodes.test.ts'
 import { openRawPeer, until, wantOf } from '../raw-peer.test.ts'
+import { MAX_PATIENT_WANTS } from './asked-peer.ts'
 import { CID_V0_PREFIX, cidPrefixOf } from './cid-prefix.ts'
 import { MAX_OUTSTANDING_BYTES } from './fair-reads.ts'
 import { MAX_LIVE_WANTS } from './limits.ts'
@@ -217,3 +218,40 @@ async function heapBytes (): Promise<number> {
   queryObjects(Object)
   return process.memoryUsage().heapUsed
 }
+
+test('blocks that peers wait for go out as they are stored, however many wait and whoever takes all that it may', async () => {
+  await using node = await openTestNode()
+  const large = await blocksOf(32, 256 * 1024, 1)
+  await node.blocks.putMany(large)
+  await using deaf = await openRawPeer(node, { deaf: true })
+  await deaf.send({ wants: large.map(({ cid }) => wantOf(cid)) })
+  await until(() => node.exchange.stats().outstandingBytes >= 1024 * 1024)
+
+  const blocks = await blocksOf(MAX_PATIENT_WANTS, 4096)
+  await using opened = new AsyncDisposableStack()
+  const peers = await Promise.all(Array.from({ length: 4 }, async () => opened.use(await openRawPeer(node))))
+  for (const peer of peers) await peer.send({ wants: blocks.map(({ cid }) => wantOf(cid)) })
+  await until(() => node.exchange.stats().waitingCount >= peers.length * blocks.length)
+  const start = performance.now()
+  for (const [index, block] of blocks.entries()) {
+    await node.blocks.put(block)
+    node.exchange.announce([block.cid])
+    // One after the other: each goes out before the next one is stored.
+    if (index % 64 === 0) await until(() => peers.every((peer) => peer.blocks.length === index + 1))
+  }
+  await until(() => peers.every((peer) => peer.blocks.length === blocks.length))
+  assert.ok(performance.now() - start < 3000, `${performance.now() - start} ms`)
+  for (const peer of peers) assert.deepEqual(peer.presences, [], 'nobody was told of what is not there')
+})
+
+test('a want for HAVE that waits is answered once the block is stored', async () => {
+  await using node = await openTestNode()
+  const [block] = await blocksOf(1, HAVE_REPLACE_BYTES + 1)
+  await using peer = await openRawPeer(node)
+  await peer.send({ wants: [wantOf(block.cid, { type: 'have' })] })
+  await until(() => node.exchange.stats().waitingCount === 1)
+  await node.blocks.put(block)
+  node.exchange.announce([block.cid])
+  await until(() => peer.presences.length > 0)
+  assert.deepEqual(peer.presences, [`have ${block.cid}`])
+})

@@ -2,6 +2,7 @@ import type { CID } from 'multiformats/cid'
 import type { ExchangeHost } from '../exchange-host.ts'
 import type { AskedPeer } from './asked-peer.ts'
 import type { BitswapClient } from './client.ts'
+import type { Companions } from './companions.ts'
 import { Hedges } from './hedges.ts'
 import type { ProviderSearch } from './provider-search.ts'
 import type { RoomWaiter } from './room-queue.ts'
@@ -16,6 +17,7 @@ export interface SessionAsksDeps {
   readonly client: BitswapClient
   readonly root: CID
   readonly search: ProviderSearch
+  readonly companions: Companions
   /** Reports whether the want is one of this session and not over. */
   readonly isWanted: (want: Want) => boolean
   /** Reports whether a reader waits for the block. */
@@ -30,10 +32,11 @@ export interface SessionAsksDeps {
  * Decides whom one session asks for which block.
  *
  * A block is asked of the holder from whom it is expected first, within the holders' windows. While nobody is
- * believed to hold it, `Seeker` asks around. At the end, holders that owe nothing take over from slower ones.
+ * believed to hold it, `Seeker` asks around. At the end, holders that owe nothing take over from slower ones. What companions
+ * fetch is waited for, as long as they do.
  */
 export class SessionAsks implements RoomWaiter, Disposable {
-  readonly peers: SessionPeers = new SessionPeers()
+  readonly peers: SessionPeers
   readonly #deps: SessionAsksDeps
   readonly #queue = new WantQueue()
   readonly #seeker: Seeker
@@ -41,6 +44,7 @@ export class SessionAsks implements RoomWaiter, Disposable {
 
   constructor (deps: SessionAsksDeps) {
     this.#deps = deps
+    this.peers = new SessionPeers({ isPreferred: (peer) => deps.companions.includes(peer) })
     this.#seeker = new Seeker({
       ...deps,
       peers: this.peers,
@@ -51,6 +55,8 @@ export class SessionAsks implements RoomWaiter, Disposable {
       isDoubtful: (want) => !want.hasArrived && deps.isAwaited(want) && !this.peers.isInGoodHands(want),
       ask: (want, peer) => { this.#askAnother(want, peer) }
     })
+    // One that began sooner has blocks of our share, too.
+    for (const peer of deps.companions.peers) this.#seeker.connected(peer)
   }
 
   /** Reports whether every want that nobody waits for yet was asked of somebody. */
@@ -71,6 +77,7 @@ export class SessionAsks implements RoomWaiter, Disposable {
   forget (want: Want): void {
     this.#queue.delete(want)
     this.#seeker.forget(want)
+    this.#deps.companions.forget(want)
   }
 
   connected (peer: AskedPeer): void {
@@ -80,6 +87,7 @@ export class SessionAsks implements RoomWaiter, Disposable {
   disconnected (peer: AskedPeer): void {
     this.peers.remove(peer)
     this.#seeker.disconnected(peer)
+    for (const want of this.#deps.companions.gone(peer)) this.#enqueue(want)
   }
 
   foundProvider (peer: AskedPeer): void {
@@ -90,19 +98,22 @@ export class SessionAsks implements RoomWaiter, Disposable {
   /** A peer says that it has a block. */
   has (want: Want, peer: AskedPeer): void {
     this.peers.note(peer.id, 'have')
+    this.#deps.companions.heardFrom(peer)
     this.#believe(peer)
     if (want.askedForBlock.size === 0) this.#enqueue(want)
     else this.#hedges.add(want, peer)
   }
 
-  lacks (peer: AskedPeer): void {
+  lacks (want: Want, peer: AskedPeer): void {
     this.peers.note(peer.id, 'dont-have')
     this.peers.lacks(peer)
+    for (const owed of this.#deps.companions.ended(want, peer)) this.#enqueue(owed)
   }
 
   /** A peer that was asked for a block will not send it. */
   ended (want: Want, peer: AskedPeer, why: AskEnd): void {
-    if (why === 'dont-have') this.lacks(peer)
+    for (const owed of this.#deps.companions.ended(want, peer)) this.#enqueue(owed)
+    if (why === 'dont-have') this.lacks(want, peer)
     if (why === 'wrong') this.peers.note(peer.id, 'wrong bytes')
     if (why === 'wrong' && this.#deps.client.isBanned(peer.id)) this.peers.remove(peer)
     if (why === 'timeout') this.#seeker.probe(want)
@@ -112,7 +123,9 @@ export class SessionAsks implements RoomWaiter, Disposable {
   arrived (want: Want, peer: AskedPeer): void {
     this.peers.note(peer.id, 'block')
     this.peers.prove(peer)
-    this.#believe(peer)
+    // A companion sends its own share: that it has ours it says itself.
+    if (!this.#deps.companions.includes(peer)) this.#believe(peer)
+    this.#deps.companions.arrived(want, peer)
     this.forget(want)
   }
 
@@ -130,6 +143,11 @@ export class SessionAsks implements RoomWaiter, Disposable {
     if (this.fill()) this.#deps.onChange()
   }
 
+  /** Time went by: what companions did not send is asked of others. */
+  tick (): void {
+    for (const want of this.#deps.companions.takeOverdue(() => this.#isBusy())) this.#enqueue(want)
+  }
+
   /** Reports whether a block is late only because others are served first, by a peer that sent some since `sinceMs`. */
   isInLine (want: Want, sinceMs: number): boolean {
     const isServed = (peer: AskedPeer): boolean => peer.hasDeliveredSince(sinceMs)
@@ -141,6 +159,8 @@ export class SessionAsks implements RoomWaiter, Disposable {
   steal (): void {
     const nowMs = performance.now()
     for (const peer of this.peers.holders) {
+      // What it lacks would be asked for in vain, and may come twice.
+      if (this.#deps.companions.includes(peer)) continue
       const stolen = stealFrom(peer, { holders: this.peers.holders, isOurs: this.#deps.isWanted, nowMs })
       if (stolen === undefined) continue
       stolen.from.cancel(stolen.want)
@@ -155,12 +175,18 @@ export class SessionAsks implements RoomWaiter, Disposable {
   }
 
   #askOne (want: Want): boolean {
-    if (want.askedForBlock.size > 0) return true
+    if (want.askedForBlock.size > 0 || this.#deps.companions.take(want)) return true
     const choice = this.peers.choose(want, this)
     if (choice === 'full') this.peers.waitForRoom(want, this)
     else if (choice === 'nobody') this.#seeker.seek(want)
     else this.#ask(want, choice)
     return choice !== 'full'
+  }
+
+  /** Reports whether blocks of the own share are on their way. */
+  #isBusy (): boolean {
+    const isComing = (want: Want): boolean => !want.hasArrived && !this.#deps.companions.isOwed(want) && want.askedForBlock.values().some(({ trust }) => !trust.isLate)
+    return Iterator.from(this.#deps.wants()).some(isComing)
   }
 
   #ask (want: Want, peer: AskedPeer): void {

@@ -15,16 +15,26 @@ const MISSED_BLOCK_MS = 5_000
 
 const ANSWER_RANK: readonly PeerAnswer[] = ['silent', 'dont-have', 'have', 'wrong bytes', 'block']
 
+export interface SessionPeersOptions {
+  /** Reports whether a peer is asked before others while it has what is wanted, because it fetches for them, too. */
+  readonly isPreferred: (peer: AskedPeer) => boolean
+}
+
 export type Choice = AskedPeer | 'full' | 'nobody'
 
 /** What one session believes of the peers: who holds the DAG, and who answered what. */
 export class SessionPeers {
+  readonly #options: SessionPeersOptions
   readonly #holders = new Map<AskedPeer, { dontHaveRun: number }>()
   /** Peers that sent a block of this DAG. */
   readonly #proven = new WeakSet<AskedPeer>()
   /** Peers in whose rooms a place is taken. */
   readonly #waitedFor = new Set<AskedPeer>()
   readonly #answers = new Map<PeerId, PeerAnswer>()
+
+  constructor (options: SessionPeersOptions = { isPreferred: () => false }) {
+    this.#options = options
+  }
 
   get holderCount (): number {
     return this.#holders.size
@@ -44,7 +54,7 @@ export class SessionPeers {
 
   /** Reports whether the block was asked of a peer that sent blocks of this DAG before, and goes on. */
   isInGoodHands (want: Want): boolean {
-    return want.askedForBlock.values().some((peer) => this.#proven.has(peer) && !peer.isLate)
+    return want.askedForBlock.values().some((peer) => this.#proven.has(peer) && !peer.trust.isLate)
   }
 
   /** The peer sent a block. */
@@ -86,10 +96,11 @@ export class SessionPeers {
   choose (want: Want, waiter: RoomWaiter): Choice {
     const nowMs = performance.now()
     const candidates = this.#holders.keys().filter((peer) => !want.lackedBy.has(peer.id)).toArray()
-    const trusted = candidates.filter((peer) => peer.isTrusted(nowMs) && !want.missedBy.has(peer.id))
+    const trusted = candidates.filter((peer) => peer.trust.isGiven(nowMs) && !want.missedBy.has(peer.id))
     const able = trusted.length > 0 ? trusted : candidates
     if (able.length === 0) return 'nobody'
-    return soonest(able.filter((peer) => peer.hasRoomFor(waiter, want.expectedBytes)), want) ?? 'full'
+    const preferred = able.filter(this.#options.isPreferred)
+    return soonest((preferred.length > 0 ? preferred : able).filter((peer) => peer.hasRoomFor(waiter, want.expectedBytes)), want) ?? 'full'
   }
 
   /** Another holder than those that were asked. */

@@ -6,7 +6,7 @@ import { SessionAsks, type SessionAsksDeps } from './session-asks.ts'
 import { Waiters } from './waiters.ts'
 import type { AskEnd, Want } from './want.ts'
 
-export interface SessionWantsDeps extends Pick<SessionAsksDeps, 'host' | 'root' | 'search' | 'onChange'> {
+export interface SessionWantsDeps extends Pick<SessionAsksDeps, 'host' | 'root' | 'search' | 'companions' | 'onChange'> {
   readonly client: BitswapClient
   /** A block came from a peer. */
   readonly onArrived: (block: Block) => void
@@ -100,15 +100,17 @@ export class SessionWants implements SessionObserver {
   }
 
   onTick (): void {
-    if (this.#wants.size > 0) this.#deps.onChange()
+    if (this.#wants.size === 0) return
+    this.asks.tick()
+    this.#deps.onChange()
   }
 
   onHave (want: Want, peer: AskedPeer): void {
     this.asks.has(want, peer)
   }
 
-  onLack (_want: Want, peer: AskedPeer): void {
-    this.asks.lacks(peer)
+  onLack (want: Want, peer: AskedPeer): void {
+    this.asks.lacks(want, peer)
   }
 
   onAskEnded (want: Want, peer: AskedPeer, why: AskEnd): void {
