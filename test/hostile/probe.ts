@@ -8,6 +8,7 @@
  *
  * Whoever connects to the socket `HOLDFAST_PROBE` gets one line of JSON, and the figures begin anew.
  */
+import { rmSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
@@ -43,6 +44,8 @@ function watch (path: string): void {
     usedMs = nowUsedMs
   }
   setInterval(tick, TICK_MS).unref()
+  // The launcher was watched, too, before it became the daemon.
+  rmSync(path, { force: true })
   createServer((socket) => {
     // The stall that is just over counts, too.
     tick()

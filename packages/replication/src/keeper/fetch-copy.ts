@@ -1,6 +1,6 @@
 import type { BlockReader } from '@holdfast/blockstore'
 import { type Block, CODECS, decodeDagPb } from '@holdfast/core'
-import type { Exchange } from '@holdfast/exchange'
+import type { CompanionOptions, Exchange } from '@holdfast/exchange'
 import { type CacheKeeper, type LeaseBook, pinDag, type PinSet } from '@holdfast/pins'
 import type { CID } from 'multiformats/cid'
 import type { PinMode } from '../record/record.ts'
@@ -18,6 +18,8 @@ export interface FetchCopyOptions {
   readonly stallMs: number
   /** Slows down what comes from peers. */
   readonly throttle: Throttle | undefined
+  /** Members that fetch the same at the same time: who has it sends each byte about once to all of them. */
+  readonly companions?: CompanionOptions | undefined
   /** Told how many bytes there will be, where the root says so. Throws when they are too many. */
   readonly onByteLength: (byteLength: number) => void
   /** Told how many bytes were verified. Throws when they are too many. */
@@ -32,13 +34,15 @@ export interface FetchCopyOptions {
  * @returns Bytes of all blocks.
  * @throws as `ExchangeSession.get` and `PinSet.add`, and what the callbacks throw.
  */
-export async function fetchCopy ({ exchange, ...deps }: FetchCopyDeps, { cid, mode }: { readonly cid: CID, readonly mode: PinMode }, { signal, stallMs, throttle, onByteLength, onProgress }: FetchCopyOptions): Promise<number> {
+export async function fetchCopy ({ exchange, ...deps }: FetchCopyDeps, { cid, mode }: { readonly cid: CID, readonly mode: PinMode }, { signal, stallMs, throttle, companions, onByteLength, onProgress }: FetchCopyOptions): Promise<number> {
   let fetchedBytes = 0
+  // What is throttled is not fetched far ahead.
+  const isWalk = mode === 'recursive' && throttle === undefined
   using session = exchange.openSession(cid, {
     signal,
     stallMs,
-    // What is throttled is not fetched far ahead.
-    walk: mode === 'recursive' && throttle === undefined,
+    walk: isWalk,
+    ...isWalk && companions !== undefined && { companions },
     onProgress: ({ byteLength }) => {
       throttle?.spend(byteLength - fetchedBytes)
       fetchedBytes = byteLength

@@ -49,3 +49,15 @@ test('the status of a pin is watched until it is well', async (context) => {
   const counts = seen.map(({ countedCount }) => countedCount)
   assert.deepEqual(counts, counts.toSorted((x, y) => x - y))
 })
+
+test('who adds content sends it about once, however many copies are made', async (context) => {
+  const nodes = await three(context)
+  const [a] = nodes
+  const byteLength = 24 * MIB
+  const cid = await addContent(a, 3, byteLength)
+  const before = a.exchange.stats().sentBlockBytes
+  const { id } = await a.replication.putPin({ cid, copies: 3 })
+  await until(() => nodes.every(({ keeper }) => keeper.status(id)?.state === 'pinned'))
+  const ratio = (a.exchange.stats().sentBlockBytes - before) / byteLength
+  assert.ok(ratio <= 1.5, `the first node sent ${ratio} times the content`)
+})

@@ -434,6 +434,7 @@ export class NodeKeeper implements Keeper {
     this.#damaged.delete(pinKey)
     await copies.make({
       content,
+      companions: this.#companionsOf(pinKey, content, claims, sight),
       wasVerified: own?.state === 'verified' && copies.isPinned(content),
       isRepair: isRepair(claims),
       toldBytes: Math.max(0, ...claims.filter(({ isCounted }) => isCounted).map(({ byteLength }) => byteLength)),
@@ -442,6 +443,13 @@ export class NodeKeeper implements Keeper {
     }, signal)
     this.#due.add(pinKey)
     this.#work()
+  }
+
+  /** Who else is to make a copy of what an origin has. All that are to, see the same ones. */
+  #companionsOf (pinKey: PinKey, { pins }: Content, claims: readonly Claim[], sight: ClusterSight): PeerId[] {
+    const wanted = [...pins.values()].filter((pin) => !isExpired(pin, sight))
+    const sources = new Set([this.#parts.self, ...wanted.map(({ origin }) => origin), ...claims.filter(({ isCounted }) => isCounted).map(({ holder }) => holder)])
+    return [...new Set(wanted.flatMap((pin) => this.#assign(pin, pinKey, claims, sight)))].filter((peer) => !sources.has(peer))
   }
 
   #statusOf (pin: ClusterPin): PinStatus {

@@ -11,6 +11,7 @@ import { SpaceLedger } from './space-ledger.ts'
 import { Throttle } from './throttle.ts'
 
 export interface OwnCopiesDeps extends FetchCopyDeps {
+  readonly self: PeerId
   readonly replication: Pick<Replication, 'reportHold'>
   readonly log: Logger
 }
@@ -33,6 +34,8 @@ export interface MakeRequest {
   readonly toldBytes: number
   /** Members whose copy this node found wanting. */
   readonly doubts: readonly PeerId[]
+  /** Other members that are to make a copy now, too. */
+  readonly companions: readonly PeerId[]
 }
 
 /** How far a fetch is. */
@@ -127,7 +130,7 @@ export class OwnCopies {
     this.retries.forget(pinKey)
   }
 
-  async #fetch ({ content, isRepair }: MakeRequest, progress: Progress, signal: AbortSignal): Promise<number> {
+  async #fetch ({ content, isRepair, companions }: MakeRequest, progress: Progress, signal: AbortSignal): Promise<number> {
     const { pinKey, mode } = content
     // What a user keeps here takes no space that it does not take already.
     const isLocal = this.isLocal(pinKey)
@@ -142,6 +145,7 @@ export class OwnCopies {
         signal,
         stallMs: this.#stallMs,
         throttle: isRepair ? this.#throttle : undefined,
+        companions: companions.length === 0 ? undefined : { self: this.#deps.self, peers: companions },
         onByteLength: (byteLength) => {
           progress.totalBytes = before + byteLength
           require(before + byteLength)
