@@ -84,6 +84,9 @@ export class TlsStream extends AbstractMessageStream {
     while (this.writeBuffer.byteLength > 0) await nextDrain(this, signal)
     if (this.#socket.closed) return
     this.#socket.destroySoon()
-    await once(this.#socket, 'close', { signal })
+    await once(this.#socket, 'close', { signal }).catch((err: unknown) => {
+      signal?.throwIfAborted()
+      throw err
+    })
   }
 }
