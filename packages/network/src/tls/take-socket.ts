@@ -12,8 +12,9 @@ export interface SocketLink {
 
 /** The socket of a stream that is nothing but one: none through a relay, nor under the key of a private network. */
 export function socketLinkOf (stream: MessageStream): SocketLink | undefined {
-  const socket = stream instanceof AbstractMultiaddrConnection ? socketOf(stream) : undefined
-  return socket === undefined || !(stream instanceof AbstractMultiaddrConnection) ? undefined : { link: stream, socket }
+  if (!(stream instanceof AbstractMultiaddrConnection)) return undefined
+  const socket = socketOf(stream)
+  return socket === undefined ? undefined : { link: stream, socket }
 }
 
 /**
