@@ -1,4 +1,4 @@
-import type { Stream, StreamCloseEvent } from '@libp2p/interface'
+import type { MessageStream, Stream, StreamCloseEvent } from '@libp2p/interface'
 import { HoldfastError } from '@holdfast/core'
 
 /**
@@ -19,7 +19,7 @@ export async function waitUntilWritten (stream: Stream, byteLength: number, sign
  *
  * @throws `UNAVAILABLE` when the stream closes first.
  */
-export async function nextDrain (stream: Stream, signal?: AbortSignal): Promise<void> {
+export async function nextDrain (stream: MessageStream, signal?: AbortSignal): Promise<void> {
   const { promise, resolve, reject } = Promise.withResolvers<void>()
   const onDrain = (): void => { resolve() }
   const onClose = ({ error }: StreamCloseEvent): void => { reject(new HoldfastError('UNAVAILABLE', 'The stream closed before all was written', { cause: error })) }

@@ -2,7 +2,7 @@
 import { noise } from '@chainsafe/libp2p-noise'
 import { publicKeyFromProtobuf } from '@libp2p/crypto/keys'
 import type { ComponentLogger, ConnectionEncrypter, ConnectionGater, Metrics, PeerId, PrivateKey, PublicKey, SecureConnectionOptions, SecuredConnection, Upgrader } from '@libp2p/interface'
-import { tls } from '@libp2p/tls'
+import { socketTls } from './tls/encrypter.ts'
 import { MAX_RSA_BITS, MIN_RSA_BITS } from './limits.ts'
 import { overriding } from './overriding.ts'
 
@@ -16,7 +16,7 @@ interface Components {
 
 /** TLS first: about twice as fast here. Noise for the peers that lack it. The one who dials decides. */
 export function encrypters (): Array<(components: Components) => ConnectionEncrypter> {
-  return [naming(tls()), naming(noise())]
+  return [naming(socketTls()), naming(noise())]
 }
 
 /** The message of the library where a node has met itself. */
