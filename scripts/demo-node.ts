@@ -16,7 +16,7 @@ const LOG_LINES = 20
 /**
  * Flags of nodes that look for nobody outside, and give up on a member after seconds: three heartbeats that are missed and as much again.
  */
-const FLAGS: readonly string[] = ['--network', 'lan', '--mdns', 'off', '--gateway-port', '0', '--swarm-port', '0', '--rpc-port', '0', '--repair-grace', '4s', '--log-level', 'warn']
+const FLAGS: readonly string[] = ['--mdns', 'off', '--gateway-port', '0', '--swarm-port', '0', '--rpc-port', '0', '--repair-grace', '4s', '--log-level', 'warn']
 
 /** A node in a process of its own. */
 export interface DemoNode extends AsyncDisposable {
@@ -44,7 +44,7 @@ export interface DemoNodeOptions {
 export async function startDemoNode ({ name, folder, bootstrap = [], signal }: DemoNodeOptions): Promise<DemoNode> {
   signal.throwIfAborted()
   const repository = join(folder, name)
-  const child = spawn(process.execPath, [HOLDFAST, 'start', '--json', '--path', repository, '--member-name', name, '--zone', name, '--bootstrap', bootstrap.join(',') || 'none', ...FLAGS], { stdio: ['ignore', 'pipe', 'pipe'] })
+  const child = spawn(process.execPath, [HOLDFAST, 'start', '--network', 'lan', '--json', '--path', repository, '--member-name', name, '--zone', name, '--bootstrap', bootstrap.join(',') || 'none', ...FLAGS], { stdio: ['ignore', 'pipe', 'pipe'] })
   const log: string[] = []
   createInterface({ input: child.stderr }).on('line', (line) => { log.splice(0, log.length - LOG_LINES, line) })
   const exited = once(child, 'exit')

@@ -449,7 +449,7 @@ test('an RPC that others can reach needs TLS and a token, else the node does not
   const repository = join(await newFolder(context), 'repository')
   assert.equal((await holdfast(['init', '--path', repository])).status, 0)
   await writeFile(join(repository, 'config.json'), '{"rpcHost": "0.0.0.0"}')
-  const { status, stdout, stderr } = await holdfast(['start', '--json', '--path', repository, '--rpc-port', '0', '--gateway-port', '0'])
+  const { status, stdout, stderr } = await holdfast(['start', '--json', '--path', repository, '--network', 'off', '--rpc-port', '0', '--gateway-port', '0'])
   assert.deepEqual([status, stdout], [2, ''])
   assert.match(stderr, /^Error: The RPC does not listen on 0\.0\.0\.0 without a certificate \(rpcTlsCert and rpcTlsKey\) and a token \(rpcTokens\): whoever reaches it controls the node\. .*\n$/)
 })
