@@ -107,12 +107,16 @@ export class GatedHost implements Host {
 
   connect: Host['connect'] = async (address, options) => {
     this.#requireOpen(address.split('/').at(-1) ?? '')
-    return await this.#host.connect(address, options)
+    const peer = await this.#host.connect(address, options)
+    await this.#requireStillOpen(peer)
+    return peer
   }
 
   openStream: Host['openStream'] = async (peer, protocols, options) => {
     this.#requireOpen(peer)
-    return await this.#host.openStream(peer, protocols, options)
+    const stream = await this.#host.openStream(peer, protocols, options)
+    await this.#requireStillOpen(peer)
+    return stream
   }
 
   handle: Host['handle'] = async (protocols, handler, options) => await this.#host.handle(protocols, async (stream) => {
@@ -134,6 +138,12 @@ export class GatedHost implements Host {
 
   async [Symbol.asyncDispose] (): Promise<void> {
     await this.#host[Symbol.asyncDispose]()
+  }
+
+  /** A dial that was under way when the line was cut must not mend it. */
+  async #requireStillOpen (peer: PeerId): Promise<void> {
+    if (this.blocked.has(peer)) await this.#host.disconnect(peer)
+    this.#requireOpen(peer)
   }
 
   #requireOpen (peer: PeerId): void {
