@@ -15,7 +15,7 @@ const main = existsSync(source) && !__dirname.includes('node_modules') ? source 
 process.env.UV_THREADPOOL_SIZE = process.env.UV_THREADPOOL_SIZE || '16'
 
 // The daemon's young generation stays small. V8 lets it grow to 100 MiB and more and gives nothing back while a node idles;
-// buffers of blocks that it holds live on, too (measured: a third less processor time for each byte that is fetched).
+// buffers of blocks that it holds live on, too (measured once, on a busy machine: a third less processor time for each byte that is fetched).
 const LIMITS = process.argv.includes('start') ? ['--max-semi-space-size=4'] : []
 
 const node = findNode(__dirname)
