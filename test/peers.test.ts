@@ -96,7 +96,8 @@ test('addresses that cannot be, peers that are somebody else, and peers that are
   assert.equal((await node.run(['disconnect', other.ready.peerId])).status, 3)
   await node.ok(['connect', address])
   assert.equal(await node.ok(['disconnect', other.ready.peerId]), `disconnected ${other.ready.peerId}`)
-  assert.equal(await node.ok(['peers']), '')
+  // The other one may dial back at once, as any peer may; what this node had opened is gone.
+  assert.doesNotMatch(await node.ok(['peers']), / out /)
 })
 
 test('content that nobody has is refused after the deadline with what was tried, also by the gateway', async (context) => {
