@@ -22,6 +22,9 @@ const hasOpenssl = spawnSync('openssl', ['version']).status === 0
 /** Resident memory that a node may take while half a gigabyte goes through: a leak of pieces takes more. */
 const MAX_RSS_BYTES: number = 350 * 1024 * 1024
 
+/** A peer that is nowhere. */
+const NOBODY = '12D3KooWLQzUv2FHWGVPXTXSZpdHs7oHbXub2G5WC8Tx4NQhyd2d'
+
 /** A CID that no node has. */
 const NOWHERE = 'bafkreigh2akiscaildcqabsyg3dfr6chu3fgpregiymsck7e7aqa4s52zy'
 
@@ -389,6 +392,11 @@ test('peers are connected, listed, asked and disconnected', async (context) => {
   assert.deepEqual([peer?.peer.toString(), peer?.direction, peer?.addr.toString().includes('/p2p/')], [second.node.ready.peerId, 'outbound', false])
   assert.deepEqual((await first.client.swarm.addrs()).map(({ id }) => id.toString()), [second.node.ready.peerId])
 
+  const identity = await first.client.id({ peerId: (await second.client.id()).id })
+  assert.deepEqual([identity.id.toString(), identity.agentVersion], [second.node.ready.peerId, 'holdfast'])
+  assert.ok(identity.addresses.every((known) => known.toString().endsWith(`/p2p/${second.node.ready.peerId}`)) && identity.addresses.length > 0)
+  for (const { protocols } of [identity, await first.client.id()]) assert.ok(protocols.includes('/ipfs/bitswap/1.2.0') && protocols.includes('/ipfs/ping/1.0.0'), String(protocols))
+
   const { cid } = await second.client.add('from afar')
   assert.equal((await bytesOf(first.client.cat(cid, { timeout: 20_000 }))).toString(), 'from afar')
   const stats = await first.client.bitswap.stat()
@@ -409,11 +417,35 @@ test('peers are connected, listed, asked and disconnected', async (context) => {
   assert.deepEqual(await first.client.swarm.peers(), [])
 })
 
+test('peers are pinged as often as asked, and who cannot be reached is told of with what was tried', async (context) => {
+  const first = await openRpc(context, ['--network', 'lan'])
+  const second = await openRpc(context, ['--network', 'lan'])
+  const { id } = await second.client.id()
+  const loopback = (await second.client.swarm.localAddrs()).map(String).find((address) => address.startsWith('/ip4/127.0.0.1'))
+  // Nobody told the first node where the second one is: the address says it.
+  const lines = await linesOf(first.node, `ping?arg=${loopback}/p2p/${id}&count=2`) as Array<{ Success: boolean, Time: number, Text: string }>
+  assert.deepEqual(lines.map(({ Text }) => Text.replace(/[\d.]+ms/, 'N ms')), [`Looking up peer ${id}`, `PING ${id}.`, '', '', 'Average latency: N ms'])
+  assert.ok(lines.every(({ Success }) => Success))
+  assert.deepEqual(lines.map(({ Time }) => Number.isInteger(Time) && Time > 0), [false, false, true, true, false])
+  const pings = await Array.fromAsync(first.client.ping(id, { count: 1 }))
+  assert.deepEqual(pings.map(({ success, text }) => [success, text.split(' ')[0]]), [[true, 'PING'], [true, ''], [true, 'Average']])
+
+  await second.node.end()
+  await assert.rejects(Array.fromAsync(first.client.ping(NOBODY as never, { count: 1 })), new RegExp(NOBODY))
+  await assert.rejects(Array.fromAsync(first.client.ping(id, { count: 1 })), new RegExp(id.toString()))
+  await assert.rejects(Array.fromAsync(first.client.ping((await first.client.id()).id)), /can't ping self/)
+  for (const [query, words] of [['arg=nobody', /not a peer id/], [`arg=${NOBODY}&count=0`, /ping count must be greater than 0/], ['', /argument "peer ID" is required/]] as const) {
+    const refused = await fetch(`${first.node.ready.rpc}/api/v0/ping?${query}`, { method: 'POST' })
+    assert.equal(refused.status, 400)
+    assert.match(await refused.text(), words)
+  }
+})
+
 test('routing without a network finds nobody and says so', async (context) => {
   const { client } = await openRpc(context)
   const { cid } = await client.add('hello world')
   assert.deepEqual(await Array.fromAsync(client.routing.findProvs(CID.parse(NOWHERE))), [])
-  await assert.rejects(Array.fromAsync(client.routing.findPeer('12D3KooWLQzUv2FHWGVPXTXSZpdHs7oHbXub2G5WC8Tx4NQhyd2d' as never)), /routing: not found/)
+  await assert.rejects(Array.fromAsync(client.routing.findPeer(NOBODY as never)), /routing: not found/)
   await assert.rejects(Array.fromAsync(client.routing.provide(cid)), /Nobody took the announcement/)
   await assert.rejects(Array.fromAsync(client.routing.provide(CID.parse(NOWHERE))), /is not here/)
   await assert.rejects(client.swarm.connect('/ip4/127.0.0.1/tcp/1/p2p/12D3KooWLQzUv2FHWGVPXTXSZpdHs7oHbXub2G5WC8Tx4NQhyd2d' as never), /The network is off/)

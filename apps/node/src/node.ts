@@ -75,7 +75,7 @@ export async function openNode (config: Config, log: Logger, { repository, socke
   const file = (name: keyof typeof REPOSITORY_FILES): string => join(repository, REPOSITORY_FILES[name])
   const part = (name: string): Logger => log.child({ part: name })
 
-  const rpcAccess = await openRpcAccess(config)
+  const rpcAccess = await openRpcAccess(config, part('api'))
   await initRepository(repository)
   opening.use(await lockRepository(file('lock')))
   const identity = await openIdentity(file('identity'), { log: part('network') })
@@ -146,7 +146,7 @@ export async function openNode (config: Config, log: Logger, { repository, socke
     setting: 'rpc-port',
     at: { host: config.rpcHost, port: config.rpcPort },
     tls: rpcAccess.tls,
-    listener: createRpcListener(apiNode, { guard: createBrowserGuard({ port: () => ports.rpc, isOwnName: rpcAccess.isOwnName }), tokens: rpcAccess.tokens }),
+    listener: createRpcListener(apiNode, { guard: createBrowserGuard({ port: () => ports.rpc, isOwnName: rpcAccess.isOwnName, allowedOrigins: rpcAccess.allowedOrigins }), tokens: rpcAccess.tokens }),
     // An upload may take its time, as long as something comes: the listener watches that.
     server: { highWaterMark: RESPONSE_BUFFER_BYTES, maxHeaderSize: MAX_REQUEST_HEADER_BYTES, headersTimeout: 20_000, requestTimeout: 0, keepAliveTimeout: 65_000 }
   })).port

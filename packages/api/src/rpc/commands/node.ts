@@ -4,18 +4,21 @@ import * as Digest from 'multiformats/hashes/digest'
 import type { ApiNode } from '../../api-node.ts'
 import { type OptionDeclarations, type RpcCommand, rpcCommand } from '../rpc-command.ts'
 
+/** Tells who this node is, or another one: that is connected for it, because it says so only itself. */
 export const id: RpcCommand = rpcCommand({
   args: { names: ['peerid'], required: 0 },
   options: { format: ['string', 'f'], 'peerid-base': ['string'] },
 
-  async run ({ node, args: [peer], reply }) {
-    const { peerId, agent, swarm } = node.describe()
-    if (peer === undefined || peer === peerId) {
-      return await reply.one({ ID: peerId, PublicKey: publicKeyOf(peerId), Addresses: swarm, AgentVersion: agent, Protocols: [] })
-    }
-    const connected = node.host.peers().find((candidate) => candidate.peer === peer)
-    if (connected === undefined) throw new HoldfastError('NOT_FOUND', `Peer ${peer.slice(0, 100)} is not connected, so nothing is known of it`)
-    await reply.one({ ID: peer, PublicKey: publicKeyOf(peer), Addresses: connected.addresses, AgentVersion: '', Protocols: connected.protocols })
+  async run ({ node, args: [asked], signal, reply }) {
+    const own = node.describe()
+    const { peer, agent, protocols, addresses } = await node.host.identify(asked ?? own.peerId, { signal })
+    await reply.one({
+      ID: peer,
+      PublicKey: publicKeyOf(peer),
+      Addresses: addresses.map((address) => `${address}/p2p/${peer}`),
+      AgentVersion: peer === own.peerId ? own.agent : agent,
+      Protocols: protocols.toSorted()
+    })
   }
 })
 
