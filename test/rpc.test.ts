@@ -1,5 +1,6 @@
 import { encodeCarHeader, encodeCarSection } from '@holdfast/car'
 import { Block } from '@holdfast/core'
+import { parsePrometheus } from '@holdfast/testkit'
 import assert from 'node:assert/strict'
 import { execFileSync, spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
@@ -475,6 +476,37 @@ test('an upload of many megabytes arrives as it was sent, and memory stays flat'
   assert.equal(got.digest('hex'), hash.digest('hex'))
   const afterCatBytes = await node.rss()
   assert.ok(afterCatBytes < MAX_RSS_BYTES, `reading took ${Math.round(afterCatBytes / 1024 / 1024)} MiB`)
+})
+
+test('the metrics of a node are well formed, and count what its gateway and its peers do', async (context) => {
+  const [first, second] = [await openRpc(context, ['--network', 'lan']), await openRpc(context, ['--network', 'lan'])]
+  const loopback = (await second.client.swarm.localAddrs()).map(String).find((address) => address.startsWith('/ip4/127.0.0.1'))
+  await first.client.swarm.connect(`${loopback}/p2p/${second.node.ready.peerId}` as never)
+  const { cid } = await second.client.add(Buffer.alloc(100_000, 'x'))
+  for (const path of [`/ipfs/${cid}`, `/ipfs/${cid}`, `/ipfs/${cid}?format=raw`, '/ipfs/nonsense']) await (await fetch(`${first.node.ready.gateway}${path}`)).arrayBuffer()
+  const read = async (): Promise<ReturnType<typeof parsePrometheus>> => parsePrometheus(await (await fetch(`${first.node.ready.rpc}/debug/metrics/prometheus`)).text())
+  const valueOf = (families: ReturnType<typeof parsePrometheus>, line: string): number | undefined => families.get(line.replace(/\{.*|_(count|sum)$/, ''))?.values.get(line)
+  let families = await read()
+  // The last response is closed, and the blocks are counted, a moment later.
+  for (let tries = 0; valueOf(families, 'holdfast_gateway_requests_total{format="none",status="4xx"}') !== 1 || !families.has('holdfast_blocks'); tries++) {
+    assert.ok(tries < 500, 'the requests are counted')
+    await new Promise((resolve) => { setTimeout(resolve, 10) })
+    families = await read()
+  }
+  const figures: ReadonlyArray<readonly [line: string, value: number]> = [
+    ['holdfast_gateway_requests_total{format="default",status="2xx"}', 2],
+    ['holdfast_gateway_requests_total{format="raw",status="2xx"}', 1],
+    ['holdfast_gateway_sent_bytes_total{format="default"}', 200_000],
+    ['holdfast_gateway_open_requests', 0],
+    ['holdfast_gateway_header_duration_seconds_count', 4],
+    ['holdfast_gateway_cache_lookups_total{cache="targets",result="hit"}', 1],
+    ['holdfast_peers{direction="outbound"}', 1],
+    ['holdfast_bitswap_received_blocks_total', 1],
+    ['holdfast_bitswap_received_bytes_total', 100_000],
+    ['holdfast_cache_blocks', 1]
+  ]
+  for (const [line, value] of figures) assert.equal(valueOf(families, line), value, line)
+  for (const name of families.keys()) assert.match(name, /^(holdfast|process|nodejs)_/)
 })
 
 test('an RPC that others can reach needs TLS and a token, else the node does not start and says why', async (context) => {
