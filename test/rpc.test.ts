@@ -1,4 +1,4 @@
-import { encodeCarHeader, encodeCarSection } from '@holdfast/car'
+import { encodeCarHeader, encodeCarSection, readCar } from '@holdfast/car'
 import { Block } from '@holdfast/core'
 import { parsePrometheus } from '@holdfast/testkit'
 import assert from 'node:assert/strict'
@@ -194,6 +194,11 @@ test('pins are added, listed in every form, updated, verified and removed', asyn
   await assert.rejects(Array.fromAsync(client.pin.ls({ type: 'sideways' as 'direct' })), /invalid type/)
   await assert.rejects(Array.fromAsync(client.pin.ls({ paths: HELLO_V1 })), /is not pinned/)
 
+  assert.deepEqual(await linesOf(node, 'pin/ls?name=in&stream=true'), [{ Cid: root.toString(), Type: 'recursive', Name: 'mine' }])
+  assert.deepEqual(await linesOf(node, 'pin/ls?name=In'), [{ Keys: {} }])
+  assert.deepEqual(await linesOf(node, `pin/ls?arg=${root}&names=true`), [{ Keys: { [root.toString()]: { Type: 'recursive', Name: 'mine' } } }])
+  assert.equal((await fetch(`${node.ready.rpc}/api/v0/pin/add?arg=${root}&name=${'x'.repeat(256)}`, { method: 'POST' })).status, 400)
+  assert.equal((await fetch(`${node.ready.rpc}/api/v0/pin/verify?verbose=true&quiet=true`, { method: 'POST' })).status, 400)
   assert.deepEqual(await linesOf(node, 'pin/verify?verbose=true'), [{ Cid: root.toString(), Ok: true }])
   const { cid: other } = await client.add('hello world', { pin: false })
   assert.deepEqual((await client.pin.update(root, other)).map(String), [root.toString(), other.toString()])
@@ -257,6 +262,8 @@ test('IPLD values are put, got in another codec, resolved and counted', async (c
   const [stat] = await linesOf(node, `dag/stat?arg=${cid}&arg=${HELLO_V1}`) as [{ UniqueBlocks: number, TotalSize: number, SharedSize: number, DagStats: object[] }]
   assert.deepEqual([stat.UniqueBlocks, stat.SharedSize], [2, 11])
   assert.deepEqual(stat.DagStats[1], { Cid: HELLO_V1, Size: 11, NumBlocks: 1 })
+  const progress = await linesOf(node, `dag/stat?arg=${cid}&progress=true`) as Array<{ Ratio?: number, TotalSize: number, DagStats: object[] }>
+  assert.ok(progress.length > 1 && progress[0]?.Ratio === undefined && progress[0]?.DagStats.length === 1 && progress.at(-1)?.Ratio === 1)
 })
 
 test('archives go out and come in again, roots are pinned, and what cannot be pinned says why', async (context) => {
@@ -297,6 +304,17 @@ test('refs tells links once or always, to a depth, in any format', async (contex
   assert.deepEqual(await refsOf({ format: '<linkname>: <src> <dst>' }), [`d: ${root} ${d}`])
   assert.deepEqual(await refsOf({ edges: true }), [`${root} -> ${d}`])
   assert.equal((await Array.fromAsync(client.refs.local())).length, 3)
+  // The same directory below another one, where max-depth ends, and then higher up.
+  const twice = String((await Array.fromAsync(client.addAll([{ path: 'a/d/f', content: 'F' }, { path: 'd/f', content: 'F' }], { wrapWithDirectory: true }))).at(-1)?.cid)
+  const names = async (options: object): Promise<string[]> => (await Array.fromAsync(client.refs(twice, { recursive: true, format: '<linkname>', ...options }))).map(({ ref }) => ref)
+  assert.deepEqual(await names({ unique: true, maxDepth: 2 }), ['a', 'd', 'f'])
+  assert.deepEqual(await names({ unique: true }), ['a', 'd', 'f'])
+  assert.deepEqual(await names({ maxDepth: 2 }), ['a', 'd', 'd', 'f'])
+  // What is missing below is a line, and the next root follows.
+  const holes = await client.dag.put({ hole: CID.parse(NOWHERE), deeper: [CID.parse(root)] })
+  const cbor = await client.dag.put([holes])
+  assert.match((await linesOf(node, `refs?arg=${cbor}&arg=${root}&recursive=true&format=<dst>`) as Array<{ Ref: string, Err: string }>).map(({ Ref, Err }) => Err === '' ? Ref : `Err: ${Err}`).join('\n'), new RegExp(`^${holes}\\n[^]*Err: .*${NOWHERE}.*\\n${d}\\n${a}\\n${a}$`))
+  for (const query of ['edges=true&format=<src>', 'recursive=true&max-depth=-2', 'recursive=perhaps']) assert.equal((await fetch(`${node.ready.rpc}/api/v0/refs?arg=${root}&${query}`, { method: 'POST' })).status, 400, query)
   assert.deepEqual((await linesOf(node, `refs?arg=${root}`))[0], { Ref: d, Err: '' })
 })
 
@@ -311,6 +329,35 @@ test('files stat answers for /ipfs paths and refuses what it does not have', asy
   await assert.rejects(client.files.stat('/in/mfs'), /no mutable file system/)
 })
 
+test('files stat tells how much of a DAG is here when it is asked to', async (context) => {
+  const { client } = await openRpc(context)
+  const entries = await Array.fromAsync(client.addAll([{ path: 'a', content: 'A' }, { path: 'b', content: 'BB' }], { wrapWithDirectory: true, pin: false }))
+  const [, b, root] = entries
+  const whole = await client.files.stat(`/ipfs/${root?.cid}`, { withLocal: true })
+  assert.deepEqual([whole.withLocality, whole.local, whole.sizeLocal], [true, true, root?.size])
+  await Array.fromAsync(client.block.rm(b?.cid ?? CID.parse(NOWHERE)))
+  const partly = await client.files.stat(`/ipfs/${root?.cid}`, { withLocal: true })
+  assert.deepEqual([partly.withLocality, partly.local, partly.sizeLocal, partly.cumulativeSize], [true, false, Number(root?.size) - 2, root?.size])
+  assert.equal((await client.files.stat(`/ipfs/${root?.cid}`)).withLocality, false)
+})
+
+test('a DAG of which parts are missing is exported only when only what is here is asked for', async (context) => {
+  const { node, client } = await openRpc(context)
+  const entries = await Array.fromAsync(client.addAll([{ path: 'a', content: 'A' }, { path: 'b', content: 'B' }], { wrapWithDirectory: true, pin: false }))
+  const [a, b, root] = entries.map(({ cid }) => cid)
+  assert.ok(a !== undefined && b !== undefined && root !== undefined)
+  await Array.fromAsync(client.block.rm(a))
+  const exported = async (query: string): Promise<Response> => await fetch(`${node.ready.rpc}/api/v0/dag/export?arg=${query}`, { method: 'POST' })
+  const { blocks } = await readCar((await exported(`${root}&local-only=true`)).body ?? assert.fail())
+  assert.deepEqual((await Array.fromAsync(blocks)).map(({ cid }) => cid.toString()), [root, b].map(String))
+  // The trailer is lost on fetch: what comes is cut short.
+  const missing = await exported(`${a}&local-only=true`)
+  assert.equal(missing.status, 500)
+  assert.match(await missing.text(), /was not found/)
+  const again = await linesOf(node, 'dag/import?local-only=true&stats=true', { body: form(new Uint8Array(await (await exported(`${root}&local-only=true`)).arrayBuffer())) })
+  assert.deepEqual(again, [{ Stats: { BlockCount: 2, BlockBytesCount: Number(entries.at(-1)?.size) - 1 } }])
+})
+
 test('the repository is measured, verified and cleaned, and tells what it removed', async (context) => {
   const { node, client } = await openRpc(context)
   await client.add('kept')
@@ -323,11 +370,53 @@ test('the repository is measured, verified and cleaned, and tells what it remove
   assert.deepEqual(removed.map(({ cid }) => cid?.multihash.bytes), [cid.multihash.bytes])
   assert.equal((await client.repo.stat()).numObjects, 1n)
   assert.deepEqual((await linesOf(node, 'repo/verify')).at(-1), { Msg: 'verify complete, all blocks validated.', Progress: 0 })
+  assert.deepEqual((await linesOf(node, 'repo/verify?drop=true')).at(-1), { Msg: 'verify complete, all blocks validated.', Progress: 0 })
   // One byte of the block that is left.
   const file = execFileSync('find', [join(node.repository, 'blocks'), '-name', '*.data']).toString().trim()
   await writeFile(file, 'kepT')
   const response = await fetch(`${node.ready.rpc}/api/v0/repo/verify`, { method: 'POST' })
   assert.match(await response.text(), /was corrupt/)
+  // Nobody could give it back, so healing touches nothing.
+  for (const [query, words] of [['heal=true', /nothing was removed/], ['heal=true&offline=true', /not fetched again offline/], ['drop=true&heal-timeout=soon', /not a duration/]] as const) {
+    assert.match(await (await fetch(`${node.ready.rpc}/api/v0/repo/verify?${query}`, { method: 'POST' })).text(), words)
+  }
+  assert.equal((await client.repo.stat()).numObjects, 1n)
+  const dropped = (await linesOf(node, 'repo/verify?drop=true') as Array<{ Msg: string }>).map(({ Msg }) => Msg).filter((text) => text !== '')
+  assert.match(dropped.join('\n'), /^block \S+ was corrupt \(.*\), removed\nverify complete, 1 blocks corrupt, 1 removed$/)
+  assert.equal((await client.repo.stat()).numObjects, 0n)
+  // The pin is still there, and so is its content once somebody gives it again.
+  await client.add('kept')
+  assert.deepEqual((await linesOf(node, 'repo/verify')).at(-1), { Msg: 'verify complete, all blocks validated.', Progress: 0 })
+})
+
+test('damaged blocks are fetched again from a peer, are no cache afterwards, and what nobody has is told', async (context) => {
+  const [first, second] = [await openRpc(context, ['--network', 'lan']), await openRpc(context, ['--network', 'lan'])]
+  const { cid } = await first.client.add('shared by two')
+  await second.client.add('shared by two')
+  await first.client.add('mine alone')
+  const loopback = (await second.client.swarm.localAddrs()).map(String).find((address) => address.startsWith('/ip4/127.0.0.1'))
+  await first.client.swarm.connect(`${loopback}/p2p/${second.node.ready.peerId}` as never)
+  for (const file of execFileSync('find', [join(first.node.repository, 'blocks'), '-name', '*.data']).toString().trim().split('\n')) await writeFile(file, 'damaged')
+  const response = await fetch(`${first.node.ready.rpc}/api/v0/repo/verify?heal=true&heal-timeout=2s`, { method: 'POST' })
+  const told = (await response.text()).split('\n').filter((line) => line.includes('was corrupt')).toSorted((a, b) => a.length - b.length)
+  assert.equal(told.length, 2)
+  assert.match(told[0] ?? '', /\), removed, healed"/)
+  assert.match(told[1] ?? '', /\), removed, failed to heal \(.+\)"/)
+  assert.equal((await bytesOf(first.client.cat(cid, { offset: 0 }))).toString(), 'shared by two')
+  assert.equal((await first.client.repo.stat()).numObjects, 1n)
+  const [status] = await first.node.json<{ cache: { blockCount: number } }>(['repo', 'stat'])
+  assert.equal(status?.cache.blockCount, 0)
+})
+
+test('a DAG is announced block by block when all of it is asked for', async (context) => {
+  const { client } = await openRpc(context)
+  const entries = await Array.fromAsync(client.addAll([{ path: 'a', content: 'A' }], { wrapWithDirectory: true }))
+  const root = entries.at(-1)?.cid
+  assert.ok(root !== undefined)
+  await assert.rejects(Array.fromAsync(client.routing.provide(root, { recursive: true })), new RegExp(`announcement of ${root}`))
+  const partial = await client.dag.put([CID.parse(NOWHERE)])
+  await assert.rejects(Array.fromAsync(client.routing.provide(partial, { recursive: true })), /announcement of/)
+  await assert.rejects(Array.fromAsync(client.routing.provide(CID.parse(NOWHERE), { recursive: true })), /was not found/)
 })
 
 test('answers have the fields and the content types of Kubo', async (context) => {

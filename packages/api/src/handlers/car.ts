@@ -1,6 +1,6 @@
 import { encodeCarHeader, encodeCarSection, readCar } from '@holdfast/car'
 import { type Block, HoldfastError } from '@holdfast/core'
-import { BlockSink, measurePath, walkDag } from '@holdfast/dag'
+import { BlockSink, measurePath, requireBlock, walkDag } from '@holdfast/dag'
 import { leasedWriter, pinDag } from '@holdfast/pins'
 import type { CID } from 'multiformats/cid'
 import { createReadStream } from 'node:fs'
@@ -80,13 +80,14 @@ async function * openArchive (path: string): AsyncIterable<Uint8Array> {
   }
 }
 
-/** Sends the DAG below a path as a CARv1 whose blocks come depth first, each once. */
-export async function dagExport (node: ApiNode, { path }: ArgsOf<'dag-export'>, exchange: Exchange<EventOf<'dag-export'>>): Promise<void> {
+/** Sends the DAG below a path as a CARv1 whose blocks come depth first, each once; `partial` leaves out what is absent below the root. */
+export async function dagExport (node: ApiNode, { path, partial = false }: ArgsOf<'dag-export'> & { readonly partial?: boolean }, exchange: Exchange<EventOf<'dag-export'>>): Promise<void> {
   const { signal } = exchange
   const { found: { cid }, reader } = await openFound(node, path, exchange, { walk: true, find: async (blocks) => await locate(blocks, path, signal) })
   using blocks = reader
+  if (partial) await requireBlock(blocks, cid, { signal })
   await exchange.send(encodeCarHeader([cid]))
-  for await (const block of walkDag(blocks, [cid], { signal })) await sendSection(block, exchange)
+  for await (const block of walkDag(blocks, [cid], { signal, ...(partial ? { onAbsent: () => {} } : {}) })) await sendSection(block, exchange)
 }
 
 async function sendSection (block: Block, exchange: Pick<Exchange, 'send'>): Promise<void> {

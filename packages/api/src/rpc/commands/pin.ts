@@ -83,6 +83,8 @@ async function listPins (call: RpcCall<typeof LS_OPTIONS>, onPin: (pin: ListedPi
   if (kind === undefined) throw badRequest(`invalid type '${type.slice(0, 100)}', must be one of {direct, indirect, recursive, all}`)
   const seen = new DigestSet()
   const exchange = callExchange<PinEvent>(call, async (pin) => {
+    // Any part of a name fits, but what is asked for by its path is told whatever its name.
+    if (name !== undefined && args.length === 0 && pin.name?.includes(name) !== true) return
     if (!seen.add(parseCid(pin.cid))) return
     const type = pin.kind === 'indirect' && args.length > 0 ? `indirect through ${pin.root}` : pin.kind
     await onPin({ cid: pin.cid, type, name: names ? pin.name ?? '' : '' })
@@ -90,7 +92,7 @@ async function listPins (call: RpcCall<typeof LS_OPTIONS>, onPin: (pin: ListedPi
   // Kubo lists indirect pins among all; the door leaves them out, because that walks every pinned DAG.
   const kinds = kind === 'all' && args.length === 0 && name === undefined ? ['recursive', 'direct', 'indirect'] as const : [kind]
   for (const path of args.length === 0 ? [undefined] : args) {
-    for (const kind of kinds) await pinLs(node, { path, kind, name }, exchange)
+    for (const kind of kinds) await pinLs(node, { path, kind }, exchange)
   }
 }
 
@@ -110,6 +112,7 @@ export const verify: RpcCommand = rpcCommand({
   options: { verbose: ['bool'], quiet: ['bool', 'q'] },
 
   async run ({ node, options: { verbose = false, quiet = false }, signal, reply }) {
+    if (verbose && quiet) throw badRequest('the --verbose and --quiet options can not be used at the same time')
     reply.asValues()
     for (const pin of node.pins.list({ kind: 'recursive' })) {
       const bad = await firstBadNode(node.storedBlocks, pin, signal)
