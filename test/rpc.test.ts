@@ -11,7 +11,10 @@ import { request } from 'node:https'
 import { join } from 'node:path'
 import { test, type TestContext } from 'node:test'
 import { create, type KuboRPCClient } from 'kubo-rpc-client'
+import { base36 } from 'multiformats/bases/base36'
+import { base58btc } from 'multiformats/bases/base58'
 import { CID } from 'multiformats/cid'
+import * as digest from 'multiformats/hashes/digest'
 import { holdfast, newFolder, startNode, type TestNode } from './harness.ts'
 
 /** "hello world" with the recipe of a new node, and with the one that comes with CIDv0. */
@@ -62,7 +65,10 @@ test('kubo-rpc-client asks who the node is and what it can do', async (context) 
   const commands = await client.commands() as unknown as { Name: string, Subcommands: Array<{ Name: string, Subcommands: Array<{ Name: string }> }> }
   assert.deepEqual(commands.Subcommands.find(({ Name }) => Name === 'pin')?.Subcommands.map(({ Name }) => Name), ['add', 'ls', 'rm', 'update', 'verify'])
   const [key] = await client.key.list()
-  assert.deepEqual(key, { name: 'self', id: node.ready.peerId })
+  assert.deepEqual(key, { name: 'self', id: CID.createV1(0x72, digest.decode(base58btc.baseDecode(node.ready.peerId))).toString(base36) })
+  assert.deepEqual(await linesOf(node, 'key/list?ipns-base=b58mh'), [{ Keys: [{ Name: 'self', Id: node.ready.peerId }] }])
+  assert.equal((await fetch(`${node.ready.rpc}/api/v0/key/list?ipns-base=base7`, { method: 'POST' })).status, 400)
+  assert.deepEqual(await client.config.get('Discovery.MDNS.Enabled'), false)
   assert.equal(await client.config.get('Identity.PeerID'), node.ready.peerId)
   assert.equal(await client.config.get('Addresses.API'), `/ip4/127.0.0.1/tcp/${new URL(node.ready.rpc).port}`)
   assert.equal((await client.config.getAll() as unknown as { Holdfast: { network: string } }).Holdfast.network, 'off')
@@ -86,6 +92,39 @@ test('add gives the CIDs that Kubo gives for the same recipe, tells its progress
   assert.equal(hashed.cid.multihash.code, 0x13)
   assert.equal((await bytesOf(client.cat(hashed.cid))).toString(), 'hello world')
   assert.ok((await Array.fromAsync(client.pin.ls())).some((pin) => pin.cid.toString() === HELLO_V1))
+})
+
+test('what add does not have is refused before anything is stored, and says what there is', async (context) => {
+  const { node } = await openRpc(context)
+  const refusals: ReadonlyArray<readonly [query: string, words: RegExp]> = [
+    ['to-files=/x', /Option to-files of add is not supported/],
+    ['nocopy=true', /nocopy/],
+    ['trickle=true', /trickle/],
+    ['inline=true', /inline/],
+    ['chunker=rabin', /rabin .*use size-N/],
+    ['chunker=buzhash', /buzhash .*use size-N/],
+    ['chunker=rabin-10-20-30', /rabin-10-20-30 .*use size-N/],
+    ['chunker=size-0', /from 1 to/],
+    ['chunker=size-9999999', /from 1 to/],
+    ['chunker=foo', /Chunker foo does not exist; use size-N/],
+    ['hash=md5', /md5 is not supported; use one of/],
+    ['cid-version=2', /use 0 or 1/],
+    ['pin=false&pin-name=a', /pin-name option requires pin/],
+    [`pin-name=${'x'.repeat(256)}`, /more than 255 bytes/]
+  ]
+  for (const [query, words] of refusals) {
+    const refused = await fetch(`${node.ready.rpc}/api/v0/add?${query}`, { method: 'POST', body: form('x') })
+    assert.ok(refused.status === 400 || refused.status === 500, query)
+    const { Message, Type } = await refused.json() as { Message: string, Type: string }
+    assert.match(Message, words, query)
+    assert.equal(Type, 'error')
+  }
+  assert.deepEqual(await linesOf(node, 'refs/local'), [])
+  await linesOf(node, 'add?pin-name=mine', { body: form('x') })
+  assert.match(JSON.stringify(await linesOf(node, 'pin/ls?name=mine')), /"Type":"recursive","Name":"mine"/)
+  const several = form('A', 'a')
+  several.append('file', new Blob(['B']), 'b')
+  assert.deepEqual((await linesOf(node, 'block/put', { body: several }) as Array<{ Size: number }>).map(({ Size }) => Size), [1, 1])
 })
 
 test('only-hash stores and pins nothing, pin=false only stores', async (context) => {
@@ -117,7 +156,7 @@ test('a tree comes in any order, with and without a directory around it, and has
 })
 
 test('mode and mtime are kept when add is asked to, and shown by ls and files stat', async (context) => {
-  const { client } = await openRpc(context)
+  const { node, client } = await openRpc(context)
   const mtime = { secs: 1_700_000_000, nsecs: 5 }
   // Its types know other times than its code.
   const preserve: object = { preserveMode: true, preserveMtime: true }
@@ -128,6 +167,10 @@ test('mode and mtime are kept when add is asked to, and shown by ls and files st
   assert.equal(file.cid.code, 0x70)
   const stat = await client.files.stat(`/ipfs/${file.cid}`)
   assert.deepEqual([stat.type, stat.size, stat.mode, stat.mtime], ['file', 1, 0o755, mtime])
+  for (const query of ['mode=abc', 'mtime=soon', 'mtime-nsecs=1', 'mtime=1&mtime-nsecs=1000000000']) {
+    const refused = await fetch(`${node.ready.rpc}/api/v0/add?${query}`, { method: 'POST', body: form('x') })
+    assert.deepEqual([refused.status, (await refused.json() as { Code: number }).Code], [400, 1], query)
+  }
   const plain = await Array.fromAsync(client.addAll(files))
   assert.equal(plain.find(({ path }) => path === 'd/f')?.cid.code, 0x55)
 })
@@ -175,6 +218,10 @@ test('ls lists a directory as Kubo does, whole or as a stream', async (context) 
   assert.equal(whole?.Objects[0]?.Hash, root)
   assert.deepEqual(streamed.map(({ Objects }) => Objects[0]?.Links[0]), whole?.Objects[0]?.Links)
   assert.deepEqual(Object.keys(whole?.Objects[0]?.Links[0] ?? {}), ['Name', 'Hash', 'Size', 'Type', 'Target'])
+  // Without reading what is listed only raw leaves are known for what they are.
+  const unread = (await linesOf(node, `ls?arg=${root}&size=false&resolve-type=false`) as Array<{ Objects: Array<{ Links: Array<{ Name: string, Size: number, Type: number }> }> }>)[0]?.Objects[0]?.Links
+  assert.deepEqual(unread?.map(({ Name, Size, Type }) => [Name, Size, Type]), [['a', 1, 2], ['in', 0, 0]])
+  for (const query of ['size=false', 'resolve-type=false']) assert.deepEqual(await linesOf(node, `ls?arg=${root}&${query}`), [whole], query)
   assert.deepEqual(await linesOf(node, `ls?arg=${root}/a`), [{ Objects: [{ Hash: `${root}/a`, Links: [] }] }])
 })
 
@@ -286,6 +333,11 @@ test('archives go out and come in again, roots are pinned, and what cannot be pi
   assert.match(lines[0]?.Root?.PinErrorMsg ?? '', /was not found/)
   assert.deepEqual(lines[1], { Root: { Cid: { '/': lone.cid.toString() }, PinErrorMsg: '' } })
   assert.deepEqual(lines[2], { Stats: { BlockCount: 1, BlockBytesCount: 4 } })
+  // One DAG in two archives, its root in the first.
+  const pieces = form(new Uint8Array(Buffer.concat([encodeCarHeader([root]), ...encodeCarSection(lone)])), 'first.car')
+  pieces.append('file', new Blob([new Uint8Array(car)]), 'second.car')
+  const third = await openRpc(context)
+  assert.deepEqual(await linesOf(third.node, 'dag/import', { body: pieces }), [{ Root: { Cid: { '/': root.toString() }, PinErrorMsg: '' } }])
   const broken = await fetch(`${node.ready.rpc}/api/v0/dag/import`, { method: 'POST', body: form('no archive') })
   assert.ok(broken.status >= 400)
 })
@@ -437,7 +489,7 @@ test('answers have the fields and the content types of Kubo', async (context) =>
     ['dag/import?stats=true', [{ Root: { Cid: { '/': root }, PinErrorMsg: '' } }, { Stats: { BlockCount: 2, BlockBytesCount: car.byteLength - carOverhead(car) } }], form(new Uint8Array(car))],
     [`resolve?arg=${root}/a`, [{ Path: `/ipfs/${a}` }]],
     ['repo/version', [{ Version: '1' }]],
-    ['key/list', [{ Keys: [{ Name: 'self', Id: node.ready.peerId }] }]],
+    ['key/list?ipns-base=b58mh', [{ Keys: [{ Name: 'self', Id: node.ready.peerId }] }]],
     ['swarm/peers', [{ Peers: [] }]],
     ['swarm/addrs/listen', [{ Strings: [] }]],
     ['repo/gc', [{ Key: { '/': garbage.toString() } }]],
@@ -480,6 +532,10 @@ test('peers are connected, listed, asked and disconnected', async (context) => {
   assert.deepEqual(await first.client.swarm.connect(address as never), [`connect ${second.node.ready.peerId} success`])
   const [peer] = await first.client.swarm.peers({ direction: true })
   assert.deepEqual([peer?.peer.toString(), peer?.direction, peer?.addr.toString().includes('/p2p/')], [second.node.ready.peerId, 'outbound', false])
+  await first.client.id({ peerId: (await second.client.id()).id })
+  const [verbose] = (await linesOf(first.node, 'swarm/peers?verbose=true') as Array<{ Peers: Array<{ Identify: { ID: string, AgentVersion: string, Protocols: string[] } }> }>)[0]?.Peers ?? []
+  assert.deepEqual([verbose?.Identify.ID, verbose?.Identify.AgentVersion], [second.node.ready.peerId, 'holdfast'])
+  assert.ok(verbose?.Identify.Protocols.includes('/ipfs/ping/1.0.0') === true)
   assert.deepEqual((await first.client.swarm.addrs()).map(({ id }) => id.toString()), [second.node.ready.peerId])
 
   const identity = await first.client.id({ peerId: (await second.client.id()).id })

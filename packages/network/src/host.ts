@@ -61,6 +61,8 @@ export interface ConnectedPeer {
   /** The last round trip, where one was measured. */
   readonly latencyMs?: number
   readonly protocols: readonly string[]
+  /** Its program, once it said it. */
+  readonly agent?: string
   readonly sentBytes: number
   readonly receivedBytes: number
   /** When the oldest connection was opened, in ms since 1970. */

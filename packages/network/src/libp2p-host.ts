@@ -260,13 +260,15 @@ export class Libp2pHost implements Host {
     const oldest = connections.toSorted((a, b) => a.timeline.open - b.timeline.open)[0]
     if (oldest === undefined) return undefined
     const latencyMs = connections.find(({ rtt }) => rtt !== undefined)?.rtt
+    const identity = this.#identities.get(peer)
     const counts = connections.map((connection) => this.#traffic.bytesOf(connection))
     return {
       peer,
       addresses: connections.map(({ remoteAddr }) => remoteAddr.toString()),
       direction: oldest.direction,
       ...(latencyMs === undefined ? {} : { latencyMs }),
-      protocols: this.#identities.get(peer)?.protocols ?? [],
+      protocols: identity?.protocols ?? [],
+      ...(identity === undefined ? {} : { agent: identity.agent }),
       sentBytes: counts.reduce((total, { sentBytes }) => total + sentBytes, 0),
       receivedBytes: counts.reduce((total, { receivedBytes }) => total + receivedBytes, 0),
       sinceMs: oldest.timeline.open,

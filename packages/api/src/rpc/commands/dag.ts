@@ -10,7 +10,7 @@ import { locateBlock } from '../../handlers/read.ts'
 import { codecNamed } from '../codec-names.ts'
 import { convert, encodeIpld, ipldOf } from '../ipld-form.ts'
 import { offlineNode } from '../offline-node.ts'
-import { badRequest } from '../rpc-request.ts'
+import { callerMistake } from '../rpc-request.ts'
 import { type RpcCall, type RpcCommand, rpcCommand } from '../rpc-command.ts'
 import { uploadedBytes } from './block.ts'
 import { callExchange } from './call-exchange.ts'
@@ -71,7 +71,13 @@ export const resolve: RpcCommand = rpcCommand({
 
 const IMPORT_OPTIONS = { 'pin-roots': ['bool'], silent: ['bool'], stats: ['bool'], 'local-only': ['bool'], 'allow-big-block': ['bool'] } as const
 
-/** Imports archives. A root that cannot be pinned is told with its reason, and the others go on. */
+/** Most roots of the archives of one call, which are held until the last archive is read: some 200 bytes each. */
+const MAX_IMPORTED_ROOTS = 65_536
+
+/**
+ * Imports archives, then pins their roots: a DAG may be spread over several of them. A root that cannot be pinned is told with its
+ * reason, and the others go on.
+ */
 export const importCars: RpcCommand = rpcCommand({
   options: IMPORT_OPTIONS,
   takesUpload: true,
@@ -81,12 +87,17 @@ export const importCars: RpcCommand = rpcCommand({
     reply.asValues()
     let blockCount = 0
     let byteLength = 0
+    using lease = node.leases.open('dag import')
+    const roots = new Map<string, CID>()
     for await (const part of upload) {
-      if (part.kind !== 'file') throw badRequest('An archive is uploaded as a file')
-      const imported = await importArchive(node, { bytes: part.content }, pins ? { pinRoot: async (cid) => { await reply.emit({ Root: await pinnedRoot(call, cid) }) } } : {}, callExchange(call))
+      if (part.kind !== 'file') throw callerMistake('An archive is uploaded as a file')
+      const imported = await importArchive(node, { bytes: part.content }, lease, callExchange(call))
       blockCount += imported.blockCount
       byteLength += imported.byteLength
+      if (pins) for (const cid of imported.roots) roots.set(cid.toString(), cid)
+      if (roots.size > MAX_IMPORTED_ROOTS) throw new HoldfastError('LIMIT', `The archives have more than ${MAX_IMPORTED_ROOTS} roots together: import them in several calls`)
     }
+    for (const cid of roots.values()) await reply.emit({ Root: await pinnedRoot(call, cid) })
     if (options.stats === true) await reply.emit({ Stats: { BlockCount: blockCount, BlockBytesCount: byteLength } })
   }
 })

@@ -6,7 +6,7 @@
 import { HoldfastError, isHoldfastError } from '@holdfast/core'
 import { pingPeer } from '@holdfast/network'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { badRequest } from '../rpc-request.ts'
+import { callerMistake } from '../rpc-request.ts'
 import { type RpcCall, type RpcCommand, rpcCommand } from '../rpc-command.ts'
 
 const DEFAULT_COUNT = 10
@@ -25,8 +25,8 @@ export const ping: RpcCommand = rpcCommand({
 
   async run (call) {
     const { node, args, options: { count = DEFAULT_COUNT }, signal, reply } = call
-    if (args.length !== 1) throw badRequest('One peer is pinged at a time')
-    if (count < 1) throw badRequest(`ping count must be greater than 0, was ${count}`)
+    if (args.length !== 1) throw callerMistake('One peer is pinged at a time')
+    if (count < 1) throw callerMistake(`ping count must be greater than 0, was ${count}`)
     const peer = peerIn(args[0] ?? '')
     if (peer === node.describe().peerId) throw new HoldfastError('INVALID', "can't ping self")
     if (!node.host.isConnected(peer)) await lookUp(call, { peer, address: args[0] ?? '' })

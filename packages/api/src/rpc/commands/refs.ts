@@ -3,7 +3,7 @@ import { CODECS, decodeDagPb, HoldfastError, isHoldfastError, linksOf, multihash
 import { DEFAULT_MAX_DEPTH, DigestSet, requireBlock } from '@holdfast/dag'
 import type { CID } from 'multiformats/cid'
 import { locateBlock } from '../../handlers/read.ts'
-import { badRequest } from '../rpc-request.ts'
+import { callerMistake } from '../rpc-request.ts'
 import { type RpcCommand, rpcCommand } from '../rpc-command.ts'
 import { callExchange } from './call-exchange.ts'
 
@@ -25,7 +25,7 @@ export const refs: RpcCommand = rpcCommand({
 
   async run (call) {
     const { node, args, options: { edges = false, unique = false, recursive = false, format = DEFAULT_FORMAT, 'max-depth': depth = -1 }, signal, reply } = call
-    if (edges && format !== DEFAULT_FORMAT) throw badRequest('using format argument with edges is not allowed')
+    if (edges && format !== DEFAULT_FORMAT) throw callerMistake('using format argument with edges is not allowed')
     const walk = { maxDepth: recursive ? depthOf(depth) : 1, seen: unique ? seenLinks(recursive && depth >= 0) : undefined, isHere: async (cid: CID) => !recursive || await node.blocks.has(cid, { signal }), signal }
     reply.asValues()
     for (const path of args) {
@@ -105,7 +105,7 @@ function linksByDepth (): SeenLinks {
 }
 
 function depthOf (maxDepth: number): number {
-  if (maxDepth < -1) throw badRequest('max-depth must be -1 or more')
+  if (maxDepth < -1) throw callerMistake('max-depth must be -1 or more')
   return maxDepth === -1 ? DEFAULT_MAX_DEPTH : Math.min(maxDepth, DEFAULT_MAX_DEPTH)
 }
 

@@ -3,7 +3,7 @@ import { progressReporter } from '../../exchange.ts'
 import { collect, repoStat } from '../../handlers/repo.ts'
 import { type DamagedBlock, verifyBlocks } from '../../handlers/verify-blocks.ts'
 import type { RepoStatEvent } from '../../operations.ts'
-import { badRequest, parseDuration } from '../rpc-request.ts'
+import { callerMistake, parseDuration } from '../rpc-request.ts'
 import { type RpcCommand, rpcCommand } from '../rpc-command.ts'
 import { callExchange } from './call-exchange.ts'
 import { link } from './dag.ts'
@@ -44,7 +44,7 @@ export const verify: RpcCommand = rpcCommand({
   options: { drop: ['bool'], heal: ['bool'], 'heal-timeout': ['string'], offline: ['bool'] },
   async run (call) {
     const { node, options: { drop = false, heal = false, 'heal-timeout': timeout = DEFAULT_HEAL_TIMEOUT, offline = false }, signal, reply } = call
-    if (heal && offline) throw badRequest('Blocks are not fetched again offline: use drop, or leave out offline')
+    if (heal && offline) throw callerMistake('Blocks are not fetched again offline: use drop, or leave out offline')
     const report = progressReporter({ emit: async ({ progress: { blockCount = 0 } }) => { await reply.emit({ Msg: '', Progress: blockCount }) } })
     const healTimeoutMs = timeout === '0' ? 0 : parseDuration(timeout)
     const counts = { damaged: 0, removed: 0, kept: 0, healed: 0, lost: 0 }

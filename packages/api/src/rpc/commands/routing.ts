@@ -1,7 +1,7 @@
 import { HoldfastError, isErrorCode, parseCid } from '@holdfast/core'
 import { walkDag } from '@holdfast/dag'
 import { findProviders, provide as provideHandler } from '../../handlers/network.ts'
-import { badRequest } from '../rpc-request.ts'
+import { callerMistake } from '../rpc-request.ts'
 import { type RpcCommand, rpcCommand } from '../rpc-command.ts'
 import { callExchange } from './call-exchange.ts'
 
@@ -26,7 +26,7 @@ export const findprovs: RpcCommand = rpcCommand({
   options: { verbose: ['bool', 'v'], 'num-providers': ['int', 'n'] },
   async run (call) {
     const { node, args: [cid = ''], options: { 'num-providers': limit = 20 }, reply } = call
-    if (limit < 1) throw badRequest('number of providers must be greater than 0')
+    if (limit < 1) throw callerMistake('number of providers must be greater than 0')
     reply.asValues()
     try {
       await findProviders(node, { cid, limit }, callExchange(call, async ({ peer, addresses }) => { await reply.emit(queryEvent(PROVIDER, { peer, addresses })) }))
