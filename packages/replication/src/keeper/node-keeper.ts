@@ -73,6 +73,7 @@ export class NodeKeeper implements Keeper {
       blocks,
       log,
       isPartner: (peer) => parts.watch.sight.isMember && peer !== parts.self && parts.watch.sight.members.has(peer),
+      isBusy: () => this.#queue.runningCount > 0,
       contentOf: (pinKey, peer) => this.#auditable(pinKey, peer),
       onVerdict: (pinKey, peer, isHeld) => { this.#onVerdict(pinKey, peer, isHeld) },
       onOwnLoss: (pinKey) => {
@@ -355,7 +356,7 @@ export class NodeKeeper implements Keeper {
     const isKept = own?.state === 'verified' && copies.isPinned(content)
     const isWork = isKept ? this.#damaged.has(pinKey) || needsVerification(own, claims, sight) || !isSameSet(this.#doubtsOf(pinKey), own.doubts) : assigned.has(self) && !(sight.isCutOff && isRepair(claims))
     this.#noteSilence(pinKey, [...assigned].filter((peer) => !claims.some(({ holder }) => holder === peer)))
-    if (isWork && copies.retries.isDue(pinKey)) this.#queue.add(pinKey, { hasSource: isKept || counted.size > 0 || copies.isLocal(pinKey), copyCount: counted.size, wasTried: copies.retries.get(pinKey) !== undefined })
+    if (isWork && copies.retries.isDue(pinKey)) this.#queue.add(pinKey, { hasSource: isKept || counted.size > 0 || copies.isLocal(pinKey), copyCount: counted.size, wasTried: copies.retries.get(pinKey) !== undefined, toldBytes: toldBytesOf(claims) })
     else if (!isWork) this.#queue.remove(pinKey)
     if (isWork || [...assigned].some((peer) => !counted.has(peer))) this.#unsettled.add(pinKey)
     else this.#unsettled.delete(pinKey)
@@ -437,7 +438,7 @@ export class NodeKeeper implements Keeper {
       companions: this.#companionsOf(pinKey, content, claims, sight),
       wasVerified: own?.state === 'verified' && copies.isPinned(content),
       isRepair: isRepair(claims),
-      toldBytes: Math.max(0, ...claims.filter(({ isCounted }) => isCounted).map(({ byteLength }) => byteLength)),
+      toldBytes: toldBytesOf(claims),
       // Who doubts others has looked at its own copy just before.
       doubts
     }, signal)
@@ -478,6 +479,11 @@ export class NodeKeeper implements Keeper {
 
 function isSameSet (set: ReadonlySet<PeerId>, list: readonly PeerId[]): boolean {
   return set.size === list.length && list.every((peer) => set.has(peer))
+}
+
+/** How many bytes it has, as those with a copy say. */
+function toldBytesOf (claims: readonly Claim[]): number {
+  return Math.max(0, ...claims.filter(({ isCounted }) => isCounted).map(({ byteLength }) => byteLength))
 }
 
 /** Copies are made again, not for the first time: somebody had one. */
