@@ -16,6 +16,9 @@ export const CONCURRENT_FETCHES = 8
 /** Content of which others say that it has at most so many bytes is small: a fetch of it is a round trip and a few syncs, which many share. */
 export const SMALL_BYTES: number = 256 * 1024
 
+/** Content that others say has at most so many bytes is fetched by each member alone: asking one another costs more than sending it again. */
+export const MAX_UNSHARED_BYTES: number = 64 * 1024
+
 /** Fetches at once of small content, in slots of their own: together 16 MiB, as much as the others have under way. */
 export const CONCURRENT_SMALL_FETCHES = 64
 

@@ -13,7 +13,7 @@ import { type Claim, judgeClaims } from './claims.ts'
 import type { ClusterSight, ClusterWatch } from './cluster-watch.ts'
 import { FetchQueue } from './fetch-queue.ts'
 import type { Keeper, KeeperStats } from './keeper.ts'
-import { CHALLENGE_ROUND_MS, EXPIRY_MARGIN_MS, PINS_PER_SLICE, REFUSAL_MS, SWEEP_MS, VERIFY_AGAIN_MS, WATCH_INTERVAL_MS } from './limits.ts'
+import { CHALLENGE_ROUND_MS, EXPIRY_MARGIN_MS, MAX_UNSHARED_BYTES, PINS_PER_SLICE, REFUSAL_MS, SWEEP_MS, VERIFY_AGAIN_MS, WATCH_INTERVAL_MS } from './limits.ts'
 import type { CopyProgress, OwnCopies } from './own-copies.ts'
 import { type Content, PinIndex, type WantedPin } from './pin-index.ts'
 import { type PinStatus, statusOf } from './pin-status.ts'
@@ -449,6 +449,8 @@ export class NodeKeeper implements Keeper {
   /** Who else is to make a copy of what an origin has. All that are to, see the same ones. */
   #companionsOf (pinKey: PinKey, { pins }: Content, claims: readonly Claim[], sight: ClusterSight): PeerId[] {
     const wanted = [...pins.values()].filter((pin) => !isExpired(pin, sight))
+    const toldBytes = toldBytesOf(claims)
+    if (toldBytes > 0 && toldBytes <= MAX_UNSHARED_BYTES) return []
     const sources = new Set([this.#parts.self, ...wanted.map(({ origin }) => origin), ...claims.filter(({ isCounted }) => isCounted).map(({ holder }) => holder)])
     return [...new Set(wanted.flatMap((pin) => this.#assign(pin, pinKey, claims, sight)))].filter((peer) => !sources.has(peer))
   }
