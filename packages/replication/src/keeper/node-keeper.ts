@@ -13,7 +13,7 @@ import { type Claim, judgeClaims } from './claims.ts'
 import type { ClusterSight, ClusterWatch } from './cluster-watch.ts'
 import { FetchQueue } from './fetch-queue.ts'
 import type { Keeper, KeeperStats } from './keeper.ts'
-import { CHALLENGE_ROUND_MS, EXPIRY_MARGIN_MS, MAX_UNSHARED_BYTES, PINS_PER_SLICE, REFUSAL_MS, SWEEP_MS, VERIFY_AGAIN_MS, WATCH_INTERVAL_MS } from './limits.ts'
+import { CHALLENGE_ROUND_MS, EXPIRY_MARGIN_MS, MAX_UNSHARED_BYTES, PINS_PER_SLICE, REFUSAL_MS, SMALL_BYTES, SWEEP_MS, VERIFY_AGAIN_MS, WATCH_INTERVAL_MS } from './limits.ts'
 import type { CopyProgress, OwnCopies } from './own-copies.ts'
 import { type Content, PinIndex, type WantedPin } from './pin-index.ts'
 import { type PinStatus, statusOf } from './pin-status.ts'
@@ -435,6 +435,7 @@ export class NodeKeeper implements Keeper {
     this.#damaged.delete(pinKey)
     await copies.make({
       content,
+      holders: isSmall(claims) ? claims.filter(({ isCounted }) => isCounted).map(({ holder }) => holder) : [],
       companions: this.#companionsOf(pinKey, content, claims, sight),
       wasVerified: own?.state === 'verified' && copies.isPinned(content),
       isRepair: isRepair(claims),
@@ -481,6 +482,12 @@ export class NodeKeeper implements Keeper {
 
 function isSameSet (set: ReadonlySet<PeerId>, list: readonly PeerId[]): boolean {
   return set.size === list.length && list.every((peer) => set.has(peer))
+}
+
+/** Whether it is small by what those with a copy say: a search for others that have it would cost more than the fetch. */
+function isSmall (claims: readonly Claim[]): boolean {
+  const toldBytes = toldBytesOf(claims)
+  return toldBytes > 0 && toldBytes <= SMALL_BYTES
 }
 
 /** How many bytes it has, as those with a copy say. */
