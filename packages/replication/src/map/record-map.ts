@@ -37,6 +37,8 @@ export interface Applied {
   readonly changes: readonly RecordChange[]
   /** Records that waited and may count now: to be screened again. */
   readonly retry: readonly ClusterRecord[]
+  /** Somebody may do less than before. */
+  readonly isStricter: boolean
 }
 
 export class RecordMap {
@@ -45,7 +47,6 @@ export class RecordMap {
   readonly tree: MerkleTree = new MerkleTree()
   readonly #log: Logger
   readonly #now: () => number
-  readonly #clusterKey: string
   readonly #byHash = new Map<string, StoredRecord>()
   readonly #members: MemberBook
   readonly #profiles = new Map<PeerId, StoredProfile>()
@@ -61,7 +62,6 @@ export class RecordMap {
   constructor (genesis: GenesisRecord, { log = silentLogger, now = Date.now, maxPins = MAX_PINS }: RecordMapOptions = {}) {
     this.genesis = genesis
     this.cluster = clusterIdOf(decodeEnvelope(genesis.bytes).payload)
-    this.#clusterKey = Buffer.from(this.cluster).toString('latin1')
     this.#log = log
     this.#now = now
     this.#pins = new PinBook(maxPins)
@@ -180,7 +180,7 @@ export class RecordMap {
     if (change !== undefined) changes.push({ kind: 'members' })
     if (change?.isStricter === true) this.#dropInvalid(changes)
     for (const record of records) if (record.kind !== 'member') this.#applyOther(record, changes)
-    return { changes, retry: change === undefined ? [] : this.takeDue() }
+    return { changes, retry: change === undefined ? [] : this.takeDue(), isStricter: change?.isStricter === true }
   }
 
   /** Records that waited and may count now: those that were dated in the future and are not any more, or whose writer is known by now. */
@@ -195,7 +195,7 @@ export class RecordMap {
   }
 
   #isOurs ({ fields: { cluster } }: ClusterRecord): boolean {
-    return Buffer.from(cluster).toString('latin1') === this.#clusterKey
+    return Buffer.compare(cluster, this.cluster) === 0
   }
 
   #isFuture (record: ClusterRecord): boolean {
