@@ -60,7 +60,10 @@ test('a peer that says to hold it is asked alone, and others only for what it la
   await using holder = await openTestNode()
   await using other = await openTestNode()
   let searchCount = 0
-  await using fetcher = await openTestNode({ routing: { async * findProviders () { searchCount++ } } })
+  await using fetcher = await openTestNode({ routing: { async * findProviders () {
+    searchCount++
+    yield * []
+  } } })
   await connectNodes(fetcher, holder)
   await connectNodes(fetcher, other)
   const [held, lacked] = await blocksOf(2, 1000)
