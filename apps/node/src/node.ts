@@ -6,7 +6,7 @@ import { walkDag } from '@holdfast/dag'
 import { openExchange } from '@holdfast/exchange'
 import { createGateway, gatewayListener, GatewayMeter, MAX_REQUEST_HEADER_BYTES } from '@holdfast/gateway'
 import { type DiscoveryOptions, type Host, openHost, openIdentity, openSwarmKey } from '@holdfast/network'
-import { LeaseBook, openFetchCache, openJournal, openPinSet, type PinSet, roomyJournal } from '@holdfast/pins'
+import { DagSizes, LeaseBook, openFetchCache, openJournal, openPinSet, openReferences, type PinSet, roomyJournal } from '@holdfast/pins'
 import { createContentRouting, type ProvideStrategy, startAnnouncer } from '@holdfast/providers'
 import { type Keeper, openKeeper, openReplication } from '@holdfast/replication'
 import type { CID } from 'multiformats/cid'
@@ -87,7 +87,8 @@ export async function openNode (config: Config, log: Logger, { repository, socke
   const journal = opening.use(await openJournal(file('journal'), { log: part('journal'), onFatal: onStop }))
   const events = new NodeEvents()
   const pins = watchedPins(opening.use(await openPinSet(roomyJournal(journal, cache), { log: part('pins') })), events)
-  cache.watch(pins)
+  const references = opening.use(await openReferences({ blocks, pins, leases, log: part('pins') }, { path: file('state') }))
+  cache.watch(references)
 
   const swarmKey = await openSwarmKey(file('swarmKey'), { log: part('network') })
   const host = opening.use(await openHost({ identity, log: part('network'), peerFile: file('peers') }, { mode: config.network, listen: listenAddresses(config), dht: config.dht, swarmKey, ...discoveryOf(config) }))
@@ -130,7 +131,7 @@ export async function openNode (config: Config, log: Logger, { repository, socke
 
   let isReady = false
   const apiNode: ApiNode = {
-    blocks, storedBlocks, cache, pins, leases, journal, host, routing, announcer, replication, keeper, events, openReader, describe,
+    blocks, storedBlocks, cache, pins, leases, references, dagSizes: new DagSizes({ blocks, references }), journal, host, routing, announcer, replication, keeper, events, openReader, describe,
     repository: { folder: repository, version: REPOSITORY_VERSION, engine: 'fs' },
     findPeer: async (peer, options) => await host.routing.findPeer(peer, options),
     exchangeStats: () => exchange.stats(),

@@ -3,7 +3,7 @@ import { silentLogger } from '@holdfast/core'
 import { openExchange } from '@holdfast/exchange'
 import { GatewayMeter } from '@holdfast/gateway'
 import { offlineHost, openIdentity } from '@holdfast/network'
-import { LeaseBook, openFetchCache, openJournal, openPinSet } from '@holdfast/pins'
+import { DagSizes, LeaseBook, openFetchCache, openJournal, openPinSet, openReferences } from '@holdfast/pins'
 import { createContentRouting, startAnnouncer } from '@holdfast/providers'
 import { openKeeper, openReplication } from '@holdfast/replication'
 import { mkdtemp, rm } from 'node:fs/promises'
@@ -27,7 +27,8 @@ export async function openApiNode (context: TestContext, { blocks: stored = new 
   const leases = new LeaseBook()
   const cache = await openFetchCache({ blocks: stored, leases }, { path: join(folder, 'cache.log'), maxBytes: 0 })
   const { blocks } = cache
-  cache.watch(pins)
+  const references = await openReferences({ blocks, pins, leases }, { path: join(folder, 'state.mdb') })
+  cache.watch(references)
   const routing = createContentRouting([])
   const announcer = startAnnouncer({ routing, async * keys () {}, log: silentLogger }, { strategy: 'off' })
   const identity = await openIdentity(join(folder, 'identity'), { log: silentLogger })
@@ -36,7 +37,7 @@ export async function openApiNode (context: TestContext, { blocks: stored = new 
   const exchange = await openExchange({ host, routing, blocks, log: silentLogger })
   const keeper = openKeeper({ replication, exchange, blocks, pins, leases, cache, host, log: silentLogger }, { capacityBytes: 2 ** 40 })
   context.after(async () => {
-    for (const part of [keeper, replication, exchange, announcer, cache, pins, journal]) await part[Symbol.asyncDispose]()
+    for (const part of [keeper, replication, exchange, announcer, references, cache, pins, journal]) await part[Symbol.asyncDispose]()
     await rm(folder, { recursive: true, force: true })
   })
   return {
@@ -48,6 +49,8 @@ export async function openApiNode (context: TestContext, { blocks: stored = new 
     journal,
     pins,
     leases,
+    references,
+    dagSizes: new DagSizes({ blocks, references }),
     routing,
     announcer,
     host,

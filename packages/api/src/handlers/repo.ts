@@ -5,20 +5,20 @@ import { type Exchange, progressReporter } from '../exchange.ts'
 import type { ArgsOf, EventOf } from '../operations.ts'
 import { verifyBlocks } from './verify-blocks.ts'
 
-export async function gc (node: ApiNode, { dryRun }: ArgsOf<'gc'>, exchange: Exchange<EventOf<'gc'>>): Promise<void> {
+export async function gc (node: ApiNode, { dryRun, full }: ArgsOf<'gc'>, exchange: Exchange<EventOf<'gc'>>): Promise<void> {
   const report = progressReporter(exchange)
   const collected = await collect(node, {
     signal: exchange.signal,
     dryRun: dryRun === true,
+    full: full === true,
     onProgress: ({ phase, blockCount, removedByteLength }) => { report({ phase, blockCount, byteLength: removedByteLength }) }
   })
   await exchange.emit({ collected })
 }
 
 /** Removes what nothing keeps. */
-export async function collect (node: ApiNode, options: Omit<CollectOptions, 'trustLeaves'>): Promise<CollectResult> {
-  // Raw leaves link to nothing: that they are here is enough to mark them, and `repo verify` is there to hash them.
-  const result = await collectGarbage(node, { ...options, trustLeaves: true })
+export async function collect (node: ApiNode, options: CollectOptions): Promise<CollectResult> {
+  const result = await collectGarbage(node, options)
   const { removedCount, removedByteLength } = result
   if (options.dryRun !== true) node.events.tell({ type: 'collected', removedCount, removedByteLength })
   return result

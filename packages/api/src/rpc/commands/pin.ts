@@ -89,7 +89,7 @@ async function listPins (call: RpcCall<typeof LS_OPTIONS>, onPin: (pin: ListedPi
     const type = pin.kind === 'indirect' && args.length > 0 ? `indirect through ${pin.root}` : pin.kind
     await onPin({ cid: pin.cid, type, name: names ? pin.name ?? '' : '' })
   })
-  // Kubo lists indirect pins among all; the door leaves them out, because that walks every pinned DAG.
+  // Kubo lists indirect pins among all; the door leaves them out, because they are many.
   const kinds = kind === 'all' && args.length === 0 && name === undefined ? ['recursive', 'direct', 'indirect'] as const : [kind]
   for (const path of args.length === 0 ? [undefined] : args) {
     for (const kind of kinds) await pinLs(node, { path, kind }, exchange)
