@@ -7,6 +7,7 @@
 import type { StreamMuxerFactory } from '@libp2p/interface'
 import { yamux } from '@libp2p/yamux'
 import { MAX_INBOUND_STREAMS, MAX_WRITE_BUFFER_BYTES } from './limits.ts'
+import { guardMuxer } from './yamux/guarded-muxer.ts'
 
 /** Between Holdfast nodes. A fresh stream sends 4 MiB in its first round trip: 80 MiB/s at 50 ms. */
 export const WIDE_YAMUX = '/holdfast/yamux-4m/1.0.0'
@@ -39,17 +40,23 @@ function wideYamux (): StreamMuxerFactory {
     }
   })()
   factory.protocol = WIDE_YAMUX
-  return factory
+  return guarded(factory, WIDE_WINDOW_BYTES)
 }
 
 /** Yamux under its own name, as everybody speaks it. */
 export function standardYamux (): StreamMuxerFactory {
-  return yamux({
+  return guarded(yamux({
     maxInboundStreams: MAX_INBOUND_STREAMS,
     streamOptions: {
       maxStreamWindowSize: STANDARD_MAX_WINDOW_BYTES,
       maxReadBufferLength: STANDARD_MAX_WINDOW_BYTES + READ_BUFFER_SLACK_BYTES,
       maxWriteBufferLength: MAX_WRITE_BUFFER_BYTES
     }
-  })()
+  })(), STANDARD_MAX_WINDOW_BYTES)
+}
+
+function guarded (factory: StreamMuxerFactory, maxFrameBytes: number): StreamMuxerFactory {
+  const create = factory.createStreamMuxer.bind(factory)
+  factory.createStreamMuxer = (link) => guardMuxer(create(link), link, maxFrameBytes)
+  return factory
 }
