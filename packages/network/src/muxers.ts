@@ -8,6 +8,7 @@ import type { StreamMuxerFactory } from '@libp2p/interface'
 import { yamux } from '@libp2p/yamux'
 import { MAX_INBOUND_STREAMS, MAX_WRITE_BUFFER_BYTES } from './limits.ts'
 import { guardMuxer } from './yamux/guarded-muxer.ts'
+import { MAX_WINDOW_BYTES } from './yamux/stream-window.ts'
 
 /** Between Holdfast nodes. A fresh stream sends 4 MiB in its first round trip: 80 MiB/s at 50 ms. */
 export const WIDE_YAMUX = '/holdfast/yamux-4m/1.0.0'
@@ -40,7 +41,7 @@ function wideYamux (): StreamMuxerFactory {
     }
   })()
   factory.protocol = WIDE_YAMUX
-  return guarded(factory, WIDE_WINDOW_BYTES)
+  return guarded(factory)
 }
 
 /** Yamux under its own name, as everybody speaks it. */
@@ -52,11 +53,12 @@ export function standardYamux (): StreamMuxerFactory {
       maxReadBufferLength: STANDARD_MAX_WINDOW_BYTES + READ_BUFFER_SLACK_BYTES,
       maxWriteBufferLength: MAX_WRITE_BUFFER_BYTES
     }
-  })(), STANDARD_MAX_WINDOW_BYTES)
+  })())
 }
 
-function guarded (factory: StreamMuxerFactory, maxFrameBytes: number): StreamMuxerFactory {
+/** Whatever its kind, a window may be widened to the same. */
+function guarded (factory: StreamMuxerFactory): StreamMuxerFactory {
   const create = factory.createStreamMuxer.bind(factory)
-  factory.createStreamMuxer = (link) => guardMuxer(create(link), link, maxFrameBytes)
+  factory.createStreamMuxer = (link) => guardMuxer(create(link), link, MAX_WINDOW_BYTES)
   return factory
 }

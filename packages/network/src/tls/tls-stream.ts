@@ -5,6 +5,7 @@ import { once } from 'node:events'
 import type { TLSSocket } from 'node:tls'
 import type { Uint8ArrayList } from 'uint8arraylist'
 import { nextDrain } from '../drain.ts'
+import { giveBack } from '../give-back.ts'
 import type { SocketLink } from './take-socket.ts'
 
 /**
@@ -49,8 +50,7 @@ export class TlsStream extends AbstractMessageStream {
   /**
    * Hands what comes to `deliver`, in place of an event, which costs more than a record takes to decrypt.
    *
-   * `deliver` must keep nothing of it: the memory is given back at once, and not when garbage is collected. 32 records of 16 KiB
-   * are half a MiB, and V8 marks its whole heap when some tens of MiB outside of it have been let go.
+   * `deliver` must keep nothing of it: the memory is given back at once.
    */
   deliverTo (deliver: (bytes: Uint8Array) => void): void {
     this.#deliver = deliver
@@ -116,9 +116,4 @@ export class TlsStream extends AbstractMessageStream {
       throw err
     })
   }
-}
-
-/** Frees the memory of bytes that own it alone, as those of a TLS socket do. */
-function giveBack ({ buffer, byteLength }: Uint8Array): void {
-  if (buffer instanceof ArrayBuffer && buffer.byteLength === byteLength) buffer.transfer(0)
 }
