@@ -10,7 +10,7 @@ export interface PeerStream extends AsyncDisposable {
   readonly connectionId: string
 
   /**
-   * Yields the bytes as they come, once: there is one reader.
+   * Yields the bytes as they come, once: there is one reader, to whom they belong.
    *
    * While nobody iterates the peer is slowed down; at most `READ_QUEUE_BYTES` and what was on its way wait here.
    *
@@ -175,7 +175,8 @@ export interface Host extends AsyncDisposable {
   holdBytes(peer: PeerId): HeldBytes
 
   /**
-   * Lets a peer make this node hold up to `maxBytes` until it is disposed: for members of one's own cluster.
+   * Lets a peer make this node hold up to `maxBytes` until it is disposed: for members of one's own cluster, and for peers far away that
+   * this node fetches from. What goes beyond `MAX_PEER_BYTES` also widens the windows of its streams, to 16 MiB at most.
    *
    * @throws `INVALID` above `MAX_MEMBER_BYTES`, 64 MiB.
    */

@@ -191,10 +191,12 @@ export class Libp2pHost implements Host {
   }
 
   #peerStream (stream: Stream, connection: Connection): PeerStream {
+    const peer = connection.remotePeer.toString()
     return createPeerStream(stream, connection, {
       counter: this.#traffic.counterOf(stream.protocol),
-      held: this.#guards.ledger.hold(connection.remotePeer.toString()),
-      sample: () => this.#guards.meters.sample(connection)
+      held: this.#guards.ledger.hold(peer),
+      sample: () => this.#guards.meters.sample(connection),
+      allowedBytes: () => this.#guards.ledger.allowanceOf(peer)
     })
   }
 
