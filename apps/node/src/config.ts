@@ -10,6 +10,9 @@ const onOrOff = v.picklist(['on', 'off'], 'must be on or off')
 /** Bootstrap peers that may be named. */
 const MAX_BOOTSTRAP_PEERS = 64
 
+/** Addresses that may be announced: what a profile of a member, and an invite, hold. */
+const MAX_ANNOUNCED_ADDRESSES = 8
+
 /** Most tokens of the RPC: each is compared for every call. */
 const MAX_RPC_TOKENS = 64
 
@@ -66,6 +69,8 @@ const SETTINGS = {
   provideStrategy: v.picklist(['roots', 'pinned', 'all', 'off'], 'must be roots, pinned, all or off'),
   /** TCP port for peers; 0 is any free port. */
   swarmPort: port,
+  /** Multiaddrs that others are told instead of those that this node listens on; empty tells those. Whether they can be read is checked by the network. */
+  announce: v.pipe(v.array(v.pipe(v.string('must be a list of texts'), v.regex(/^\//, 'must be a list of multiaddrs, such as /dns4/node.example.com/tcp/4001')), 'must be a list'), v.maxLength(MAX_ANNOUNCED_ADDRESSES, `must have at most ${MAX_ANNOUNCED_ADDRESSES} entries`)),
   /** Address that the gateway listens on. Other than loopback it serves the whole network. */
   gatewayHost: v.pipe(v.string('must be text'), v.ip('must be an IP address')),
   /** TCP port of the gateway; 0 is any free port. */
@@ -117,6 +122,7 @@ export const DEFAULT_CONFIG: Config = {
   holePunching: 'on',
   provideStrategy: 'roots',
   swarmPort: 4001,
+  announce: [],
   gatewayHost: '127.0.0.1',
   gatewayPort: 8080,
   rpcHost: '127.0.0.1',
@@ -138,7 +144,7 @@ export const DEFAULT_CONFIG: Config = {
 }
 
 /** Every setting, in the order in which they are shown. */
-export const CONFIG_KEYS: readonly ConfigKey[] = ['network', 'dht', 'bootstrap', 'mdns', 'upnp', 'relayClient', 'autonat', 'holePunching', 'provideStrategy', 'swarmPort', 'gatewayHost', 'gatewayPort', 'rpcHost', 'rpcPort', 'rpcTlsCert', 'rpcTlsKey', 'rpcTokens', 'rpcAllowedOrigins', 'rpcAllowedHosts', 'cacheMaxBytes', 'memberName', 'zone', 'storageMaxBytes', 'repairGrace', 'repairBytesPerSecond', 'logLevel']
+export const CONFIG_KEYS: readonly ConfigKey[] = ['network', 'dht', 'bootstrap', 'mdns', 'upnp', 'relayClient', 'autonat', 'holePunching', 'provideStrategy', 'swarmPort', 'announce', 'gatewayHost', 'gatewayPort', 'rpcHost', 'rpcPort', 'rpcTlsCert', 'rpcTlsKey', 'rpcTokens', 'rpcAllowedOrigins', 'rpcAllowedHosts', 'cacheMaxBytes', 'memberName', 'zone', 'storageMaxBytes', 'repairGrace', 'repairBytesPerSecond', 'logLevel']
 
 /** One place that settings come from: `config.json` or the flags. */
 export interface ConfigLayer {

@@ -91,7 +91,7 @@ export async function openNode (config: Config, log: Logger, { repository, socke
   cache.watch(references)
 
   const swarmKey = await openSwarmKey(file('swarmKey'), { log: part('network') })
-  const host = opening.use(await openHost({ identity, log: part('network'), peerFile: file('peers') }, { mode: config.network, listen: listenAddresses(config), dht: config.dht, swarmKey, ...discoveryOf(config) }))
+  const host = opening.use(await openHost({ identity, log: part('network'), peerFile: file('peers') }, { mode: config.network, listen: listenAddresses(config), announce: config.announce, dht: config.dht, swarmKey, ...discoveryOf(config) }))
   opening.use(watchHost(host, events))
   const routing = createContentRouting([{ name: 'dht', ...dhtSource(host.routing) }])
   const exchange = opening.use(await openExchange({ host, routing, blocks: cache.fetchedBlocks, log: part('exchange') }))

@@ -29,7 +29,8 @@ const clusterPin = {
   copies: v.optional(v.union([v.literal('all'), v.pipe(v.number(), v.safeInteger(), v.minValue(1))], 'must be a number from 1 on, or all')),
   meta: v.optional(v.pipe(v.record(label, label), v.maxEntries(MAX_ENTRIES))),
   zones: v.optional(v.pipe(v.array(label), v.maxLength(MAX_ENTRIES))),
-  expireAtMs: count
+  expireAtMs: count,
+  expireInMs: count
 }
 
 const recipe = { profile: text, cidVersion: count, hash: text, rawLeaves: flag, chunker: text, maxFileLinks: count }

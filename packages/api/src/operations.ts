@@ -20,6 +20,8 @@ export interface ClusterPinArgs {
   readonly zones?: readonly string[] | undefined
   /** In ms since 1970. */
   readonly expireAtMs?: number | undefined
+  /** In ms from now on, by the clock of the cluster. */
+  readonly expireInMs?: number | undefined
 }
 
 export interface AddArgs extends RecipeArgs, ClusterPinArgs {
@@ -205,6 +207,8 @@ export interface MemberEvent {
   readonly lastSeenAgoMs?: number | undefined
   /** Copies that it says it has. */
   readonly copyCount: number
+  /** How far its clock is ahead of the time that most members agree on, below 0 when it is behind; absent when it was not heard since the node started. */
+  readonly clockAheadMs?: number | undefined
 }
 
 interface Operation<Args, Event> {

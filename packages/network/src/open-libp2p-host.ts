@@ -30,7 +30,7 @@ export const connectionMonitor: { readonly pingInterval: number, readonly abortC
 
 /** Builds libp2p and starts it. Loaded by `openHost` only, so that who needs no network does not load it. */
 export async function openLibp2pHost ({ identity, log, peerFile }: NetworkDeps, options: NetworkOptions & { mode: 'public' | 'lan' }): Promise<NetworkHost> {
-  const { mode, listen = DEFAULT_LISTEN, dht = 'auto', swarmKey, bootstrapRetry, limitLoopback = false } = options
+  const { mode, listen = DEFAULT_LISTEN, announce = [], dht = 'auto', swarmKey, bootstrapRetry, limitLoopback = false } = options
   const hasSwarmKey = swarmKey !== undefined
   const addresses = listen.map((address) => parseMultiaddr(address).toString())
   const plan = planDiscovery(options, { mode, hasSwarmKey })
@@ -47,7 +47,7 @@ export async function openLibp2pHost ({ identity, log, peerFile }: NetworkDeps, 
     nodeInfo: { name: AGENT, userAgent: AGENT },
     logger: quietLogger,
     datastore: addressBook,
-    addresses: { listen: addresses },
+    addresses: { listen: addresses, announce: announce.map((address) => parseMultiaddr(address).toString()) },
     transports: [tcpTransport({ traffic, doorkeeper: guards.doorkeeper }), ...discovery.transports],
     ...(swarmKey === undefined ? {} : { connectionProtector: await protector(swarmKey) }),
     connectionEncrypters: encrypters(),

@@ -16,7 +16,7 @@ import { openFound, openReader } from './open-reader.ts'
  * With `local: false` nothing is fetched: the members that the pin falls to do that.
  */
 export async function pinAdd (node: ApiNode, { path, kind, name, local = true, ...args }: ArgsOf<'pin-add'>, exchange: Exchange<EventOf<'pin-add'>>): Promise<void> {
-  const wanted = clusterRequest(args, { mode: kind, name })
+  const wanted = clusterRequest(node, args, { mode: kind, name })
   if (wanted === undefined && !local) throw new HoldfastError('INVALID', 'A pin that is not on this node is for the cluster: say how many copies there shall be')
   if (wanted !== undefined) await prepareClusterPin(node, wanted)
   const pinned = local ? await pinHere(node, { path, kind, name }, exchange) : undefined
