@@ -119,13 +119,12 @@ async function whileHeldUp ({ members, wires, ledger, role }: Round, maxBytes: n
   const limits = new Map(members.filter((member) => member !== adder).map((member) => [member, held.use(wires.limit(member.name, maxBytes))]))
   const id = await keep(ledger, adder, randomBytes(CONTENT_BYTES))
   const holder = await found('a member that is to have a copy, and knows it', async () => {
-    const peers = (await adder.statusOf(id))?.holders.filter(({ isCounted }) => !isCounted).map(({ peer }) => peer)
-    const chosen = members.find(({ peer }) => peers?.includes(peer))
+    const peers = (await adder.statusOf(id))?.holders.map(({ peer }) => peer)
+    const chosen = members.find((member) => member !== adder && peers?.includes(member.peer))
     return await chosen?.statusOf(id) === undefined ? undefined : chosen
   })
   await untilThen({ holder, reached: limits.get(holder)?.reached ?? Promise.resolve(), id })
-  const status = await holder.statusOf(id)
-  assert.ok((status?.countedCount ?? 0) < 2, 'the copy is not there yet')
+  assert.equal((await holder.statusOf(id))?.holders.some(({ peer, isCounted }) => peer === holder.peer && isCounted), false, 'the copy is not there yet')
   const victim = memberOf(role, { members, holder })
   await victim.kill()
   return victim
