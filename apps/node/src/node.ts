@@ -14,6 +14,7 @@ import { chmod, lstat, mkdir, rm } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { hostname, userInfo } from 'node:os'
 import type { Config, EffectiveSetting } from './config.ts'
+import { startHeapGrowth } from './daemon/heap-growth.ts'
 import { withHomePage } from './daemon/home-page.ts'
 import { listen } from './daemon/listen.ts'
 import { lockRepository } from './daemon/lock.ts'
@@ -95,6 +96,7 @@ export async function openNode (config: Config, log: Logger, { repository, socke
   opening.use(watchHost(host, events))
   const routing = createContentRouting([{ name: 'dht', ...dhtSource(host.routing) }])
   const exchange = opening.use(await openExchange({ host, routing, blocks: cache.fetchedBlocks, log: part('exchange') }))
+  opening.use(startHeapGrowth(() => exchange.stats().receivedByteLength + exchange.stats().sentByteLength))
   const openReader: ApiNode['openReader'] = (root, options) => cache.protectReader(config.network === 'off' ? { get: (cid, opts) => blocks.get(cid, opts), has: (cid, opts) => blocks.has(cid, opts), [Symbol.dispose] () {} } : exchange.openSession(root, options))
   const graceMs = requireDuration(config.repairGrace)
   let load: Keeper['load'] = () => NOT_KEEPING
