@@ -4,12 +4,17 @@ import type { PackInfo } from './pack-index.ts'
 /** How long deletions are gathered before packs are looked at, in milliseconds. */
 const DELAY_MS = 1000
 
-/** Dead bytes that a pack must have before writing it anew is worth the while. */
-const MIN_DEAD_BYTES: number = 64 * 1024
+/** Share of the length of packs that must be dead in one before writing it anew is worth the while: a short pack is left alone. */
+const MIN_DEAD_SHARE: number = 1 / 64
+
+export interface CompactorParts extends Omit<CompactParts, 'isGentle' | 'signal'> {
+  /** Bytes that packs have. */
+  readonly packBytes: number
+}
 
 /** Compacts packs that are mostly dead, one after another, behind everything else. */
 export class Compactor implements AsyncDisposable {
-  readonly #parts: Omit<CompactParts, 'isGentle' | 'signal'>
+  readonly #parts: CompactorParts
   readonly #stopping = new AbortController()
   readonly #damaged: Set<number>
   /** Packs that could not be removed, by the number of quarantined blocks that kept them. */
@@ -17,7 +22,7 @@ export class Compactor implements AsyncDisposable {
   #timer: NodeJS.Timeout | undefined
   #working: Promise<number> | undefined
 
-  constructor (parts: Omit<CompactParts, 'isGentle' | 'signal'>, damagedPacks: ReadonlySet<number>) {
+  constructor (parts: CompactorParts, damagedPacks: ReadonlySet<number>) {
     this.#parts = parts
     this.#damaged = new Set(damagedPacks)
   }
@@ -69,7 +74,7 @@ export class Compactor implements AsyncDisposable {
   #isWorth (pack: PackInfo): boolean {
     if (this.#kept.get(pack.number) === pack.quarantinedCount) return false
     if (this.#damaged.has(pack.number)) return true
-    return deadBytes(pack) >= MIN_DEAD_BYTES && pack.liveBytes < MIN_LIVE_SHARE * pack.byteLength
+    return deadBytes(pack) >= MIN_DEAD_SHARE * this.#parts.packBytes && pack.liveBytes < MIN_LIVE_SHARE * pack.byteLength
   }
 
   #quarantinedIn (number: number): number {

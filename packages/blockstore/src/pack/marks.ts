@@ -45,8 +45,8 @@ export interface MarksWriterParts {
   readonly disk: PackDisk
   readonly storeId: Uint8Array
   readonly log: Logger
-  /** Bytes that the marks of a pack have. */
-  readonly byteLengthOf: (number: number) => number
+  /** Bytes that the marks of a pack have; `undefined` when there is no such pack. */
+  readonly byteLengthOf: (number: number) => number | undefined
   /** Called when the marks of a pack have grown. */
   readonly onWritten: (number: number, byteLength: number) => void
 }
@@ -102,6 +102,7 @@ export class MarksWriter {
     const { disk, storeId, byteLengthOf, onWritten } = this.#parts
     const name = marksName(number)
     const begin = byteLengthOf(number)
+    if (begin === undefined) return
     const parts: Uint8Array[] = []
     if (begin === 0) parts.push(encodeMarksHeader({ storeId, number }))
     let end = begin + (begin === 0 ? MARKS_HEADER_BYTES : 0)

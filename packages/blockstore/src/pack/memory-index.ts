@@ -62,5 +62,10 @@ export class MemoryIndex implements PackIndex {
     return copy
   }
 
+  /** As a crash between the steps of a commit leaves it. */
+  markUnfinished (): void {
+    if (this.#state !== undefined) this.#state = { ...this.#state, isWhole: false }
+  }
+
   async [Symbol.asyncDispose] (): Promise<void> {}
 }

@@ -79,7 +79,7 @@ async function open ({ operations, opener }: PackPlatform, path: string, options
   undo.use(book.table)
   const space = new SpaceGuard({ disk, table: book.table, storageMaxBytes, reserveBytes })
   const writer = undo.use(new PackWriter({ disk, book, space, appender, packBytes }))
-  const compactor = undo.use(new Compactor({ disk, packs, book, writer, log }, damagedPacks))
+  const compactor = undo.use(new Compactor({ disk, packs, book, writer, log, packBytes }, damagedPacks))
   // So that each pack is a CARv1 again before anything else happens.
   if (damagedPacks.size > 0) await compactor.run({ isGentle: false, signal: options.signal })
   const parts = undo.move()

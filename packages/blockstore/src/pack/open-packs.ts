@@ -1,4 +1,4 @@
-import { unlessAbsent } from '../fs/fs-errors.ts'
+import { explained, unlessAbsent } from '../fs/fs-errors.ts'
 import { Semaphore } from '../fs/concurrency.ts'
 import type { Location } from './location.ts'
 import { packName } from './pack-names.ts'
@@ -75,8 +75,29 @@ export class OpenPacks implements AsyncDisposable {
     return count === byteLength ? bytes : bytes.subarray(0, count)
   }
 
-  /** The bytes at `place`, fewer when the pack ends before; `undefined` when there is no such pack. */
-  async read ({ pack: number, offset, byteLength }: Pick<Location, 'pack' | 'offset' | 'byteLength'>, signal?: AbortSignal): Promise<Uint8Array | undefined> {
+  /**
+   * The bytes at `place`, fewer when the pack ends before; `undefined` when there is no such pack.
+   *
+   * @throws `UNAVAILABLE` when the medium failed.
+   */
+  async read (place: Pick<Location, 'pack' | 'offset' | 'byteLength'>, signal?: AbortSignal): Promise<Uint8Array | undefined> {
+    return await explained(`Pack ${this.#pathOf(packName(place.pack))} could not be read`, this.#read(place, signal))
+  }
+
+  /** Closes a pack that goes; reads that run still end. */
+  async drop (number: number): Promise<void> {
+    await this.#opening.get(number)?.catch(() => {})
+    const pack = this.#open.get(number)
+    this.#open.delete(number)
+    if (this.#latest?.number === number) this.#latest = undefined
+    if (pack !== undefined) await this.#retire(pack)
+  }
+
+  async [Symbol.asyncDispose] (): Promise<void> {
+    for (const number of [...this.#open.keys(), ...this.#opening.keys()]) await this.drop(number)
+  }
+
+  async #read ({ pack: number, offset, byteLength }: Pick<Location, 'pack' | 'offset' | 'byteLength'>, signal: AbortSignal | undefined): Promise<Uint8Array | undefined> {
     return await this.#reads.run(async () => {
       const pack = await this.#acquire(number)
       if (pack === undefined) return undefined
@@ -93,19 +114,6 @@ export class OpenPacks implements AsyncDisposable {
         await this.#release(pack)
       }
     }, signal)
-  }
-
-  /** Closes a pack that goes; reads that run still end. */
-  async drop (number: number): Promise<void> {
-    await this.#opening.get(number)?.catch(() => {})
-    const pack = this.#open.get(number)
-    this.#open.delete(number)
-    if (this.#latest?.number === number) this.#latest = undefined
-    if (pack !== undefined) await this.#retire(pack)
-  }
-
-  async [Symbol.asyncDispose] (): Promise<void> {
-    for (const number of [...this.#open.keys(), ...this.#opening.keys()]) await this.drop(number)
   }
 
   #openPack (number: number): OpenPack | undefined {

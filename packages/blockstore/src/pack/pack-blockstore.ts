@@ -2,7 +2,6 @@ import { type AbortOptions, type Block, CODECS, HoldfastError, IDENTITY, identit
 import { CID } from 'multiformats/cid'
 import { decode as decodeDigest } from 'multiformats/hashes/digest'
 import type { Blockstore, BlockstoreUsage, DeleteOptions } from '../blockstore.ts'
-import { explained } from '../fs/fs-errors.ts'
 import { keyOf } from './block-table.ts'
 import type { Compactor } from './compactor.ts'
 import { FairTurns } from './fair-turns.ts'
@@ -215,7 +214,7 @@ export class PackBlockstore implements Blockstore {
         changed.push(block)
         continue
       }
-      const bytes = packs.readNow(place) ?? await explained(`Block ${block.cid} could not be compared`, packs.read(place))
+      const bytes = packs.readNow(place) ?? await packs.read(place)
       const isSame = bytes !== undefined && Buffer.compare(bytes, block.bytes) === 0
       const present = book.table.find(block.cid.multihash.bytes)
       if (isSame && present !== undefined && isSamePlace(present, place)) continue

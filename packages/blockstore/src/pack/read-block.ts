@@ -1,6 +1,5 @@
 import { type AbortOptions, Block, HoldfastError, isErrorCode } from '@holdfast/core'
 import type { CID } from 'multiformats/cid'
-import { explained } from '../fs/fs-errors.ts'
 import type { Location } from './location.ts'
 import type { OpenPacks } from './open-packs.ts'
 import { readSectionHeader } from './pack-format.ts'
@@ -26,7 +25,7 @@ export async function readBlock ({ table, packs, isTrusting, signal }: ReadBlock
   for (let move = 0; move < MAX_MOVES; move++) {
     const place = table.find(cid.multihash.bytes)
     if (place === undefined || place.isQuarantined) return undefined
-    const bytes = packs.readNow(place) ?? await explained(`Block ${cid} could not be read`, packs.read(place, signal))
+    const bytes = packs.readNow(place) ?? await packs.read(place, signal)
     if (bytes === undefined) continue
     if (isTrusting && bytes.byteLength === place.byteLength) return Block.trusted(cid, bytes)
     try {

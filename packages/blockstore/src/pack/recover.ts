@@ -13,7 +13,7 @@
 import { HoldfastError, isErrorCode, type Logger, multihashKey } from '@holdfast/core'
 import { randomBytes } from 'node:crypto'
 import { BlockTable, keyOf } from './block-table.ts'
-import { isSamePlace, type Location } from './location.ts'
+import type { Location } from './location.ts'
 import { MarksWriter, type ReadMarks, readMarks } from './marks.ts'
 import type { OpenPacks } from './open-packs.ts'
 import { cutFile, PackAppender, removeFiles, syncFile } from './pack-appender.ts'
@@ -83,11 +83,12 @@ class Recovery {
     // Its timer commits behind us, and its index is closed above when we fail.
     const isWhole = index.state()?.isWhole !== false
 
+    const short = this.#cutInfos(book, files)
     const newest = files.at(-1)
     for (const file of files) await this.#replay(book, file, file === newest)
     await this.#removeOrphanMarks(files)
-    await this.#quarantineMissing(book, files)
     if (!isWhole) book.table.recount()
+    if (!isWhole || short.length > 0) await this.#quarantineMissing(book, files, short)
     if (this.#progress.sectionsRead > 0 || this.#isIndexNew) {
       await book.table.flush()
       if (this.#isIndexNew && files.length > 0) log.info('Index of the packs was made anew', { ...this.#progress })
@@ -171,14 +172,13 @@ class Recovery {
     const hasNewMarks = marks.byteLength !== (known?.marksByteLength ?? 0)
     const hasNewSections = byteLength > (known?.byteLength ?? 0)
     if (hasNewMarks) this.#applyMarks(book, number, marks)
-    if (!hasNewSections) {
-      if (byteLength < (known?.byteLength ?? 0)) this.#sealed.add(number)
-      return
-    }
+    if (!hasNewSections) return
     // An earlier process may have been killed between write and sync; what is found here counts as durable.
     await syncFile(this.#parts.disk, packName(number))
     if (isNewest && await this.#header(file) === undefined) this.#sealed.add(number)
-    await this.#readSections(book, file, { marks, from: Math.max(known?.byteLength ?? 0, PACK_HEADER_BYTES), isNewest })
+    const from = Math.max(known?.byteLength ?? 0, PACK_HEADER_BYTES)
+    book.table.extend(number, { byteLength: from })
+    await this.#readSections(book, file, { marks, from, isNewest })
     this.#progress.packsRead++
     this.#parts.onProgress?.({ ...this.#progress })
   }
@@ -253,7 +253,7 @@ class Recovery {
 
   async #cutMarks (number: number, { byteLength, fileByteLength }: ReadMarks): Promise<void> {
     const { disk, log } = this.#parts
-    if (fileByteLength === undefined || fileByteLength === byteLength) return
+    if (fileByteLength === undefined || (fileByteLength === byteLength && byteLength > 0)) return
     log.warn('Marks of a pack ended in what makes no sense; it was taken back', { pack: number, byteOffset: byteLength, cutByteLength: fileByteLength - byteLength })
     if (byteLength === 0) await removeFiles(disk, [marksName(number)])
     else await cutFile(disk, marksName(number), byteLength)
@@ -284,31 +284,32 @@ class Recovery {
     if (orphans.length > 0) await removeFiles(disk, orphans)
   }
 
-  /** Entries that point to packs, or ends of packs, that are not there any more. */
-  async #quarantineMissing (book: SectionBook, files: readonly PackFile[]): Promise<void> {
-    const { log } = this.#parts
+  /** Takes back what the index says of packs, or ends of packs, that are not there, and returns their numbers. */
+  #cutInfos ({ table }: SectionBook, files: readonly PackFile[]): number[] {
     const lengths = new Map(files.map(({ number, byteLength }) => [number, byteLength]))
-    for (const { number, blockCount, quarantinedCount } of book.table.packs()) {
-      if (!lengths.has(number) && blockCount + quarantinedCount === 0) book.table.removePack(number)
-    }
-    const short = book.table.packs().filter(({ number, byteLength, blockCount }) => byteLength > (lengths.get(number) ?? 0) && blockCount > 0)
-    if (short.length === 0) return
-    const isShort = new Set(short.map(({ number }) => number))
-    log.error('Packs are missing or shorter than they were; their blocks are quarantined', { packs: [...isShort] })
-    for (const entries = book.table.indexed(), seen = book.table.overlay(); ;) {
-      const next = entries.next()
-      if (next.done === true) break
-      const [multihash, place] = next.value
-      if (!isShort.has(place.pack) || place.isQuarantined || place.offset + place.byteLength <= (lengths.get(place.pack) ?? 0)) continue
-      const key = keyOf(multihash)
-      const present = seen.has(key) ? seen.get(key) : place
-      if (present !== undefined && isSamePlace(present, place)) book.table.set(key, { ...place, isQuarantined: true })
-    }
-    for (const number of isShort) {
-      book.table.extend(number, { byteLength: lengths.get(number) ?? 0 })
+    const short = table.packs().filter(({ number, byteLength }) => !lengths.has(number) || byteLength > (lengths.get(number) ?? 0))
+    for (const { number } of short) {
+      const byteLength = lengths.get(number)
+      table.extend(number, byteLength === undefined ? { byteLength: 0, marksByteLength: 0 } : { byteLength })
       this.#sealed.add(number)
     }
-    await book.table.flush()
+    return short.map(({ number }) => number)
+  }
+
+  /** Entries whose bytes are not there any more. */
+  async #quarantineMissing ({ table }: SectionBook, files: readonly PackFile[], short: readonly number[]): Promise<void> {
+    const lengths = new Map(files.map(({ number, byteLength }) => [number, byteLength]))
+    await table.flush()
+    const missing: Array<readonly [string, Location]> = []
+    for (const [multihash, place] of table.indexed()) {
+      if (!place.isQuarantined && place.offset + place.byteLength > (lengths.get(place.pack) ?? 0)) missing.push([keyOf(multihash), place])
+    }
+    for (const [key, place] of missing) table.set(key, { ...place, isQuarantined: true })
+    if (missing.length > 0) this.#parts.log.error('Packs are missing or shorter than they were; their blocks are quarantined', { packs: short, blockCount: missing.length })
+    for (const { number, blockCount, quarantinedCount } of table.packs()) {
+      if (!lengths.has(number) && blockCount + quarantinedCount === 0) table.removePack(number)
+    }
+    await table.flush()
   }
 
   async #openAppender (book: SectionBook, newest: PackFile | undefined, storeId: Uint8Array): Promise<PackAppender> {
@@ -332,7 +333,10 @@ export function openBook ({ disk, index, storeId, log, commitEntries }: { disk: 
     disk,
     storeId,
     log,
-    byteLengthOf: (number) => table.pack(number)?.marksByteLength ?? 0,
+    byteLengthOf: (number) => {
+      const pack = table.pack(number)
+      return pack === undefined || pack.byteLength === 0 ? undefined : pack.marksByteLength
+    },
     onWritten: (number, marksByteLength) => { table.extend(number, { marksByteLength }) }
   })
   const table: BlockTable = new BlockTable({ index, storeId, log, commitEntries, beforeCommit: async () => { await marks.flush() } })
