@@ -1,14 +1,13 @@
-import { CODECS, HoldfastError } from '@holdfast/core'
+import { CODECS } from '@holdfast/core'
 import { digest as Digest, varint } from 'multiformats'
 import { CID } from 'multiformats/cid'
-import { crc32 } from 'node:zlib'
 
 /**
  * The bytes of the index of references, see docs/formats/state.md.
  *
  * ```
  * edge    key: multihash                  value: parent id (5), CID version (1), codec (varint)
- * node    key: way (1), multihash         value: CRC-32 (4), id (5), CIDs of the children, each once
+ * node    key: way (1), multihash         value: id (5), CIDs of the children, each once
  * holder  key: id (5)                     value: 0, way (1), multihash   or   1, CID of the root, pin id as text
  * ```
  */
@@ -29,8 +28,6 @@ export function wayOf ({ code }: CID): Way {
 
 /** Bytes of an id: a million million are enough for any repository. */
 export const ID_BYTES = 5
-
-const CRC_BYTES = 4
 
 export function encodeId (id: number): Buffer {
   const bytes = Buffer.allocUnsafe(ID_BYTES)
@@ -90,32 +87,19 @@ export interface NodeEntry {
 }
 
 export function encodeNode ({ id, children }: NodeEntry): Buffer {
-  const body = Buffer.concat([encodeId(id), ...children.map(({ bytes }) => bytes)])
-  const crc = Buffer.allocUnsafe(CRC_BYTES)
-  crc.writeUInt32BE(crc32(body), 0)
-  return Buffer.concat([crc, body])
+  return Buffer.concat([encodeId(id), ...children.map(({ bytes }) => bytes)])
 }
 
-/** @throws `CORRUPT` when the bytes are not as they were written. */
 export function decodeNode (value: Buffer): NodeEntry {
-  const body = value.subarray(CRC_BYTES)
-  if (value.byteLength < CRC_BYTES + ID_BYTES || crc32(body) !== value.readUInt32BE(0)) {
-    throw new HoldfastError('CORRUPT', 'An entry of the index of references is damaged; stop the daemon and remove state.mdb to have it built anew', { index: true })
-  }
   const children: CID[] = []
   // Copied once: CIDs keep the memory that they were read from.
-  let rest = Uint8Array.from(body.subarray(ID_BYTES))
+  let rest: Uint8Array = Uint8Array.from(value.subarray(ID_BYTES))
   while (rest.byteLength > 0) {
     const [cid, others] = CID.decodeFirst(rest)
     children.push(cid)
-    rest = others as Uint8Array<ArrayBuffer>
+    rest = others
   }
-  return { id: decodeId(body), children }
-}
-
-/** The id of a node, without the cost of its children. */
-export function nodeIdOf (value: Buffer): number {
-  return value.readUIntBE(CRC_BYTES, ID_BYTES)
+  return { id: decodeId(value), children }
 }
 
 /** What an id stands for. */

@@ -4,7 +4,8 @@ import { CID } from 'multiformats/cid'
 import { createHash } from 'node:crypto'
 import { rm } from 'node:fs/promises'
 import type { Pin, PinKind } from '../pin-record.ts'
-import { decodeEdge, decodeHolder, decodeId, decodeNode, type Edge, encodeEdge, encodeId, encodeNode, encodeNodeHolder, encodePinHolder, type Holder, ID_BYTES, type NodeEntry, nodeIdOf, nodeKey, type Way, wayOf, WAYS } from './edge-format.ts'
+import { decodeEdge, decodeHolder, decodeId, decodeNode, type Edge, encodeEdge, encodeId, encodeNode, encodeNodeHolder, encodePinHolder, type Holder, ID_BYTES, type NodeEntry, nodeKey, type Way, wayOf, WAYS } from './edge-format.ts'
+import { breakSeal, seal } from './seal.ts'
 
 /** Another number than in the file: the index is built anew. */
 const FORMAT = 1
@@ -19,6 +20,18 @@ export interface WalkedPin {
   readonly nodeId: number
   readonly cid: CID
   readonly kind: PinKind
+}
+
+/** Entries of the index. */
+export interface StoreCounts {
+  readonly edgeCount: number
+  readonly nodeCount: number
+  readonly holderCount: number
+  readonly pinCount: number
+  /** DAG nodes that wait to be released. */
+  readonly looseCount: number
+  /** Batches of blocks that may be garbage. */
+  readonly garbageCount: number
 }
 
 /**
@@ -36,11 +49,13 @@ export class ReferenceStore implements AsyncDisposable {
   readonly #loose: Table
   readonly #garbage: Table
   readonly #meta: Table
+  readonly #path: string
   #nextId: number
   #nextBatch: number
   #version = 0
 
-  constructor (env: RootDatabase<Buffer, Buffer>) {
+  constructor (env: RootDatabase<Buffer, Buffer>, path: string) {
+    this.#path = path
     const table = (name: string, dupSort = false): Table => env.openDB<Buffer, Buffer>({ name, encoding: 'binary', keyEncoding: 'binary', dupSort })
     this.#env = env
     this.#edges = [...WAYS].sort().map((way) => table(`edges-${way}`, true))
@@ -126,10 +141,9 @@ export class ReferenceStore implements AsyncDisposable {
   /** The id of a DAG node whose links are known. */
   nodeId (cid: CID): number | undefined {
     const value = this.#nodes.get(nodeKey(cid))
-    return value === undefined ? undefined : nodeIdOf(value)
+    return value === undefined ? undefined : decodeId(value)
   }
 
-  /** @throws `CORRUPT` when the entry is damaged. */
   node (cid: CID): NodeEntry | undefined {
     const value = this.#nodes.get(nodeKey(cid))
     return value === undefined ? undefined : decodeNode(value)
@@ -171,8 +185,16 @@ export class ReferenceStore implements AsyncDisposable {
     }
   }
 
-  get pinCount (): number {
-    return this.#pins.getKeysCount()
+  /** How many entries there are of each sort. */
+  get counts (): StoreCounts {
+    return {
+      edgeCount: this.#edges.reduce((sum, table) => sum + entryCount(table), 0),
+      nodeCount: entryCount(this.#nodes),
+      holderCount: entryCount(this.#holders),
+      pinCount: entryCount(this.#pins),
+      looseCount: entryCount(this.#loose),
+      garbageCount: entryCount(this.#garbage)
+    }
   }
 
   putPin (pin: Pick<Pin, 'id' | 'cid' | 'kind'>, nodeId: number): void {
@@ -250,20 +272,9 @@ export class ReferenceStore implements AsyncDisposable {
     this.#meta.putSync(FORMAT_KEY, Buffer.from(String(FORMAT)))
   }
 
-  get isEmpty (): boolean {
-    return this.#meta.getKeysCount() === 0
-  }
-
-  /** Forgets everything: the index is built anew. */
-  clear (): void {
-    this.change(() => {
-      for (const table of [...this.#edges, this.#nodes, this.#holders, this.#pins, this.#loose, this.#garbage, this.#meta]) table.clearSync()
-      this.markFormat()
-    })
-  }
-
   async [Symbol.asyncDispose] (): Promise<void> {
     await this.#env.close()
+    await seal(this.#path)
   }
 
   #table (way: Way): Table {
@@ -281,36 +292,24 @@ const COMPLETE: Buffer = Buffer.from('complete')
 const FORMAT_KEY: Buffer = Buffer.from('format')
 
 /**
- * Opens the index at `path`; one that is of another format or cannot be opened is removed and made anew.
+ * Opens the index at `path`; one that was not closed in order, changed since, or is of another format is removed and made anew.
  *
  * @throws what opening a new one throws.
  */
 export async function openReferenceStore (path: string, log: Logger): Promise<ReferenceStore> {
-  const found = await tryOpen(path, log)
-  if (found !== undefined) return found
-  await removeIndex(path)
-  const store = new ReferenceStore(openEnvironment(path))
+  const found = await openSealed(path)
+  if (found?.isOfThisFormat === true) return found
+  await found?.[Symbol.asyncDispose]()
+  log.debug('The index of references is built anew', { path })
+  await rm(path, { force: true })
+  await rm(`${path}-lock`, { force: true })
+  const store = new ReferenceStore(openEnvironment(path), path)
   store.change(() => { store.markFormat() })
   return store
 }
 
-/** Removes the index; it is built anew when it is opened next. */
-export async function removeIndex (path: string): Promise<void> {
-  await rm(path, { force: true })
-  await rm(`${path}-lock`, { force: true })
-}
-
-async function tryOpen (path: string, log: Logger): Promise<ReferenceStore | undefined> {
-  try {
-    const store = new ReferenceStore(openEnvironment(path))
-    if (store.isEmpty) store.change(() => { store.markFormat() })
-    if (store.isOfThisFormat) return store
-    await store[Symbol.asyncDispose]()
-    log.info('The index of references is of another format and built anew', { path })
-  } catch (err) {
-    log.warn('The index of references cannot be opened and is built anew', { err, path })
-  }
-  return undefined
+async function openSealed (path: string): Promise<ReferenceStore | undefined> {
+  return await breakSeal(path) ? new ReferenceStore(openEnvironment(path), path) : undefined
 }
 
 function openEnvironment (path: string): RootDatabase<Buffer, Buffer> {
@@ -325,6 +324,11 @@ function keyOf (cid: CID): Buffer {
 function pinKey (id: string): Buffer {
   const bytes = Buffer.from(id)
   return bytes.byteLength <= MAX_PLAIN_PIN_ID_BYTES ? bytes : createHash('sha256').update(bytes).digest()
+}
+
+function entryCount (table: Table): number {
+  const stats: unknown = table.getStats()
+  return typeof stats === 'object' && stats !== null && 'entryCount' in stats && typeof stats.entryCount === 'number' ? stats.entryCount : 0
 }
 
 function lastOf (table: Table): number {

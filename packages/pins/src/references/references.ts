@@ -1,5 +1,5 @@
 import type { BlockReader } from '@holdfast/blockstore'
-import { type AbortOptions, HoldfastError, IDENTITY, isErrorCode, isHoldfastError, type Logger, silentLogger } from '@holdfast/core'
+import { type AbortOptions, HoldfastError, IDENTITY, isHoldfastError, type Logger, silentLogger } from '@holdfast/core'
 import type { CID } from 'multiformats/cid'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { DagLease, LeaseBook } from '../leases.ts'
@@ -241,24 +241,9 @@ class IndexedReferences implements References {
     await orAborted(turn, signal)
   }
 
-  async #catchUp (options: SettleOptions): Promise<void> {
-    const signal = options.signal === undefined ? this.#closing.signal : AbortSignal.any([this.#closing.signal, options.signal])
-    try {
-      await this.#follow({ ...options, signal })
-    } catch (err) {
-      if (!isErrorCode(err, 'CORRUPT') || err.details['index'] !== true) throw err
-      this.#deps.log.warn('The index of references is damaged and built anew', { err })
-      this.#forgetAll()
-      await this.#follow({ ...options, signal })
-    }
-  }
-
-  #forgetAll (): void {
-    this.store.clear()
-    this.#isDoubtful = true
-    this.#isComplete = false
-    this.#openFromId = Infinity
-    this.#unsifted = []
+  async #catchUp ({ signal, onProgress }: SettleOptions): Promise<void> {
+    const { signal: closing } = this.#closing
+    await this.#follow({ onProgress, signal: signal === undefined || signal === closing ? closing : AbortSignal.any([closing, signal]) })
   }
 
   async #follow (options: SettleOptions & { readonly signal: AbortSignal }): Promise<void> {

@@ -40,8 +40,7 @@ export async function retain ({ store, blocks }: { readonly store: ReferenceStor
     await retainBelow(store, blocks, pin, options)
   } catch (cause) {
     options.signal?.throwIfAborted()
-    // What is wrong with the index is not wrong with the pin.
-    if (!isHoldfastError(cause) || cause.details['index'] === true) throw cause
+    if (!isHoldfastError(cause)) throw cause
     throw new HoldfastError(cause.code, `Pin ${pin.id} of ${pin.cid} is not whole: ${cause.message}`, { ...cause.details, cause, pin: pin.id, root: pin.cid.toString() })
   }
 }
