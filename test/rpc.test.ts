@@ -533,9 +533,10 @@ test('peers are connected, listed, asked and disconnected', async (context) => {
   const [peer] = await first.client.swarm.peers({ direction: true })
   assert.deepEqual([peer?.peer.toString(), peer?.direction, peer?.addr.toString().includes('/p2p/')], [second.node.ready.peerId, 'outbound', false])
   await first.client.id({ peerId: (await second.client.id()).id })
-  const [verbose] = (await linesOf(first.node, 'swarm/peers?verbose=true') as Array<{ Peers: Array<{ Identify: { ID: string, AgentVersion: string, Protocols: string[] } }> }>)[0]?.Peers ?? []
+  const [verbose] = (await linesOf(first.node, 'swarm/peers?verbose=true') as Array<{ Peers: Array<{ Latency: string, Identify: { ID: string, AgentVersion: string, Protocols: string[] } }> }>)[0]?.Peers ?? []
   assert.deepEqual([verbose?.Identify.ID, verbose?.Identify.AgentVersion], [second.node.ready.peerId, 'holdfast'])
   assert.ok(verbose?.Identify.Protocols.includes('/ipfs/ping/1.0.0') === true)
+  assert.match(verbose?.Latency ?? '', /^(n\/a|\d+(\.\d{1,3})?m?s)$/)
   assert.deepEqual((await first.client.swarm.addrs()).map(({ id }) => id.toString()), [second.node.ready.peerId])
 
   const identity = await first.client.id({ peerId: (await second.client.id()).id })

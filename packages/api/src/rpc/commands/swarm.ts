@@ -14,13 +14,18 @@ export const peers: RpcCommand = rpcCommand({
     const Peers = node.host.peers().map((peer) => ({
       Addr: withoutPeer(peer.addresses[0] ?? ''),
       Peer: peer.peer,
-      ...(latency ? { Latency: peer.latencyMs === undefined ? 'n/a' : `${peer.latencyMs}ms` } : {}),
+      ...(latency ? { Latency: peer.latencyMs === undefined ? 'n/a' : durationText(peer.latencyMs) } : {}),
       ...(direction ? { Direction: DIRECTIONS[peer.direction] } : {}),
       ...(identify ? { Identify: identityOf(peer) } : {})
     }))
     await reply.one({ Peers })
   }
 })
+
+/** A duration as Go writes it, to three places: `102.534ms`, `1.5s`. */
+function durationText (ms: number): string {
+  return ms < 1000 ? `${Number(ms.toFixed(3))}ms` : `${Number((ms / 1000).toFixed(3))}s`
+}
 
 /** What a connected peer said of itself; of its addresses those that it is connected by. */
 function identityOf ({ peer, addresses, agent = '', protocols }: ConnectedPeer): object {
