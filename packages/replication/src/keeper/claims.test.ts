@@ -1,7 +1,7 @@
 import type { PeerId } from '@holdfast/network'
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import type { HoldView } from '../replication.ts'
+import type { HoldView } from '../cluster/own-holds.ts'
 import { judgeClaims } from './claims.ts'
 import type { KeepingMember } from './cluster-watch.ts'
 import { FRESH_MS } from './limits.ts'

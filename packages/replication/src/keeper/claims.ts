@@ -1,5 +1,5 @@
 import type { PeerId } from '@holdfast/network'
-import type { HoldView } from '../replication.ts'
+import type { HoldView } from '../cluster/own-holds.ts'
 import type { ClusterSight } from './cluster-watch.ts'
 import { FRESH_MS } from './limits.ts'
 

@@ -3,7 +3,8 @@ import type { Blockstore } from '@holdfast/blockstore'
 import type { Exchange } from '@holdfast/exchange'
 import type { Host } from '@holdfast/network'
 import type { CacheKeeper, LeaseBook, PinSet } from '@holdfast/pins'
-import type { NodeLoad, PinFilter, Replication } from '../replication.ts'
+import type { PinFilter } from '../cluster/cluster-pin.ts'
+import type { NodeLoad, Replication } from '../replication.ts'
 import type { PinStatus } from './pin-status.ts'
 
 /** What a keeper has done, and how full its node is. */

@@ -2,7 +2,7 @@ import type { PeerId } from '@holdfast/network'
 import type { CID } from 'multiformats/cid'
 import type { PinKey } from '../map/stored-record.ts'
 import type { PinMode } from '../record/record.ts'
-import type { ClusterPin } from '../replication.ts'
+import type { ClusterPin } from '../cluster/cluster-pin.ts'
 
 /** What placement needs of a pin. */
 export interface WantedPin {

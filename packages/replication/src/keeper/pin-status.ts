@@ -1,5 +1,5 @@
 import type { PeerId } from '@holdfast/network'
-import type { ClusterPin } from '../replication.ts'
+import type { ClusterPin } from '../cluster/cluster-pin.ts'
 import { mayHold } from './assignment.ts'
 import type { Claim } from './claims.ts'
 import type { ClusterSight } from './cluster-watch.ts'
