@@ -1,5 +1,6 @@
 import { HEARTBEAT_INTERVAL_MS } from './limits.ts'
 import { ClusterReplication } from './cluster/cluster-replication.ts'
+import { Departure } from './members/departure.ts'
 import { Membership } from './members/membership.ts'
 import type { NodeLoad, Replication, ReplicationDeps, ReplicationOptions } from './replication.ts'
 import { openRecordStore } from './store/record-store.ts'
@@ -14,9 +15,11 @@ export async function openReplication ({ identity, host, journal, log, now = Dat
   const store = opening.use(await openRecordStore({ identity, journal, log, now }, { minDeadRecords }))
   const membership = opening.use(new Membership({ identity, host, store, log, now }))
   await membership.open()
+  const departure = opening.use(new Departure({ self: identity.peerId, host, store, membership, log }))
+  await departure.open()
   const profile = typeof given === 'function' ? given(store.cluster?.map.copyTotals().get(identity.peerId)?.byteLength ?? 0) : given
   const beat = (): Heartbeat => ({ ...load(), version: profile.version, clockMs: Math.max(0, Math.floor(now())) })
-  const replication = new ClusterReplication({ identity, host, store, membership, now, profile, beat, intervalMs })
+  const replication = new ClusterReplication({ identity, host, store, membership, departure, now, profile, beat, intervalMs })
   const sync = opening.use(await openRecordSync({ host, store, log, beat }, { intervalMs }))
   await replication.start(sync, opening)
   replication.closes(opening.move())

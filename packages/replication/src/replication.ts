@@ -1,4 +1,4 @@
-import type { AbortOptions, Logger } from '@holdfast/core'
+import type { Logger } from '@holdfast/core'
 import type { Host, Identity, PeerId } from '@holdfast/network'
 import type { Journal } from '@holdfast/pins'
 import type { ClusterPin, PinFilter } from './cluster/cluster-pin.ts'
@@ -8,7 +8,8 @@ import type { PinRequest } from './cluster/pin-request.ts'
 import type { ClusterView, MemberView } from './cluster/roster.ts'
 import type { RecordChange } from './map/record-map.ts'
 import type { PinKey } from './map/stored-record.ts'
-import type { InviteOptions } from './members/membership.ts'
+import type { LeaveOptions } from './members/departure.ts'
+import type { InviteOptions, JoinOptions } from './members/membership.ts'
 import type { Role } from './record/record.ts'
 import type { Heartbeat } from './sync/messages.ts'
 import type { SyncStats } from './sync/record-sync.ts'
@@ -43,8 +44,15 @@ export interface Replication extends AsyncDisposable {
   /** Issues an invite for one node; creates a cluster when there is none. @throws `INVALID` when this node is no admin. */
   invite(options?: InviteOptions): Promise<{ readonly invite: string, readonly expiresMs: number }>
 
-  /** Joins a cluster. @throws `INVALID` with `details.reason` for an invite that cannot be used; `UNAVAILABLE` when the admin cannot be reached. */
-  join(invite: string, options?: AbortOptions): Promise<ClusterView>
+  /**
+   * Joins a cluster. A node that was removed from another one forgets that, and with `leave` also one in which it is alone.
+   *
+   * @throws `INVALID` with `details.reason` for an invite that cannot be used; `UNAVAILABLE` when the admin cannot be reached.
+   */
+  join(invite: string, options?: JoinOptions): Promise<ClusterView>
+
+  /** Leaves the cluster and forgets it; an admin that can be reached tells the others. @throws `INVALID` when this node is in none, or is its last admin; `UNAVAILABLE` when no admin can be reached. */
+  leave(options?: LeaveOptions): Promise<void>
 
   /** Removes a member. @throws `NOT_FOUND` when it is none; `INVALID` when this node is no admin, or the last. */
   remove(peer: PeerId): Promise<void>

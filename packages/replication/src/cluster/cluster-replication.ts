@@ -1,8 +1,9 @@
-import { type AbortOptions, HoldfastError } from '@holdfast/core'
+import { HoldfastError } from '@holdfast/core'
 import type { Host, Identity, PeerId } from '@holdfast/network'
 import type { RecordChange } from '../map/record-map.ts'
 import type { PinKey } from '../map/stored-record.ts'
-import type { InviteOptions, Membership } from '../members/membership.ts'
+import type { Departure, LeaveOptions } from '../members/departure.ts'
+import type { InviteOptions, JoinOptions, Membership } from '../members/membership.ts'
 import { type Role, ROLES } from '../record/record.ts'
 import type { Replication, ReplicationStats } from '../replication.ts'
 import type { RecordStore } from '../store/record-store.ts'
@@ -21,6 +22,7 @@ export interface ClusterReplicationParts {
   readonly host: Host
   readonly store: RecordStore
   readonly membership: Membership
+  readonly departure: Departure
   readonly now: () => number
   readonly profile: Profile
   readonly beat: () => Heartbeat
@@ -32,6 +34,7 @@ export class ClusterReplication implements Replication {
   readonly #self: PeerId
   readonly #store: RecordStore
   readonly #membership: Membership
+  readonly #departure: Departure
   readonly #intervalMs: number
   readonly #standing: Standing
   readonly #profile: OwnProfile
@@ -40,10 +43,11 @@ export class ClusterReplication implements Replication {
   readonly #closing = new AsyncDisposableStack()
   #sync: RecordSync | undefined
 
-  constructor ({ identity: { peerId: self }, host, store, membership, now, profile, beat, intervalMs }: ClusterReplicationParts) {
+  constructor ({ identity: { peerId: self }, host, store, membership, departure, now, profile, beat, intervalMs }: ClusterReplicationParts) {
     this.#self = self
     this.#store = store
     this.#membership = membership
+    this.#departure = departure
     this.#intervalMs = intervalMs
     const standing = this.#standing = new Standing(self, store)
     this.#profile = new OwnProfile({ self, host, store, standing }, profile)
@@ -87,9 +91,13 @@ export class ClusterReplication implements Replication {
     return invite
   }
 
-  async join (invite: string, options: AbortOptions = {}): Promise<ClusterView> {
+  async join (invite: string, options: JoinOptions = {}): Promise<ClusterView> {
     await this.#membership.join(invite, options)
     return await this.#entered()
+  }
+
+  async leave (options: LeaveOptions = {}): Promise<void> {
+    await this.#departure.leave(options)
   }
 
   async remove (peer: PeerId): Promise<void> {

@@ -20,6 +20,14 @@ export interface KeeperStats {
   readonly capacityBytes: number
 }
 
+/** What became of the copies on a node that left its cluster. */
+export interface ReleasedCopies {
+  /** Contents that the node's user keeps now. */
+  readonly keptCount: number
+  /** Contents that the cluster wanted and this node had no copy of. */
+  readonly absentCount: number
+}
+
 /** Keeps on this node what falls to it, and tells how all pins are. */
 export interface Keeper extends AsyncDisposable {
   /** How a pin is: from memory, at once. `undefined` when there is none of this id. */
@@ -35,6 +43,13 @@ export interface Keeper extends AsyncDisposable {
   readonly isCutOff: boolean
 
   readonly stats: KeeperStats
+
+  /**
+   * Lets the node leave its cluster: keeps nothing more for it, makes its copies here the user's own pins, and then has the cluster forgotten.
+   *
+   * @param forget Forgets the cluster. When it fails the keeper goes on, and the pins stay.
+   */
+  release(forget: () => Promise<void>): Promise<ReleasedCopies>
 
   /** How this node is, for its heartbeats: the `load` of the replication. */
   load(): NodeLoad

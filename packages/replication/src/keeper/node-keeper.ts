@@ -1,7 +1,7 @@
 import type { Blockstore } from '@holdfast/blockstore'
 import type { AbortOptions, Logger } from '@holdfast/core'
 import type { Host, PeerId } from '@holdfast/network'
-import type { PinSet } from '@holdfast/pins'
+import type { Pin, PinSet } from '@holdfast/pins'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { PinFilter } from '../cluster/cluster-pin.ts'
 import { MAX_FETCHES_TOLD } from '../limits.ts'
@@ -13,11 +13,12 @@ import type { Claim } from './claims.ts'
 import type { ClusterSight, ClusterWatch } from './cluster-watch.ts'
 import { CoHolders } from './co-holders.ts'
 import { FetchQueue } from './fetch-queue.ts'
-import type { Keeper, KeeperStats } from './keeper.ts'
+import type { Keeper, KeeperStats, ReleasedCopies } from './keeper.ts'
 import { PINS_PER_SLICE, VERIFY_AGAIN_MS } from './limits.ts'
 import type { OwnCopies } from './own-copies.ts'
 import { isExpired, PinIndex, type WantedPin } from './pin-index.ts'
 import type { PinStatus } from './pin-status.ts'
+import { releaseCopies } from './release-copies.ts'
 import { StatusBoard } from './status-board.ts'
 import { UnwantedCopies } from './unwanted-copies.ts'
 import { WorkLoop } from './work-loop.ts'
@@ -55,6 +56,8 @@ export class NodeKeeper implements Keeper {
   readonly #damaged = new Set<PinKey>()
   #signature = ''
   #wasCutOff = false
+  /** The node leaves its cluster: nothing more is kept for it. */
+  #isReleasing = false
   #clusterId: string | undefined
 
   constructor (parts: NodeKeeperParts) {
@@ -125,6 +128,23 @@ export class NodeKeeper implements Keeper {
     return this.#board.watch(pinId, options)
   }
 
+  async release (forget: () => Promise<void>): Promise<ReleasedCopies> {
+    const { pins, replication, watch } = this.#parts
+    this.#isReleasing = true
+    try {
+      await this.#stopFetches(new Error('The node leaves its cluster'))
+      await this.#unwanted.ended()
+      const released = await releaseCopies({ pins, replication, isWanted: (pinKey) => this.#wantedPins(pinKey, watch.sight).length > 0 })
+      await forget()
+      return released
+    } finally {
+      this.#isReleasing = false
+      this.#parts.watch.forget()
+      this.#lookAround()
+      this.#loop.sweep()
+    }
+  }
+
   async [Symbol.asyncDispose] (): Promise<void> {
     this.#board[Symbol.dispose]()
     await this.#closing.disposeAsync()
@@ -132,6 +152,12 @@ export class NodeKeeper implements Keeper {
     await this.#coHolders[Symbol.asyncDispose]()
     await this.#queue[Symbol.asyncDispose]()
     await this.#unwanted[Symbol.asyncDispose]()
+  }
+
+  async #stopFetches (reason: Error): Promise<void> {
+    const pinKeys = this.#queue.pinKeys()
+    for (const pinKey of pinKeys) this.#queue.cancel(pinKey, reason)
+    await Promise.all(pinKeys.map(async (pinKey) => { await this.#queue.ended(pinKey) }))
   }
 
   #lookSoon (pinKey: PinKey): void {
@@ -151,12 +177,24 @@ export class NodeKeeper implements Keeper {
       if (++count % PINS_PER_SLICE === 0) await nextTurn()
       if (signal.aborted || replication.cluster?.id !== this.#clusterId) return false
     }
-    // A crash may have come between the end of a pin and that of its copy: this node's word on it shows that the pin was of this cluster.
-    for (const { cid, kind } of pins.list({ owner: 'cluster' })) {
-      const pinKey = pinKeyOf(cid, kind)
-      if (this.#index.get(pinKey) === undefined && replication.holds(pinKey).some(({ holder }) => holder === self)) this.#loop.add(pinKey)
+    const former: Pin[] = []
+    for (const pin of pins.list({ owner: 'cluster' })) {
+      const pinKey = pinKeyOf(pin.cid, pin.kind)
+      if (this.#index.get(pinKey) !== undefined) continue
+      // A crash may have come between the end of a pin and that of its copy: this node's word on it shows that the pin was of this cluster.
+      if (replication.holds(pinKey).some(({ holder }) => holder === self)) this.#loop.add(pinKey)
+      else if (replication.cluster?.role !== 'removed') former.push(pin)
     }
+    for (const pin of former) await this.#adopt(pin)
     return true
+  }
+
+  /** A copy of a former cluster, of which nobody here can tell whether it is wanted: the user may. */
+  async #adopt ({ cid, kind }: Pin): Promise<void> {
+    const { pins, log } = this.#parts
+    await pins.add({ cid, kind })
+    await pins.remove({ cid, kind, owner: 'cluster' })
+    log.info('A copy for a former cluster is a pin of this node alone now', { cid: cid.toString(), kind })
   }
 
   #onChanges (changes: readonly RecordChange[]): void {
@@ -210,9 +248,10 @@ export class NodeKeeper implements Keeper {
     this.#loop.sweep()
   }
 
-  /** This node is in another cluster now. What it kept for the former stays pinned, for nobody here can tell whether it is wanted. */
+  /** This node is in another cluster now, or in none. */
   #forgetCluster (): void {
     for (const pinKey of this.#queue.pinKeys()) this.#queue.cancel(pinKey, new Error('The node is in another cluster'))
+    this.#parts.copies.forgetAll()
     this.#index.clear()
     this.#allocator.clear()
     this.#coHolders.clear()
@@ -241,7 +280,7 @@ export class NodeKeeper implements Keeper {
   #lookAt (pinKey: PinKey): void {
     const { watch: { sight }, copies, self } = this.#parts
     // Who is no member keeps what it has, and takes nothing.
-    if (!sight.isMember || this.#unwanted.isDropping(pinKey)) return
+    if (!sight.isMember || this.#isReleasing || this.#unwanted.isDropping(pinKey)) return
     const content = this.#index.get(pinKey)
     const wanted = this.#wantedPins(pinKey, sight)
     if (content === undefined || wanted.length === 0) {

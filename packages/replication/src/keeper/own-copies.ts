@@ -130,6 +130,12 @@ export class OwnCopies {
     this.retries.forget(pinKey)
   }
 
+  /** Begins anew for another cluster. */
+  forgetAll (): void {
+    this.ledger.clear()
+    this.retries.clear()
+  }
+
   async #fetch ({ content, isRepair, companions }: MakeRequest, progress: Progress, signal: AbortSignal): Promise<number> {
     const { pinKey, mode } = content
     // What a user keeps here takes no space that it does not take already.

@@ -47,8 +47,13 @@ export class UnwantedCopies implements AsyncDisposable {
     this.#dropping.set(pinKey, dropping)
   }
 
-  async [Symbol.asyncDispose] (): Promise<void> {
+  /** Resolves when what is being dropped is dropped. */
+  async ended (): Promise<void> {
     await Promise.allSettled(this.#dropping.values())
+  }
+
+  async [Symbol.asyncDispose] (): Promise<void> {
+    await this.ended()
   }
 
   async #drop (pinKey: PinKey): Promise<boolean> {

@@ -9,7 +9,7 @@ import { decodeEnvelope, type RecordKind } from '../record/envelope.ts'
 import { type AnyRecord, type ClusterRecord, type GenesisRecord, parseRecord } from '../record/record.ts'
 
 /** Kinds of journal records that are read and written here. */
-export const JOURNAL_KINDS: readonly string[] = ['record', 'record-seq', 'invite']
+export const JOURNAL_KINDS: readonly string[] = ['record', 'record-seq', 'invite', 'left']
 
 /** Journal records without effect, and their share, from which on the journal is compacted; as in @holdfast/pins. */
 export const MIN_DEAD_RECORDS = 10_000
@@ -34,6 +34,12 @@ export interface RecordStoreOptions {
 export interface ClusterState {
   readonly map: RecordMap
   readonly writer: RecordWriter
+}
+
+/** A cluster that this node left, and the number of its last record there. */
+interface LeftCluster {
+  readonly cluster: Uint8Array
+  readonly seq: number
 }
 
 /** Records that were made durable and merged. */
@@ -67,6 +73,8 @@ export class RecordStore implements AsyncDisposable {
   /** Read from the journal and not merged yet. */
   readonly #replayed: ClusterRecord[] = []
   #cluster: ClusterState | undefined
+  /** The last number that this node gave out in clusters that it left: it may come back to one. */
+  #usedSeq = 0
   #journalCount = 0
   #compactAtCount = 0
   #compacting: Promise<void> | undefined
@@ -94,6 +102,14 @@ export class RecordStore implements AsyncDisposable {
     await this.#append([genesis, ...records].map(journalRecord))
     this.#start(genesis)
     this.#merge(records, true)
+  }
+
+  /** Forgets the cluster. Durable when it resolves. */
+  async leave (): Promise<void> {
+    const { map: { cluster }, writer: { seq } } = this.#requireCluster()
+    await this.#append([{ kind: 'left', value: { cluster, seq } }])
+    this.#end({ cluster, seq })
+    for (const watcher of this.#watchers) watcher({ records: [], changes: [{ kind: 'members' }], isOwn: true })
   }
 
   /**
@@ -138,10 +154,13 @@ export class RecordStore implements AsyncDisposable {
     for await (const { kind, value } of this.#journal()) {
       this.#journalCount++
       if (kind === 'invite') this.invites.apply(value)
+      else if (kind === 'left') this.#end(leftOf(value))
       else if (kind === 'record-seq') this.#cluster?.writer.raiseSeq(seqOf(value))
       else this.#replayMember(value)
     }
     this.#merge(this.#replayed.splice(0), false)
+    // Left behind by a cluster that this node left.
+    if (this.#cluster === undefined) return
     for await (const { kind, value } of this.#journal()) {
       if (kind === 'record' && isOf(value, ['pin', 'hold', 'profile'])) this.#replayed.push(...clusterRecordsOf(value))
       if (this.#replayed.length >= REPLAY_BATCH) this.#merge(this.#replayed.splice(0), false)
@@ -154,7 +173,8 @@ export class RecordStore implements AsyncDisposable {
   }
 
   #replayMember (value: Ipld): void {
-    if (isOf(value, ['member'])) this.#replayed.push(...clusterRecordsOf(value))
+    // A write that was under way when the cluster was left may come after that.
+    if (this.#cluster !== undefined && isOf(value, ['member'])) this.#replayed.push(...clusterRecordsOf(value))
     if (!isOf(value, ['genesis'])) return
     this.#merge(this.#replayed.splice(0), false)
     const genesis = recordOf(value)
@@ -174,7 +194,17 @@ export class RecordStore implements AsyncDisposable {
     this.invites.clear()
     const { identity, log, now } = this.#deps
     const map = new RecordMap(genesis, { log, now, ...this.#maxPins !== undefined && { maxPins: this.#maxPins } })
-    this.#cluster = { map, writer: new RecordWriter({ identity, map, now }) }
+    const writer = new RecordWriter({ identity, map, now })
+    writer.raiseSeq(this.#usedSeq)
+    this.#cluster = { map, writer }
+  }
+
+  #end ({ cluster, seq }: LeftCluster): void {
+    if (this.#cluster === undefined || Buffer.compare(this.#cluster.map.cluster, cluster) !== 0) return
+    this.#replayed.length = 0
+    this.invites.clear()
+    this.#cluster = undefined
+    this.#usedSeq = Math.max(this.#usedSeq, seq)
   }
 
   async #keep (map: RecordMap, records: readonly ClusterRecord[], isOwn: boolean, more: readonly JournalRecord[] = []): Promise<readonly ClusterRecord[]> {
@@ -285,4 +315,9 @@ function readRecord<T> (value: Ipld, read: (bytes: Uint8Array) => T): T {
 function seqOf (value: Ipld): number {
   if (typeof value !== 'object' || value === null || !('seq' in value) || typeof value.seq !== 'number') throw new HoldfastError('CORRUPT', 'A record-seq of the journal is not of the form that is read here')
   return value.seq
+}
+
+function leftOf (value: Ipld): LeftCluster {
+  if (typeof value !== 'object' || value === null || !('cluster' in value) || !(value.cluster instanceof Uint8Array) || !('seq' in value) || typeof value.seq !== 'number') throw new HoldfastError('CORRUPT', 'A left of the journal is not of the form that is read here')
+  return { cluster: value.cluster, seq: value.seq }
 }
