@@ -228,7 +228,7 @@ describe('members', { concurrency: 3 }, () => {
     const third = nodes.find((node) => node !== adder && node !== holder)
     assert.ok(holder && third)
     await eventually('every member tells the same', async () => (await Promise.all(nodes.map((node) => statusOf(node, status.id)))).every((each) => countedIn(each).join() === countedIn(status).join()))
-    assert.match(await holder.ok(['pin', 'ls']), new RegExp(`^${cid}  recursive  for the cluster$`))
+    assert.match(await holder.ok(['pin', 'ls']), new RegExp(`^${cid}  recursive  for the cluster, photos$`))
     assert.equal((await holder.run(['pin', 'rm', '--local', cid])).status, 3)
 
     await holder.end('SIGKILL')
@@ -263,5 +263,7 @@ describe('members', { concurrency: 3 }, () => {
     assert.equal((await first.run(['pin', 'update', old, next])).status, 3)
     const kept = await first.ok(['pin', 'ls', '--name', 'site', '-q'])
     assert.equal(kept, next)
+    await second.ok(['pin', 'rm', next])
+    await eventually('what the first added goes as well', async () => await first.ok(['pin', 'ls']) === '')
   })
 })

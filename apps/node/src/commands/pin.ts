@@ -152,7 +152,7 @@ function kindWords ({ kind, cluster }: PinEvent): string {
 function format (pin: PinEvent, isQuiet: boolean, { isJson }: CommandContext): string {
   if (isJson) return JSON.stringify(pin)
   if (isQuiet) return pin.cid
-  const detail = pin.owner === 'cluster' ? 'for the cluster' : pin.root === undefined ? pin.name ?? '' : `below ${pin.root}`
+  const detail = pin.owner === 'cluster' ? ['for the cluster', ...pin.name === undefined ? [] : [pin.name]].join(', ') : pin.root === undefined ? pin.name ?? '' : `below ${pin.root}`
   return formatTable([[pin.cid, pin.kind, printable(detail)]]).join('').trimEnd()
 }
 

@@ -13,6 +13,8 @@ export interface AllocatorDeps {
   readonly self: PeerId
   readonly retries: RetryBook
   readonly graceMs: number
+  /** Whether this node has a pin of the cluster for it. */
+  readonly isPinnedHere: (pinKey: PinKey) => boolean
 }
 
 /** Decides to whom copies fall, passing over members that have no space, no true copy, or do not get to it. */
@@ -31,7 +33,7 @@ export class Allocator {
 
   /** To whom the copies of a pin fall, the first choice first. */
   assign (pin: WantedPin, pinKey: PinKey, claims: readonly Claim[], sight: ClusterSight): PeerId[] {
-    return assignedTo({ pinKey, pin, claims, skipped: (peer) => this.#isSkipped(peer, pinKey, claims, sight) }, sight)
+    return assignedTo({ pinKey, pin, claims, isPinnedHere: this.#deps.isPinnedHere(pinKey), skipped: (peer) => this.#isSkipped(peer, pinKey, claims, sight) }, sight)
   }
 
   /** Who else is to make a copy of what an origin has. All that are to, see the same ones. */

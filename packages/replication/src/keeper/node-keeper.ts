@@ -2,18 +2,20 @@ import type { Blockstore } from '@holdfast/blockstore'
 import type { AbortOptions, Logger } from '@holdfast/core'
 import type { Host, PeerId } from '@holdfast/network'
 import type { Pin, PinSet } from '@holdfast/pins'
+import type { CID } from 'multiformats/cid'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { PinFilter } from '../cluster/cluster-pin.ts'
 import { MAX_FETCHES_TOLD } from '../limits.ts'
 import type { RecordChange } from '../map/record-map.ts'
 import { pinKeyOf, type PinKey } from '../map/stored-record.ts'
+import type { PinMode } from '../record/record.ts'
 import type { NodeLoad, Replication } from '../replication.ts'
 import { Allocator } from './allocator.ts'
 import type { Claim } from './claims.ts'
 import type { ClusterSight, ClusterWatch } from './cluster-watch.ts'
 import { CoHolders } from './co-holders.ts'
 import { FetchQueue } from './fetch-queue.ts'
-import type { Keeper, KeeperStats, ReleasedCopies } from './keeper.ts'
+import type { Keeper, KeeperStats, MadeCopy, ReleasedCopies } from './keeper.ts'
 import { PINS_PER_SLICE, VERIFY_AGAIN_MS } from './limits.ts'
 import type { OwnCopies } from './own-copies.ts'
 import { isExpired, PinIndex, type WantedPin } from './pin-index.ts'
@@ -55,6 +57,8 @@ export class NodeKeeper implements Keeper {
   /** Own copies that lack a block. */
   readonly #damaged = new Set<PinKey>()
   #signature = ''
+  /** Pinned here for the cluster by others, who put the record that wants it next; how often. */
+  readonly #expected = new Map<PinKey, number>()
   #wasCutOff = false
   /** The node leaves its cluster: nothing more is kept for it. */
   #isReleasing = false
@@ -66,7 +70,7 @@ export class NodeKeeper implements Keeper {
     const index = this.#index
     const queue = this.#queue = new FetchQueue(async (pinKey, signal) => { await this.#fetch(pinKey, signal) })
     this.#loop = new WorkLoop({ log: parts.log, load: async (signal) => await this.#loadIndex(signal), contents: () => index.contents(), lookAt: (pinKey) => { this.#lookAt(pinKey) } })
-    const allocator = this.#allocator = new Allocator({ ...parts, retries })
+    const allocator = this.#allocator = new Allocator({ ...parts, retries, isPinnedHere: (pinKey) => this.#isPinnedHere(pinKey) })
     this.#coHolders = new CoHolders({
       ...parts,
       index,
@@ -79,7 +83,7 @@ export class NodeKeeper implements Keeper {
     this.#unwanted = new UnwantedCopies({
       ...parts,
       queue,
-      isWanted: (pinKey) => this.#wantedPins(pinKey, parts.watch.sight).length > 0,
+      isWanted: (pinKey) => this.#expected.has(pinKey) || this.#wantedPins(pinKey, parts.watch.sight).length > 0,
       onEnded: (pinKey, isDone) => {
         if (isDone) this.#loop.add(pinKey)
         else this.#loop.unsettle(pinKey)
@@ -126,6 +130,28 @@ export class NodeKeeper implements Keeper {
 
   watch (pinId: string, options: AbortOptions = {}): AsyncIterable<PinStatus> {
     return this.#board.watch(pinId, options)
+  }
+
+  expect (cid: CID, mode: PinMode): Disposable {
+    const pinKey = pinKeyOf(cid, mode)
+    this.#expected.set(pinKey, (this.#expected.get(pinKey) ?? 0) + 1)
+    const end = (): void => {
+      const count = this.#expected.get(pinKey) ?? 1
+      if (count > 1) this.#expected.set(pinKey, count - 1)
+      else this.#expected.delete(pinKey)
+      this.#lookSoon(pinKey)
+    }
+    return { [Symbol.dispose]: end }
+  }
+
+  async reportCopy (cid: CID, mode: PinMode, copy: MadeCopy): Promise<void> {
+    // Whose place is not in doubt need not say that it is on its way: the record that wants it does.
+    if (copy.isVerified || this.#parts.replication.profile.capacityBytes === 0) await this.#parts.copies.report(pinKeyOf(cid, mode), copy)
+  }
+
+  namesOf (cid: CID, mode: PinMode): string[] {
+    const ids = this.#index.get(pinKeyOf(cid, mode))?.pins.keys() ?? []
+    return [...ids].flatMap((id) => this.#parts.replication.pin(id)?.name ?? [])
   }
 
   async release (forget: () => Promise<void>): Promise<ReleasedCopies> {
@@ -180,7 +206,7 @@ export class NodeKeeper implements Keeper {
     const former: Pin[] = []
     for (const pin of pins.list({ owner: 'cluster' })) {
       const pinKey = pinKeyOf(pin.cid, pin.kind)
-      if (this.#index.get(pinKey) !== undefined) continue
+      if (this.#index.get(pinKey) !== undefined || this.#expected.has(pinKey)) continue
       // A crash may have come between the end of a pin and that of its copy: this node's word on it shows that the pin was of this cluster.
       if (replication.holds(pinKey).some(({ holder }) => holder === self)) this.#loop.add(pinKey)
       else if (replication.cluster?.role !== 'removed') former.push(pin)
@@ -284,7 +310,7 @@ export class NodeKeeper implements Keeper {
     const content = this.#index.get(pinKey)
     const wanted = this.#wantedPins(pinKey, sight)
     if (content === undefined || wanted.length === 0) {
-      this.#drop(pinKey)
+      if (!this.#expected.has(pinKey)) this.#drop(pinKey)
       return
     }
     const claims = this.#allocator.claimsOf(pinKey, sight)
@@ -294,10 +320,15 @@ export class NodeKeeper implements Keeper {
     const isKept = own?.state === 'verified' && copies.isPinned(content)
     const isWork = isKept ? this.#damaged.has(pinKey) || needsVerification(own, claims, sight) || !isSameSet(this.#coHolders.doubtsOf(pinKey), own.doubts) : assigned.has(self) && !(sight.isCutOff && isRepair(claims))
     this.#allocator.noteSilence(pinKey, [...assigned].filter((peer) => !claims.some(({ holder }) => holder === peer)))
-    if (isWork && copies.retries.isDue(pinKey)) this.#queue.add(pinKey, { hasSource: isKept || counted.size > 0 || copies.isLocal(pinKey), copyCount: counted.size, wasTried: copies.retries.get(pinKey) !== undefined })
+    if (isWork && copies.retries.isDue(pinKey)) this.#queue.add(pinKey, { hasSource: isKept || counted.size > 0 || copies.isHere(content), copyCount: counted.size, wasTried: copies.retries.get(pinKey) !== undefined })
     else if (!isWork) this.#queue.remove(pinKey)
     if (isWork || [...assigned].some((peer) => !counted.has(peer))) this.#loop.unsettle(pinKey)
     else this.#loop.settle(pinKey)
+  }
+
+  #isPinnedHere (pinKey: PinKey): boolean {
+    const content = this.#index.get(pinKey)
+    return content !== undefined && this.#parts.copies.isPinned(content)
   }
 
   #drop (pinKey: PinKey): void {
