@@ -2,7 +2,7 @@ import type { PeerId } from '@holdfast/network'
 import { ALIVE_INTERVALS } from '../limits.ts'
 import { clusterIdText } from '../members/membership.ts'
 import type { Role } from '../record/record.ts'
-import type { MemberState } from '../members/member-table.ts'
+import type { MemberState, MemberTable } from '../members/member-table.ts'
 import type { RecordStore } from '../store/record-store.ts'
 import type { Heartbeat } from '../sync/messages.ts'
 import type { RecordSync } from '../sync/record-sync.ts'
@@ -15,6 +15,8 @@ export interface ClusterView {
   readonly name: string
   /** What this node may do; `removed` when an admin took it out. */
   readonly role: Role | 'removed'
+  /** When a member was removed or left last, in ms since 1970 on the clock of the admin who signed it; `undefined` when none was. */
+  readonly lastRemovalMs: number | undefined
 }
 
 /** A member of the cluster, as far as this node knows. */
@@ -62,7 +64,7 @@ export class Roster {
   get cluster (): ClusterView | undefined {
     const { store, standing: { role } } = this.#deps
     const map = store.cluster?.map
-    return map === undefined || role === undefined ? undefined : { id: clusterIdText(map.cluster), name: map.genesis.fields.name, role }
+    return map === undefined || role === undefined ? undefined : { id: clusterIdText(map.cluster), name: map.genesis.fields.name, role, lastRemovalMs: lastRemovalMs(map.members) }
   }
 
   members (): MemberView[] {
@@ -93,4 +95,9 @@ export class Roster {
       copyCount
     }
   }
+}
+
+function lastRemovalMs ({ byPeer }: MemberTable): number | undefined {
+  const times = [...byPeer.values()].flatMap(({ isActive, record }) => isActive || record === undefined ? [] : [record.fields.hlc[0]])
+  return times.length === 0 ? undefined : Math.max(...times)
 }

@@ -11,7 +11,7 @@ import { pinKeyOf, type PinKey } from '../map/stored-record.ts'
 import type { PinMode } from '../record/record.ts'
 import type { NodeLoad, Replication } from '../replication.ts'
 import { Allocator } from './allocator.ts'
-import type { Claim } from './claims.ts'
+import { type Claim, isRepair } from './claims.ts'
 import type { ClusterSight, ClusterWatch } from './cluster-watch.ts'
 import { CoHolders } from './co-holders.ts'
 import { FetchQueue } from './fetch-queue.ts'
@@ -318,7 +318,7 @@ export class NodeKeeper implements Keeper {
     const assigned = new Set(wanted.flatMap((pin) => this.#allocator.assign(pin, pinKey, claims, sight)))
     const own = claims.find(({ holder }) => holder === self)
     const isKept = own?.state === 'verified' && copies.isPinned(content)
-    const isWork = isKept ? this.#damaged.has(pinKey) || needsVerification(own, claims, sight) || !isSameSet(this.#coHolders.doubtsOf(pinKey), own.doubts) : assigned.has(self) && !(sight.isCutOff && isRepair(claims))
+    const isWork = isKept ? this.#damaged.has(pinKey) || needsVerification(own, claims, sight) || !isSameSet(this.#coHolders.doubtsOf(pinKey), own.doubts) : assigned.has(self) && !(sight.isCutOff && isRepair(claims, wanted, sight))
     this.#allocator.noteSilence(pinKey, [...assigned].filter((peer) => !claims.some(({ holder }) => holder === peer)))
     if (isWork && copies.retries.isDue(pinKey)) this.#queue.add(pinKey, { hasSource: isKept || counted.size > 0 || copies.isHere(content), copyCount: counted.size, wasTried: copies.retries.get(pinKey) !== undefined })
     else if (!isWork) this.#queue.remove(pinKey)
@@ -351,7 +351,7 @@ export class NodeKeeper implements Keeper {
       content,
       companions: this.#allocator.companionsOf(content, claims, sight),
       wasVerified: own?.state === 'verified' && copies.isPinned(content),
-      isRepair: isRepair(claims),
+      isRepair: isRepair(claims, [...content.pins.values()], sight),
       toldBytes: Math.max(0, ...claims.filter(({ isCounted }) => isCounted).map(({ byteLength }) => byteLength)),
       // Who doubts others has looked at its own copy just before.
       doubts
@@ -362,11 +362,6 @@ export class NodeKeeper implements Keeper {
 
 function isSameSet (set: ReadonlySet<PeerId>, list: readonly PeerId[]): boolean {
   return set.size === list.length && list.every((peer) => set.has(peer))
-}
-
-/** Copies are made again, not for the first time: somebody had one. */
-function isRepair (claims: readonly Claim[]): boolean {
-  return claims.some(({ state, isCounted }) => state === 'verified' && !isCounted)
 }
 
 /** The own copy was verified long ago, or another holder found it wanting since. */
