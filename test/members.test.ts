@@ -183,7 +183,9 @@ describe('members', { concurrency: 3 }, () => {
     const [admin, member, late] = await Promise.all([startMember(context, { flags: ['--member-name', 'attic'] }), startMember(context, { flags: ['--member-name', 'cellar'] }), startMember(context)])
     assert.ok(admin && member && late)
     await member.ok(['member', 'join', await admin.ok(['member', 'invite'])])
-    const cid = await late.ok(['add', '-q', '--copies', '2', '--name', 'diary'], { stdin: 'written before there was a cluster' })
+    const added = await late.run(['add', '-Q', '--copies', '2', '--name', 'diary', '--wait'], { stdin: 'written before there was a cluster' })
+    const cid = added.stdout.split('\n')[0] ?? ''
+    assert.match(added.stderr, new RegExp(`Waited for 1 of 2 copies of ${cid}: --wait waits for half of them at least, --wait-for 2 for all`))
     const invite = await admin.ok(['member', 'invite'])
     const refused = await late.run(['member', 'join', invite])
     assert.equal(refused.status, 2)

@@ -109,7 +109,7 @@ export const pinStatus = command({
     const view = new StatusView(context)
     for (const text of requireCids(args)) {
       const answers = context.daemon.call('pin-status', { ...pathOrId(text), ...wait }, context)
-      if (wait !== undefined) await view.follow(answers)
+      if (wait !== undefined) await view.follow(answers, wait)
       else for await (const answer of answers) if (answer.type === 'event') view.print(answer.event.status)
     }
   }
