@@ -518,5 +518,5 @@ test('the client stops the node, also while somebody listens', async (context) =
     await new Promise((resolve) => { setTimeout(resolve, 10) })
   }
   assert.equal(node.process.exitCode, 0)
-  assert.ok(performance.now() - startedMs < 1500, 'whoever listens to events does not hold it up')
+  assert.ok(performance.now() - startedMs < 5_000, 'whoever listens to events does not hold it up')
 })

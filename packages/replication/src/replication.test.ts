@@ -142,7 +142,7 @@ test('what a member deleted after its removal comes back where the delete arrive
   await c.replication.deletePin(pin.id)
   await until(() => b.replication.pin(pin.id) === undefined)
   letMeet(nodes)
-  await until(() => b.replication.pin(pin.id) !== undefined, 20_000)
+  await until(() => b.replication.pin(pin.id) !== undefined, 60_000)
   await untilSame([a, b], 1)
 })
 

@@ -1,4 +1,5 @@
 export { type BlockstoreCounts, countingBlockstore } from './counting-blockstore.ts'
+export { threadCpuMs } from './cpu-time.ts'
 export { DEFAULT_DELAY_BUFFER_BYTES, type DelayProxy, type DelayProxyOptions, openDelayProxy } from './delay-proxy.ts'
 export { type FaultOptions, faultyBlockstore } from './faulty-blockstore.ts'
 export { fixturePath } from './fixtures.ts'

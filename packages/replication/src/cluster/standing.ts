@@ -1,7 +1,8 @@
 import { HoldfastError } from '@holdfast/core'
 import type { PeerId } from '@holdfast/network'
 import type { Role } from '../record/record.ts'
-import type { ClusterState, RecordStore } from '../store/record-store.ts'
+import type { ClusterState } from '../store/cluster-memory.ts'
+import type { RecordStore } from '../store/record-store.ts'
 
 /** What this node may do in its cluster. */
 export class Standing {

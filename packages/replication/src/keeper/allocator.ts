@@ -2,9 +2,9 @@ import type { PeerId } from '@holdfast/network'
 import type { PinKey } from '../map/stored-record.ts'
 import type { Replication } from '../replication.ts'
 import { assignedTo } from './assignment.ts'
-import { type Claim, judgeClaims } from './claims.ts'
+import { type Claim, judgeClaims, toldBytesOf } from './claims.ts'
 import type { ClusterSight } from './cluster-watch.ts'
-import { REFUSAL_MS } from './limits.ts'
+import { MAX_UNSHARED_BYTES, REFUSAL_MS } from './limits.ts'
 import { type Content, isExpired, type WantedPin } from './pin-index.ts'
 import type { RetryBook } from './retry-book.ts'
 
@@ -38,6 +38,8 @@ export class Allocator {
 
   /** Who else is to make a copy of what an origin has. All that are to, see the same ones. */
   companionsOf ({ pinKey, pins }: Content, claims: readonly Claim[], sight: ClusterSight): PeerId[] {
+    const toldBytes = toldBytesOf(claims)
+    if (toldBytes > 0 && toldBytes <= MAX_UNSHARED_BYTES) return []
     const wanted = [...pins.values()].filter((pin) => !isExpired(pin, sight))
     const sources = new Set([this.#deps.self, ...wanted.map(({ origin }) => origin), ...claims.filter(({ isCounted }) => isCounted).map(({ holder }) => holder)])
     return [...new Set(wanted.flatMap((pin) => this.assign(pin, pinKey, claims, sight)))].filter((peer) => !sources.has(peer))

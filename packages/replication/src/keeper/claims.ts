@@ -1,7 +1,7 @@
 import type { PeerId } from '@holdfast/network'
 import type { HoldView } from '../cluster/own-holds.ts'
 import type { ClusterSight } from './cluster-watch.ts'
-import { FRESH_MS } from './limits.ts'
+import { FRESH_MS, SMALL_BYTES } from './limits.ts'
 import type { WantedPin } from './pin-index.ts'
 
 /** What a member says of its copy, and what that is worth. */
@@ -36,4 +36,15 @@ export function judgeClaims (holds: readonly HoldView[], { members, nowMs }: Pic
 export function isRepair (claims: readonly Claim[], pins: readonly Pick<WantedPin, 'createdMs'>[], { lastRemovalMs }: Pick<ClusterSight, 'lastRemovalMs'>): boolean {
   if (claims.some(({ state, isCounted }) => state === 'verified' && !isCounted)) return true
   return claims.some(({ isCounted }) => isCounted) && pins.every(({ createdMs }) => createdMs < lastRemovalMs)
+}
+
+/** How many bytes it has, as those with a copy say; 0 when none is there to say. */
+export function toldBytesOf (claims: readonly Claim[]): number {
+  return Math.max(0, ...claims.filter(({ isCounted }) => isCounted).map(({ byteLength }) => byteLength))
+}
+
+/** Whether it is small by what those with a copy say: a search for others that have it would cost more than the fetch. */
+export function isSmall (claims: readonly Claim[]): boolean {
+  const toldBytes = toldBytesOf(claims)
+  return toldBytes > 0 && toldBytes <= SMALL_BYTES
 }

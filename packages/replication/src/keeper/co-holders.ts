@@ -20,6 +20,8 @@ export interface CoHoldersDeps {
   readonly self: PeerId
   readonly log: Logger
   readonly intervalMs: number
+  /** Whether copies are being made, which is more urgent. */
+  readonly isBusy: () => boolean
   /** Told when this node's word on a content changed. */
   readonly onChange: (pinKey: PinKey) => void
   /** Told when an own copy lacks a block. */
@@ -41,6 +43,7 @@ export class CoHolders implements AsyncDisposable {
       host,
       blocks,
       log,
+      isBusy: deps.isBusy,
       isPartner: (peer) => watch.sight.isMember && peer !== self && watch.sight.members.has(peer),
       contentOf: (pinKey, peer) => this.#auditable(pinKey, peer),
       onVerdict: (pinKey, peer, isHeld) => { this.#onVerdict(pinKey, peer, isHeld) },

@@ -11,7 +11,7 @@ import { pinKeyOf, type PinKey } from '../map/stored-record.ts'
 import type { PinMode } from '../record/record.ts'
 import type { NodeLoad, Replication } from '../replication.ts'
 import { Allocator } from './allocator.ts'
-import { type Claim, isRepair } from './claims.ts'
+import { type Claim, isRepair, isSmall, toldBytesOf } from './claims.ts'
 import type { ClusterSight, ClusterWatch } from './cluster-watch.ts'
 import { CoHolders } from './co-holders.ts'
 import { FetchQueue } from './fetch-queue.ts'
@@ -74,6 +74,7 @@ export class NodeKeeper implements Keeper {
     this.#coHolders = new CoHolders({
       ...parts,
       index,
+      isBusy: () => queue.runningCount > 0,
       onChange: (pinKey) => { this.#lookSoon(pinKey) },
       onOwnLoss: (pinKey) => {
         this.#damaged.add(pinKey)
@@ -320,7 +321,8 @@ export class NodeKeeper implements Keeper {
     const isKept = own?.state === 'verified' && copies.isPinned(content)
     const isWork = isKept ? this.#damaged.has(pinKey) || needsVerification(own, claims, sight) || !isSameSet(this.#coHolders.doubtsOf(pinKey), own.doubts) : assigned.has(self) && !(sight.isCutOff && isRepair(claims, wanted, sight))
     this.#allocator.noteSilence(pinKey, [...assigned].filter((peer) => !claims.some(({ holder }) => holder === peer)))
-    if (isWork && copies.retries.isDue(pinKey)) this.#queue.add(pinKey, { hasSource: isKept || counted.size > 0 || copies.isHere(content), copyCount: counted.size, wasTried: copies.retries.get(pinKey) !== undefined })
+    const isLocal = isKept || isWork && copies.isHere(content)
+    if (isWork && copies.retries.isDue(pinKey)) this.#queue.add(pinKey, { hasSource: isLocal || counted.size > 0, isLocal, copyCount: counted.size, wasTried: copies.retries.get(pinKey) !== undefined, toldBytes: toldBytesOf(claims) })
     else if (!isWork) this.#queue.remove(pinKey)
     if (isWork || [...assigned].some((peer) => !counted.has(peer))) this.#loop.unsettle(pinKey)
     else this.#loop.settle(pinKey)
@@ -349,10 +351,11 @@ export class NodeKeeper implements Keeper {
     this.#damaged.delete(pinKey)
     await copies.make({
       content,
+      holders: isSmall(claims) ? claims.filter(({ isCounted }) => isCounted).map(({ holder }) => holder) : [],
       companions: this.#allocator.companionsOf(content, claims, sight),
       wasVerified: own?.state === 'verified' && copies.isPinned(content),
       isRepair: isRepair(claims, [...content.pins.values()], sight),
-      toldBytes: Math.max(0, ...claims.filter(({ isCounted }) => isCounted).map(({ byteLength }) => byteLength)),
+      toldBytes: toldBytesOf(claims),
       // Who doubts others has looked at its own copy just before.
       doubts
     }, signal)

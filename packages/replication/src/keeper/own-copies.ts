@@ -34,6 +34,8 @@ export interface MakeRequest {
   readonly toldBytes: number
   /** Members whose copy this node found wanting. */
   readonly doubts: readonly PeerId[]
+  /** Members that say to have it: asked before anybody is searched for. */
+  readonly holders: readonly PeerId[]
   /** Other members that are to make a copy now, too. */
   readonly companions: readonly PeerId[]
 }
@@ -142,7 +144,7 @@ export class OwnCopies {
     this.retries.clear()
   }
 
-  async #fetch ({ content, isRepair, companions }: MakeRequest, progress: Progress, signal: AbortSignal): Promise<number> {
+  async #fetch ({ content, isRepair, holders, companions }: MakeRequest, progress: Progress, signal: AbortSignal): Promise<number> {
     const { pinKey, mode } = content
     // What is pinned here takes no space that it does not take already.
     const isHere = this.isHere(content)
@@ -157,6 +159,7 @@ export class OwnCopies {
         signal,
         stallMs: this.#stallMs,
         throttle: isRepair ? this.#throttle : undefined,
+        holders,
         companions: companions.length === 0 ? undefined : { self: this.#deps.self, peers: companions },
         onByteLength: (byteLength) => {
           progress.totalBytes = before + byteLength

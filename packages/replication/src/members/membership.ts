@@ -7,7 +7,8 @@ import { RecordMap } from '../map/record-map.ts'
 import type { RecordWriter } from '../map/record-writer.ts'
 import { decodeEnvelope, isSigned } from '../record/envelope.ts'
 import { type ClusterRecord, type GenesisRecord, parseEnvelope, type Role, signGenesis } from '../record/record.ts'
-import type { ClusterState, RecordStore } from '../store/record-store.ts'
+import type { ClusterState } from '../store/cluster-memory.ts'
+import type { RecordStore } from '../store/record-store.ts'
 import { verifiedRecords } from '../sync/verified-records.ts'
 import { type IssuedInvite, inviteRecord, secretHashOf } from './invite-book.ts'
 import type { MemberState } from './member-table.ts'
@@ -302,7 +303,7 @@ function requireLabel (what: string, text: string): void {
 }
 
 function aloneWords (map: RecordMap): string {
-  const count = map.pins().toArray().length
+  const count = [...map.pins()].length
   const pins = count === 0 ? 'no pins' : `${count} ${count === 1 ? 'pin' : 'pins'}`
   return `where it is alone, with ${pins}. To leave that one and join, use --leave: what this node keeps for its pins stays on this node, as pins of its own, without copies elsewhere`
 }
