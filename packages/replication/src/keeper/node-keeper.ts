@@ -6,7 +6,7 @@ import type { RecordChange } from '../map/record-map.ts'
 import type { Blockstore } from '@holdfast/blockstore'
 import { cidOfPinKey, modeOfPinKey, pinKeyOf, type PinKey } from '../map/stored-record.ts'
 import type { ClusterPin, NodeLoad, PinFilter, Replication } from '../replication.ts'
-import { MAX_DOUBTS, MAX_FETCHES_TOLD } from '../limits.ts'
+import { MAX_CLOCK_LEAD_MS, MAX_DOUBTS, MAX_FETCHES_TOLD } from '../limits.ts'
 import { assignedTo } from './assignment.ts'
 import { Audits } from './audits.ts'
 import { type Claim, judgeClaims } from './claims.ts'
@@ -501,9 +501,9 @@ function isRepair (claims: readonly Claim[]): boolean {
   return claims.some(({ state, isCounted }) => state === 'verified' && !isCounted)
 }
 
-/** The own copy was verified long ago, or another holder found it wanting since. */
+/** The own copy was verified long ago, or, by a clock that was wrong, in the future; or another holder found it wanting since. */
 function needsVerification (own: Claim, claims: readonly Claim[], { nowMs }: ClusterSight): boolean {
-  return nowMs - own.atMs > VERIFY_AGAIN_MS || claims.some(({ doubts, atMs }) => doubts.includes(own.holder) && atMs > own.atMs)
+  return nowMs - own.atMs > VERIFY_AGAIN_MS || own.atMs > nowMs + MAX_CLOCK_LEAD_MS || claims.some(({ doubts, atMs }) => doubts.includes(own.holder) && atMs > own.atMs)
 }
 
 function isExpired ({ expireAtMs }: WantedPin, { nowMs }: ClusterSight): boolean {

@@ -2,6 +2,7 @@ import { HoldfastError, isHoldfastError, type Logger } from '@holdfast/core'
 import type { Host, PeerId } from '@holdfast/network'
 import { ANSWER_TIMEOUT_MS, HEARTBEAT_INTERVAL_MS } from '../limits.ts'
 import type { RecordMap } from '../map/record-map.ts'
+import type { ClusterClock } from '../members/cluster-clock.ts'
 import { proofOf } from '../members/membership-proof.ts'
 import type { KeptRecords, RecordStore } from '../store/record-store.ts'
 import { MemberPrivileges } from './member-privileges.ts'
@@ -31,6 +32,8 @@ export interface RecordSyncDeps {
   readonly log: Logger
   /** How this node is, asked before each heartbeat. */
   readonly beat: () => Heartbeat
+  /** Told of the clocks of the members. */
+  readonly clock?: Pick<ClusterClock, 'hear'> | undefined
 }
 
 export interface RecordSyncOptions {
@@ -70,7 +73,7 @@ export class RecordSync implements AsyncDisposable {
   readonly #closed = new AbortController()
   /** What was begun and is not awaited elsewhere. */
   readonly #running = new Set<Promise<void>>()
-  constructor ({ host, store, log, beat }: RecordSyncDeps, { intervalMs = HEARTBEAT_INTERVAL_MS }: RecordSyncOptions) {
+  constructor ({ host, store, log, beat, clock }: RecordSyncDeps, { intervalMs = HEARTBEAT_INTERVAL_MS }: RecordSyncOptions) {
     this.#host = host
     this.#privileges = new MemberPrivileges(host)
     this.#store = store
@@ -89,7 +92,10 @@ export class RecordSync implements AsyncDisposable {
       log,
       isPartner: (peer) => this.#isPartner(peer),
       onHello: (peer) => { this.#linkSoon(peer) },
-      onHeard: (peer, beat) => { this.#noteHeard(peer, beat) },
+      onHeard: (peer, beat) => {
+        this.#noteHeard(peer, beat)
+        if (beat !== undefined) clock?.hear(peer, beat.clockMs)
+      },
       onDifference: (peer) => { this.#rounds.begin(peer) }
     })
   }
