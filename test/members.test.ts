@@ -10,7 +10,7 @@ async function startMember (context: TestContext, { flags = [], ...options }: St
 }
 
 /** Waits until the check holds, and fails when it never does. */
-async function eventually (what: string, check: () => Promise<boolean>, timeoutMs = 30_000): Promise<void> {
+async function eventually (what: string, check: () => Promise<boolean>, timeoutMs = 90_000): Promise<void> {
   const endMs = performance.now() + timeoutMs
   while (!await check()) {
     assert.ok(performance.now() < endMs, `${what} within ${timeoutMs} ms`)

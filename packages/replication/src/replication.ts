@@ -6,9 +6,11 @@ import { randomBytes } from 'node:crypto'
 import * as limits from './limits.ts'
 import type { RecordChange } from './map/record-map.ts'
 import { pinKeyOf, type PinKey, pinRecordOf } from './map/stored-record.ts'
+import { ClusterClock, type ClockOwner } from './members/cluster-clock.ts'
 import { clusterIdText, type InviteOptions, Membership } from './members/membership.ts'
 import { type Copies, HOLD_STATES, type HoldState, PIN_MODES, type PinMode, type PinRecord, type ProfileFields, type Role, ROLES } from './record/record.ts'
-import { type ClusterState, openRecordStore, type RecordStore } from './store/record-store.ts'
+import type { ClusterState } from './store/cluster-memory.ts'
+import { openRecordStore, type RecordStore } from './store/record-store.ts'
 import type { Heartbeat } from './sync/messages.ts'
 import { openRecordSync, type RecordSync, type SyncStats } from './sync/record-sync.ts'
 
@@ -42,6 +44,8 @@ export interface MemberView {
   readonly heartbeat: Heartbeat | undefined
   /** Copies that it says it has. */
   readonly copyCount: number
+  /** How far its clock is ahead of the time that most members agree on, in ms; below 0 when it is behind. `undefined` when it was not heard since this node started. */
+  readonly clockAheadMs: number | undefined
 }
 
 /** A pin of the cluster. */
@@ -134,6 +138,9 @@ export interface Replication extends AsyncDisposable {
   /** The active members, this node among them. */
   members(): MemberView[]
 
+  /** The time that most members agree on, in ms since 1970. */
+  now(): number
+
   /** Creates a cluster with this node as its first admin. @throws `INVALID` when it is in one. */
   createCluster(options?: { readonly name?: string }): Promise<ClusterView>
 
@@ -205,13 +212,15 @@ const DEFAULT_COPIES = 2
 /** Opens what this node knows of its cluster, and begins to exchange it. The journal and the host stay the caller's. */
 export async function openReplication ({ identity, host, journal, log, now = Date.now, load = () => NO_LOAD }: ReplicationDeps, { profile: given, intervalMs = limits.HEARTBEAT_INTERVAL_MS, minDeadRecords }: ReplicationOptions): Promise<Replication> {
   await using opening = new AsyncDisposableStack()
-  const store = opening.use(await openRecordStore({ identity, journal, log, now }, { minDeadRecords }))
-  const membership = opening.use(new Membership({ identity, host, store, log, now }))
+  const owners = (): ClockOwner[] => [...store.cluster?.map.members.byPeer.values() ?? []].filter(({ isActive }) => isActive).map(({ peer, role }) => ({ peer, isAdmin: role === 'admin' }))
+  const clock = new ClusterClock({ self: identity.peerId, now, owners, log })
+  const store = opening.use(await openRecordStore({ identity, journal, log, now: clock.now }, { minDeadRecords }))
+  const membership = opening.use(new Membership({ identity, host, store, log, now: clock.now }))
   await membership.open()
   const profile = typeof given === 'function' ? given(store.cluster?.map.copyTotals().get(identity.peerId)?.byteLength ?? 0) : given
   const beat = (): Heartbeat => ({ ...load(), version: profile.version, clockMs: Math.max(0, Math.floor(now())) })
-  const replication = new ClusterReplication({ identity, host, store, membership, now, profile, beat, intervalMs })
-  const sync = opening.use(await openRecordSync({ host, store, log, beat }, { intervalMs }))
+  const replication = new ClusterReplication({ identity, host, store, membership, clock, profile, beat, intervalMs })
+  const sync = opening.use(await openRecordSync({ host, store, log, beat, clock }, { intervalMs }))
   await replication.start(sync, opening)
   replication.closes(opening.move())
   return replication
@@ -222,7 +231,7 @@ interface Parts {
   readonly host: Host
   readonly store: RecordStore
   readonly membership: Membership
-  readonly now: () => number
+  readonly clock: ClusterClock
   readonly profile: Profile
   readonly beat: () => Heartbeat
   readonly intervalMs: number
@@ -233,7 +242,7 @@ class ClusterReplication implements Replication {
   readonly #host: Host
   readonly #store: RecordStore
   readonly #membership: Membership
-  readonly #now: () => number
+  readonly #clock: ClusterClock
   readonly #beat: () => Heartbeat
   readonly #intervalMs: number
   readonly #closing = new AsyncDisposableStack()
@@ -241,12 +250,12 @@ class ClusterReplication implements Replication {
   #sync: RecordSync | undefined
   #lastCreatedMs = 0
 
-  constructor ({ identity, host, store, membership, now, profile, beat, intervalMs }: Parts) {
+  constructor ({ identity, host, store, membership, clock, profile, beat, intervalMs }: Parts) {
     this.#identity = identity
     this.#host = host
     this.#store = store
     this.#membership = membership
-    this.#now = now
+    this.#clock = clock
     this.#profile = profile
     this.#beat = beat
     this.#intervalMs = intervalMs
@@ -296,9 +305,14 @@ class ClusterReplication implements Replication {
         isAlive: lastSeenAgoMs !== undefined && lastSeenAgoMs <= this.#intervalMs * limits.ALIVE_INTERVALS,
         lastSeenAgoMs,
         heartbeat: isSelf ? this.#beat() : heard?.beat,
-        copyCount: copies.get(peer)?.count ?? 0
+        copyCount: copies.get(peer)?.count ?? 0,
+        clockAheadMs: this.#clock.aheadMs(peer)
       }
     })
+  }
+
+  now (): number {
+    return this.#clock.now()
   }
 
   async createCluster ({ name = 'cluster' }: { readonly name?: string } = {}): Promise<ClusterView> {
@@ -454,7 +468,7 @@ class ClusterReplication implements Replication {
 
   /** The clock may stand still or go back; the order of pins does not. */
   #nextCreatedMs (): number {
-    this.#lastCreatedMs = Math.max(Math.floor(this.#now()), this.#lastCreatedMs + 1)
+    this.#lastCreatedMs = Math.max(Math.floor(this.#clock.now()), this.#lastCreatedMs + 1)
     return this.#lastCreatedMs
   }
 }

@@ -6,14 +6,14 @@ import type { RecordChange } from '../map/record-map.ts'
 import type { Blockstore } from '@holdfast/blockstore'
 import { cidOfPinKey, modeOfPinKey, pinKeyOf, type PinKey } from '../map/stored-record.ts'
 import type { ClusterPin, NodeLoad, PinFilter, Replication } from '../replication.ts'
-import { MAX_DOUBTS, MAX_FETCHES_TOLD } from '../limits.ts'
+import { MAX_CLOCK_LEAD_MS, MAX_DOUBTS, MAX_FETCHES_TOLD } from '../limits.ts'
 import { assignedTo } from './assignment.ts'
 import { Audits } from './audits.ts'
 import { type Claim, judgeClaims } from './claims.ts'
 import type { ClusterSight, ClusterWatch } from './cluster-watch.ts'
 import { FetchQueue } from './fetch-queue.ts'
 import type { Keeper, KeeperStats } from './keeper.ts'
-import { CHALLENGE_ROUND_MS, EXPIRY_MARGIN_MS, PINS_PER_SLICE, REFUSAL_MS, SWEEP_MS, VERIFY_AGAIN_MS, WATCH_INTERVAL_MS } from './limits.ts'
+import { CHALLENGE_ROUND_MS, EXPIRY_MARGIN_MS, MAX_UNSHARED_BYTES, PINS_PER_SLICE, REFUSAL_MS, SMALL_BYTES, SWEEP_MS, VERIFY_AGAIN_MS, WATCH_INTERVAL_MS } from './limits.ts'
 import type { CopyProgress, OwnCopies } from './own-copies.ts'
 import { type Content, PinIndex, type WantedPin } from './pin-index.ts'
 import { type PinStatus, statusOf } from './pin-status.ts'
@@ -73,6 +73,7 @@ export class NodeKeeper implements Keeper {
       blocks,
       log,
       isPartner: (peer) => parts.watch.sight.isMember && peer !== parts.self && parts.watch.sight.members.has(peer),
+      isBusy: () => this.#queue.runningCount > 0,
       contentOf: (pinKey, peer) => this.#auditable(pinKey, peer),
       onVerdict: (pinKey, peer, isHeld) => { this.#onVerdict(pinKey, peer, isHeld) },
       onOwnLoss: (pinKey) => {
@@ -355,7 +356,8 @@ export class NodeKeeper implements Keeper {
     const isKept = own?.state === 'verified' && copies.isPinned(content)
     const isWork = isKept ? this.#damaged.has(pinKey) || needsVerification(own, claims, sight) || !isSameSet(this.#doubtsOf(pinKey), own.doubts) : assigned.has(self) && !(sight.isCutOff && isRepair(claims))
     this.#noteSilence(pinKey, [...assigned].filter((peer) => !claims.some(({ holder }) => holder === peer)))
-    if (isWork && copies.retries.isDue(pinKey)) this.#queue.add(pinKey, { hasSource: isKept || counted.size > 0 || copies.isLocal(pinKey), copyCount: counted.size, wasTried: copies.retries.get(pinKey) !== undefined })
+    const isLocal = isKept || isWork && copies.isLocal(pinKey)
+    if (isWork && copies.retries.isDue(pinKey)) this.#queue.add(pinKey, { hasSource: isLocal || counted.size > 0, isLocal, copyCount: counted.size, wasTried: copies.retries.get(pinKey) !== undefined, toldBytes: toldBytesOf(claims) })
     else if (!isWork) this.#queue.remove(pinKey)
     if (isWork || [...assigned].some((peer) => !counted.has(peer))) this.#unsettled.add(pinKey)
     else this.#unsettled.delete(pinKey)
@@ -434,10 +436,11 @@ export class NodeKeeper implements Keeper {
     this.#damaged.delete(pinKey)
     await copies.make({
       content,
+      holders: isSmall(claims) ? claims.filter(({ isCounted }) => isCounted).map(({ holder }) => holder) : [],
       companions: this.#companionsOf(pinKey, content, claims, sight),
       wasVerified: own?.state === 'verified' && copies.isPinned(content),
       isRepair: isRepair(claims),
-      toldBytes: Math.max(0, ...claims.filter(({ isCounted }) => isCounted).map(({ byteLength }) => byteLength)),
+      toldBytes: toldBytesOf(claims),
       // Who doubts others has looked at its own copy just before.
       doubts
     }, signal)
@@ -448,6 +451,8 @@ export class NodeKeeper implements Keeper {
   /** Who else is to make a copy of what an origin has. All that are to, see the same ones. */
   #companionsOf (pinKey: PinKey, { pins }: Content, claims: readonly Claim[], sight: ClusterSight): PeerId[] {
     const wanted = [...pins.values()].filter((pin) => !isExpired(pin, sight))
+    const toldBytes = toldBytesOf(claims)
+    if (toldBytes > 0 && toldBytes <= MAX_UNSHARED_BYTES) return []
     const sources = new Set([this.#parts.self, ...wanted.map(({ origin }) => origin), ...claims.filter(({ isCounted }) => isCounted).map(({ holder }) => holder)])
     return [...new Set(wanted.flatMap((pin) => this.#assign(pin, pinKey, claims, sight)))].filter((peer) => !sources.has(peer))
   }
@@ -480,14 +485,25 @@ function isSameSet (set: ReadonlySet<PeerId>, list: readonly PeerId[]): boolean 
   return set.size === list.length && list.every((peer) => set.has(peer))
 }
 
+/** Whether it is small by what those with a copy say: a search for others that have it would cost more than the fetch. */
+function isSmall (claims: readonly Claim[]): boolean {
+  const toldBytes = toldBytesOf(claims)
+  return toldBytes > 0 && toldBytes <= SMALL_BYTES
+}
+
+/** How many bytes it has, as those with a copy say. */
+function toldBytesOf (claims: readonly Claim[]): number {
+  return Math.max(0, ...claims.filter(({ isCounted }) => isCounted).map(({ byteLength }) => byteLength))
+}
+
 /** Copies are made again, not for the first time: somebody had one. */
 function isRepair (claims: readonly Claim[]): boolean {
   return claims.some(({ state, isCounted }) => state === 'verified' && !isCounted)
 }
 
-/** The own copy was verified long ago, or another holder found it wanting since. */
+/** The own copy was verified long ago, or, by a clock that was wrong, in the future; or another holder found it wanting since. */
 function needsVerification (own: Claim, claims: readonly Claim[], { nowMs }: ClusterSight): boolean {
-  return nowMs - own.atMs > VERIFY_AGAIN_MS || claims.some(({ doubts, atMs }) => doubts.includes(own.holder) && atMs > own.atMs)
+  return nowMs - own.atMs > VERIFY_AGAIN_MS || own.atMs > nowMs + MAX_CLOCK_LEAD_MS || claims.some(({ doubts, atMs }) => doubts.includes(own.holder) && atMs > own.atMs)
 }
 
 function isExpired ({ expireAtMs }: WantedPin, { nowMs }: ClusterSight): boolean {

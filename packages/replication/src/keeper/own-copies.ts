@@ -1,5 +1,6 @@
 import { HoldfastError, isErrorCode, isHoldfastError, type Logger } from '@holdfast/core'
 import type { PeerId } from '@holdfast/network'
+import { isOutOfSpace } from '@holdfast/pins'
 import { cidOfPinKey, modeOfPinKey, type PinKey } from '../map/stored-record.ts'
 import type { HoldState } from '../record/record.ts'
 import type { Replication } from '../replication.ts'
@@ -34,6 +35,8 @@ export interface MakeRequest {
   readonly toldBytes: number
   /** Members whose copy this node found wanting. */
   readonly doubts: readonly PeerId[]
+  /** Members that say to have it: asked before anybody is searched for. */
+  readonly holders: readonly PeerId[]
   /** Other members that are to make a copy now, too. */
   readonly companions: readonly PeerId[]
 }
@@ -130,7 +133,7 @@ export class OwnCopies {
     this.retries.forget(pinKey)
   }
 
-  async #fetch ({ content, isRepair, companions }: MakeRequest, progress: Progress, signal: AbortSignal): Promise<number> {
+  async #fetch ({ content, isRepair, holders, companions }: MakeRequest, progress: Progress, signal: AbortSignal): Promise<number> {
     const { pinKey, mode } = content
     // What a user keeps here takes no space that it does not take already.
     const isLocal = this.isLocal(pinKey)
@@ -145,6 +148,7 @@ export class OwnCopies {
         signal,
         stallMs: this.#stallMs,
         throttle: isRepair ? this.#throttle : undefined,
+        holders,
         companions: companions.length === 0 ? undefined : { self: this.#deps.self, peers: companions },
         onByteLength: (byteLength) => {
           progress.totalBytes = before + byteLength
@@ -161,7 +165,7 @@ export class OwnCopies {
 
   async #failed ({ content: { pinKey }, wasVerified }: MakeRequest, err: unknown): Promise<void> {
     const isRefused = isErrorCode(err, 'LIMIT')
-    const why = isRefused && err.details['reason'] === 'no-space' ? 'no space' : whyOf(err)
+    const why = isRefused && err.details['reason'] === 'no-space' || isOutOfSpace(err) ? 'no space' : whyOf(err)
     this.#deps.log.debug('A copy was not made', { pinKey, why, err })
     if (isRefused) this.retries.refused(pinKey, why, REFUSAL_MS)
     else this.retries.failed(pinKey, why)

@@ -54,7 +54,7 @@ test('who sees most members vanish takes itself for the one cut off, and makes n
   await until(() => a.keeper.status(id)?.missing === 'most members cannot be reached: this node waits for them')
 
   letMeet(nodes)
-  await until(() => nodes.every((node) => !node.keeper.isCutOff && countedOf(node, id).length >= 4), 20_000)
+  await until(() => nodes.every((node) => !node.keeper.isCutOff && countedOf(node, id).length >= 4), 60_000)
 })
 
 test('repairs keep to their rate', async (context) => {

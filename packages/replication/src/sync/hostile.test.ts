@@ -92,7 +92,7 @@ test('records that are replayed, of another cluster, of a stranger or from the f
   ].map(({ bytes }) => bytes)
   const { stream } = await openGreeted(rogue, node, hello)
   for (let round = 0; round < 3; round++) await stream.write(frameOf(encodeRequest({ t: 'push', records })))
-  await until(() => node.replication.stats().waitingCount === 2)
+  await until(() => node.replication.stats().waitingCount === 2 && node.replication.stats().pinCount > 0)
   assert.equal(node.replication.stats().pinCount, 1)
 })
 
