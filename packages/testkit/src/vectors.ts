@@ -36,9 +36,22 @@ export interface FlagVector {
 
 /** A tree as an importer reads it; shaped as `ImportSource` of @holdfast/dag. */
 export type VectorSource =
-  | { readonly kind: 'file', readonly name: Uint8Array, open(): AsyncIterable<Uint8Array> }
-  | { readonly kind: 'directory', readonly name: Uint8Array, entries(): AsyncIterable<VectorSource> }
-  | { readonly kind: 'symlink', readonly name: Uint8Array, readonly target: Uint8Array }
+  | { readonly kind: 'file', readonly name: Uint8Array, readonly attributes: VectorAttributes, open(): AsyncIterable<Uint8Array> }
+  | { readonly kind: 'directory', readonly name: Uint8Array, readonly attributes: VectorAttributes, entries(): AsyncIterable<VectorSource> }
+  | { readonly kind: 'symlink', readonly name: Uint8Array, readonly attributes: VectorAttributes, readonly target: Uint8Array }
+
+/** What an entry has beside its content; shaped as `ImportAttributes` of @holdfast/dag. */
+export interface VectorAttributes {
+  readonly mode?: number | undefined
+  readonly mtime?: { readonly seconds: bigint, readonly nanoseconds: number } | undefined
+}
+
+export interface VectorSourceOptions {
+  /** Keep entries whose name begins with a dot. @default false */
+  readonly hidden?: boolean
+  /** What of modes and times the entries get; nothing by default, as `ipfs add` does. */
+  readonly preserve?: { readonly mode?: boolean, readonly mtime?: boolean }
+}
 
 /** The vectors that Kubo's own tests state. */
 export function optionVectors (): OptionVector[] {
@@ -51,19 +64,27 @@ export function flagVectors (): FlagVector[] {
 }
 
 /** Makes the tree of a vector. Hidden entries are left out unless `hidden`, as `ipfs add` does. */
-export function vectorSource (input: VectorInput, name = 'v', { hidden = false }: { hidden?: boolean } = {}): VectorSource {
+export function vectorSource (input: VectorInput, name = 'v', options: VectorSourceOptions = {}): VectorSource {
+  const { hidden = false } = options
   const bytes = Buffer.from(name)
+  const attributes = attributesOf(input, options)
   switch (input.type) {
-    case 'file': return { kind: 'file', name: bytes, open: () => input.chacha20 === undefined ? once(Buffer.from(input.utf8 ?? '')) : keyStream(input.chacha20) }
-    case 'symlink': return { kind: 'symlink', name: bytes, target: Buffer.from(input.target) }
+    case 'file': return { kind: 'file', name: bytes, attributes, open: () => input.chacha20 === undefined ? once(Buffer.from(input.utf8 ?? '')) : keyStream(input.chacha20) }
+    case 'symlink': return { kind: 'symlink', name: bytes, attributes, target: Buffer.from(input.target) }
     case 'dir': {
       const children = Object.entries(input.entries).filter(([child]) => hidden || !child.startsWith('.'))
-      return { kind: 'directory', name: bytes, entries: () => each(children.map(([child, value]) => vectorSource(value, child, { hidden }))) }
+      return { kind: 'directory', name: bytes, attributes, entries: () => each(children.map(([child, value]) => vectorSource(value, child, options))) }
     }
-    case 'gendir': return { kind: 'directory', name: bytes, entries: () => generatedEntries(input) }
-    case 'detdir': return { kind: 'directory', name: bytes, entries: () => deterministicEntries(input) }
+    case 'gendir': return { kind: 'directory', name: bytes, attributes, entries: () => generatedEntries(input) }
+    case 'detdir': return { kind: 'directory', name: bytes, attributes, entries: () => deterministicEntries(input) }
     case 'block': throw new Error('A block is no tree')
   }
+}
+
+function attributesOf (input: VectorInput, { preserve = {} }: VectorSourceOptions): VectorAttributes {
+  const mode = preserve.mode === true && 'mode' in input ? input.mode : undefined
+  const [seconds, nanoseconds = 0] = preserve.mtime === true && 'mtime' in input ? input.mtime ?? [] : []
+  return { mode, mtime: seconds === undefined ? undefined : { seconds: BigInt(seconds), nanoseconds } }
 }
 
 /** Yields the first `size` bytes of the key stream, 1 MiB at a time. */
