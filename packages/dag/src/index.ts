@@ -11,6 +11,7 @@ export { type IgnoreRules, MAX_IGNORE_BYTES, parseIgnoreRules } from './import/i
 export { CONCURRENT_FILES } from './import/import-run.ts'
 export { discardingWriter, importBytes, type ImportedEntry, type ImportOptions, type ImportProgress, importSources } from './import/import-tree.ts'
 export { measurePath, type MeasureOptions } from './import/measure-path.ts'
+export { keepsAttributes, openPathSources, type PathSourceOptions, setAttributes } from './import/path-sources.ts'
 export { type DirectorySource, type FileSource, type ImportAttributes, type ImportSource, type SymlinkSource, type UnreadableSource } from './import/source.ts'
 export { MAX_TREE_BYTES, openTreeImport, type TreeImport, type TreeImportOptions } from './import/tree-import.ts'
 export { type Chunking, MAX_CHUNK_BYTES, parseChunker, type RabinChunking } from './chunking.ts'

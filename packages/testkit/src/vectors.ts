@@ -1,5 +1,7 @@
 import { createCipheriv, createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
+import { mkdir, symlink, writeFile } from 'node:fs/promises'
+import { basename, join } from 'node:path'
 
 /** The input of a vector as its file describes it. */
 export type VectorInput =
@@ -78,6 +80,22 @@ export function vectorSource (input: VectorInput, name = 'v', options: VectorSou
     case 'gendir': return { kind: 'directory', name: bytes, attributes, entries: () => generatedEntries(input) }
     case 'detdir': return { kind: 'directory', name: bytes, attributes, entries: () => deterministicEntries(input) }
     case 'block': throw new Error('A block is no tree')
+  }
+}
+
+/** Writes the tree of a vector to the disk, hidden entries too, without its modes and times. */
+export async function writeVector (path: string, input: VectorInput): Promise<void> {
+  await writeSource(path, vectorSource(input, basename(path), { hidden: true }))
+}
+
+async function writeSource (path: string, source: VectorSource): Promise<void> {
+  switch (source.kind) {
+    case 'file': return await writeFile(path, source.open())
+    case 'symlink': return await symlink(Buffer.from(source.target), path)
+    case 'directory': {
+      await mkdir(path, { recursive: true })
+      for await (const child of source.entries()) await writeSource(join(path, Buffer.from(child.name).toString()), child)
+    }
   }
 }
 

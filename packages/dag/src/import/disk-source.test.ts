@@ -194,7 +194,7 @@ test('symlinks that are followed and lead nowhere or in a circle are unreadable 
   await symlink('absent', join(folder, 'dead'))
   const told: Array<[string, string]> = []
   await importSources(new MemoryBlockstore(), [await openDiskSource(folder, { dereference: 'all', name: 'top' })], recipeOf(), {
-    onUnreadable: (path, reason) => { told.push([path, isErrorCode(reason, 'INVALID') ? 'INVALID' : isErrorCode(reason, 'NOT_FOUND') ? 'NOT_FOUND' : 'other']) }
+    onUnreadable: async (path, reason) => { told.push([path, isErrorCode(reason, 'INVALID') ? 'INVALID' : isErrorCode(reason, 'NOT_FOUND') ? 'NOT_FOUND' : 'other']) }
   })
   assert.deepEqual(told.toSorted(), [['top/dead', 'NOT_FOUND'], ['top/sub/up', 'INVALID']])
 })

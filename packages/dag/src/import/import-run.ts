@@ -71,7 +71,7 @@ export class ImportRun {
       }
     } catch (reason) {
       if (!reading.failed || this.#options.onUnreadable === undefined) throw reason
-      this.#options.onUnreadable(path, reason)
+      await this.#options.onUnreadable(path, reason)
       return undefined
     }
   }

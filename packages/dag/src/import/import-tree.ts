@@ -40,11 +40,11 @@ export interface ImportOptions extends AbortOptions {
   /** Awaited for every entry as soon as its DAG is built, children before their directory. */
   onEntry?: ((entry: ImportedEntry) => Promise<void>) | undefined
   /**
-   * Told of each entry that could not be read; it is left out, and the import goes on. Without it the first one ends the import.
+   * Told of each entry that could not be read, and awaited; it is left out, and the import goes on. Without it the first one ends the import.
    *
    * The path leads from the root that was imported. A directory that cannot be listed to its end is left out as a whole.
    */
-  onUnreadable?: ((path: string, reason: unknown) => void) | undefined
+  onUnreadable?: ((path: string, reason: unknown) => Promise<void>) | undefined
   /** Called for every chunk. Cumulative. */
   onProgress?: ((progress: ImportProgress) => void) | undefined
 }

@@ -200,7 +200,7 @@ test('what cannot be read is told by path and left out, and everything else is i
   const unlisted: ImportSource = { kind: 'directory', name: Buffer.from('unlisted'), async * entries () { yield sourceOf('seen', { a: Buffer.from('a') }); throw gone } }
   const top: ImportSource = { kind: 'directory', name: Buffer.from('top'), async * entries () { yield * [failing, unreadable, unlisted, sourceOf('good', { b: Buffer.from('b') })] } }
   const told: string[] = []
-  const [root] = await importSources(new MemoryBlockstore(), [top], recipeOf(), { onUnreadable: (path, reason) => { told.push(path); assert.equal(reason, gone) } })
+  const [root] = await importSources(new MemoryBlockstore(), [top], recipeOf(), { onUnreadable: async (path, reason) => { told.push(path); assert.equal(reason, gone) } })
   const [without] = await importSources(new MemoryBlockstore(), [sourceOf('top', { good: { b: Buffer.from('b') } })], recipeOf())
   assert.deepEqual(told.toSorted(), ['top/failing', 'top/unlisted', 'top/unreadable'])
   assert.equal(root?.cid.toString(), without?.cid.toString())
@@ -210,7 +210,7 @@ test('what cannot be read is told by path and left out, and everything else is i
 test('a store that fails ends the import, also when unreadable files would not', async () => {
   const full = new HoldfastError('LIMIT', 'full')
   const writer = { put: async () => { throw full }, putMany: async () => { throw full } }
-  await assert.rejects(importSources(writer, [sourceOf('top', { a: Buffer.from('a') })], recipeOf(), { onUnreadable: () => { assert.fail('nothing was unreadable') } }), (err) => err === full)
+  await assert.rejects(importSources(writer, [sourceOf('top', { a: Buffer.from('a') })], recipeOf(), { onUnreadable: async () => { assert.fail('nothing was unreadable') } }), (err) => err === full)
 })
 
 test('a directory of empty directories is left out with them, and the one at the top stays', async () => {

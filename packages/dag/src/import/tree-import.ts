@@ -23,6 +23,8 @@ const ENTRY_BYTES = 256
 export interface TreeImportOptions extends AbortOptions {
   /** Put everything into one directory more. @default false */
   wrap?: boolean | undefined
+  /** Whether directories are kept in which there is nothing but directories; those at the top always are. @default true */
+  emptyDirectories?: boolean | undefined
   /** As in `ImportOptions`. @default false */
   ignoreWidthsAtTop?: boolean | undefined
   /** @default MAX_TREE_BYTES */
@@ -106,7 +108,8 @@ class PathTreeImport implements TreeImport {
   }
 
   async finish (): Promise<ImportedEntry[]> {
-    const roots = this.#options.wrap === true ? [await this.#build('', this.#top, true)] : await this.#buildAll(this.#top, '', true)
+    const whole = this.#options.wrap === true ? await this.#build('', this.#top, true) : undefined
+    const roots = whole === undefined ? [...(await this.#buildAll(this.#top, '', true)).values()] : [whole]
     await this.#sink.flush()
     return roots
   }
@@ -161,23 +164,25 @@ class PathTreeImport implements TreeImport {
     return directory
   }
 
-  /** With `isTop` no directory is around these. */
-  async #buildAll (directory: Directory, path: string, isTop = false): Promise<ImportedEntry[]> {
-    const entries: ImportedEntry[] = []
+  /** Builds what is in a directory, by name. With `isTop` no directory is around these. */
+  async #buildAll (directory: Directory, path: string, isTop = false): Promise<Map<string, ImportedEntry>> {
+    const entries = new Map<string, ImportedEntry>()
     for (const [name, child] of directory.children) {
       this.#options.signal?.throwIfAborted()
-      entries.push(child.kind === 'leaf' ? child.entry : await this.#build(path === '' ? name : `${path}/${name}`, child, isTop))
+      const entry = child.kind === 'leaf' ? child.entry : await this.#build(path === '' ? name : `${path}/${name}`, child, isTop)
+      if (entry !== undefined) entries.set(name, entry)
     }
     return entries
   }
 
-  async #build (path: string, directory: Directory, isTop: boolean): Promise<ImportedEntry> {
+  async #build (path: string, directory: Directory, isTop: boolean): Promise<ImportedEntry | undefined> {
     const entries = await this.#buildAll(directory, path)
-    const names = [...directory.children.keys()]
-    const links: DagPbLink[] = entries.map(({ cid, tsize }, index) => ({ cid, tsize, name: Buffer.from(names[index] ?? '') }))
+    if (entries.size === 0 && !isTop && this.#options.emptyDirectories === false) return undefined
+    const links: DagPbLink[] = Array.from(entries, ([name, { cid, tsize }]) => ({ cid, tsize, name: Buffer.from(name) }))
     const recipe = isTop && this.#options.ignoreWidthsAtTop === true ? withDefaultWidths(this.#recipe) : this.#recipe
     const { cid, tsize } = await buildDirectory(links, recipe, this.#sink, directory.attributes)
-    const entry = { kind: 'directory' as const, path, cid, tsize, byteLength: entries.reduce((sum, { byteLength }) => sum + byteLength, 0) }
+    const byteLength = entries.values().reduce((sum, entry) => sum + entry.byteLength, 0)
+    const entry = { kind: 'directory' as const, path, cid, tsize, byteLength }
     await this.#options.onEntry?.(entry)
     return entry
   }

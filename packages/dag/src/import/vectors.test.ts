@@ -1,14 +1,14 @@
 import { Block, cidToBase32, hasherNamed } from '@holdfast/core'
-import { flagVectors, type FlagVector, type OptionVector, optionVectors, type VectorInput, vectorSource } from '@holdfast/testkit'
+import { flagVectors, type FlagVector, type OptionVector, optionVectors, type VectorInput, vectorSource, writeVector } from '@holdfast/testkit'
 import assert from 'node:assert/strict'
-import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises'
+import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
 import { type ImportRecipe, type RecipeOptions, recipeOf } from '../profile.ts'
 import { openDiskSource } from './disk-source.ts'
 import { discardingWriter, importSources } from './import-tree.ts'
-import type { ImportAttributes } from './source.ts'
+import type { ImportAttributes, ImportSource } from './source.ts'
 
 const CODEC_CODES: Readonly<Record<string, number>> = { raw: 0x55, 'dag-pb': 0x70, 'dag-cbor': 0x71 }
 
@@ -84,7 +84,7 @@ async function cidOfFlags ({ input, profile, flags }: FlagVector): Promise<strin
     Object.assign(options, parse(value))
   }
   await using folder = await temporaryFolder()
-  const made = dereference ? await openDiskSource(await writeVector(folder.path, input), { dereference: 'all' }) : vectorSource(input, 'v', { preserve })
+  const made = dereference ? await openWritten(folder.path, input) : vectorSource(input, 'v', { preserve })
   const source = made.kind === 'file' && attributes !== undefined ? { ...made, attributes } : made
   const [root] = await importSources(discardingWriter, [source], recipeOf(options), { wrap, emptyDirectories, ignoreWidthsAtTop: true })
   assert.ok(root)
@@ -101,20 +101,15 @@ function setAttributes (flags: string[]): ImportAttributes | undefined {
   return mode === undefined && mtime === undefined ? undefined : { mode: mode === undefined ? undefined : Number.parseInt(mode, 8), mtime }
 }
 
+/** On the disk the symlinks of a vector lead somewhere. */
+async function openWritten (folder: string, input: VectorInput): Promise<ImportSource> {
+  await writeVector(join(folder, 'v'), input)
+  return await openDiskSource(join(folder, 'v'), { dereference: 'all' })
+}
+
 async function temporaryFolder (): Promise<{ path: string } & AsyncDisposable> {
   const path = await mkdtemp(join(tmpdir(), 'holdfast-'))
   return { path, async [Symbol.asyncDispose] () { await rm(path, { recursive: true, force: true }) } }
-}
-
-/** Writes a vector to the disk, where its symlinks lead somewhere. */
-async function writeVector (path: string, input: VectorInput): Promise<string> {
-  if (input.type === 'file') await writeFile(path, input.utf8 ?? '')
-  else if (input.type === 'symlink') await symlink(input.target, path)
-  else if (input.type === 'dir') {
-    await mkdir(path, { recursive: true })
-    for (const [name, child] of Object.entries(input.entries)) await writeVector(join(path, name), child)
-  } else throw new Error(`Vector input ${input.type} is not written to a disk`)
-  return path
 }
 
 function takeFlag (flags: string[], flag: string): boolean {
