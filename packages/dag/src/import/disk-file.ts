@@ -1,5 +1,5 @@
 import { type AbortOptions, HoldfastError } from '@holdfast/core'
-import { constants, type BigIntStats } from 'node:fs'
+import { constants, type Stats } from 'node:fs'
 import { type FileHandle, open } from 'node:fs/promises'
 
 /**
@@ -19,9 +19,9 @@ export const READ_BYTES: number = 1024 * 1024
 export async function * readRegularFile (path: Buffer, { signal }: AbortOptions): AsyncIterable<Uint8Array> {
   // Between lstat and here the path may have become a symlink or a pipe: neither is followed or waited for.
   await using file = await onPath(path, open(path, constants.O_RDONLY | (constants.O_NOFOLLOW ?? 0) | (constants.O_NONBLOCK ?? 0)))
-  const stats = await onPath(path, file.stat({ bigint: true }))
+  const stats = await onPath(path, file.stat())
   if (!stats.isFile()) throw changed(path)
-  const end = Number(stats.size)
+  const end = stats.size
 
   let next = readPiece(path, file, 0, end)
   for (let offset = 0; offset < end;) {
@@ -50,9 +50,9 @@ async function readPiece (path: Buffer, file: FileHandle, offset: number, end: n
 }
 
 /** A file that only grew has kept what was read, as logs do; the time alone does not tell. */
-async function requireUnchanged (path: Buffer, file: FileHandle, before: BigIntStats): Promise<void> {
-  const after = await onPath(path, file.stat({ bigint: true }))
-  if (after.size < before.size || (after.size === before.size && after.mtimeNs !== before.mtimeNs)) throw changed(path)
+async function requireUnchanged (path: Buffer, file: FileHandle, before: Stats): Promise<void> {
+  const after = await onPath(path, file.stat())
+  if (after.size < before.size || (after.size === before.size && after.mtimeMs !== before.mtimeMs)) throw changed(path)
 }
 
 function changed (path: Buffer): HoldfastError {

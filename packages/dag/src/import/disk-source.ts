@@ -1,6 +1,7 @@
 import { type AbortOptions, HoldfastError } from '@holdfast/core'
+import type { BigIntStats, Stats } from 'node:fs'
 import { lstat, readdir, readlink, realpath } from 'node:fs/promises'
-import { basename, resolve, sep } from 'node:path'
+import { basename, posix, resolve, sep } from 'node:path'
 import type { UnixFsTime } from '../unixfs.ts'
 import { onPath, readRegularFile, textOf } from './disk-file.ts'
 import type { IgnoreRules } from './ignore-rules.ts'
@@ -41,7 +42,7 @@ export async function openDiskSource (path: string, options: DiskSourceOptions =
 interface Place {
   readonly path: Buffer
   readonly name: Buffer
-  /** Path from where the import began, `''` there. */
+  /** Path from where the import began, `''` there and without rules that need it. */
   readonly below: string
   /** Directories on the way here, as `device:inode`; only when symlinks are followed. */
   readonly ancestors: readonly string[]
@@ -50,7 +51,9 @@ interface Place {
 async function openSource (given: Place, options: DiskSourceOptions): Promise<ImportSource> {
   const place = options.dereference === 'all' ? await followed(given) : given
   const { path, name } = place
-  const stats = await onPath(path, lstat(path, { bigint: true }))
+  // Nanoseconds, and inodes of every file system, need big integers; most imports need neither.
+  const isExact = options.preserveMtime === true || options.dereference === 'all'
+  const stats = await onPath<Stats | BigIntStats>(path, isExact ? lstat(path, { bigint: true }) : lstat(path))
   const attributes = attributesOf(stats, options)
   if (stats.isDirectory()) {
     const inside = options.dereference === 'all' ? withAncestor(place, `${stats.dev}:${stats.ino}`) : place
@@ -79,8 +82,8 @@ async function * readEntries (place: Place, options: DiskSourceOptions, { signal
   for (const name of names.toSorted(Buffer.compare)) {
     signal?.throwIfAborted()
     if (name[0] === DOT && options.hidden !== true) continue
-    const child = { ...place, path: Buffer.concat([place.path, SEPARATOR, name]), name, below: place.below === '' ? textOf(name) : `${place.below}/${textOf(name)}` }
-    const source = await openEntry(child, options)
+    const below = isIgnored === undefined ? '' : posix.join(place.below, textOf(name))
+    const source = await openEntry({ ...place, path: Buffer.concat([place.path, SEPARATOR, name]), name, below }, options)
     if (isIgnored?.(textOf(name), source.kind === 'directory') !== true) yield source
   }
 }
@@ -99,10 +102,10 @@ async function openEntry (place: Place, options: DiskSourceOptions): Promise<Imp
 const DOT = 0x2e
 const SEPARATOR = Buffer.from(sep)
 
-function attributesOf ({ mode, mtimeNs }: { mode: bigint, mtimeNs: bigint }, { preserveMode = false, preserveMtime = false, attributes = {} }: DiskSourceOptions): ImportAttributes {
+function attributesOf (stats: Stats | BigIntStats, { preserveMode = false, preserveMtime = false, attributes = {} }: DiskSourceOptions): ImportAttributes {
   return {
-    mode: attributes.mode ?? (preserveMode ? Number(mode & 0o7777n) : undefined),
-    mtime: attributes.mtime ?? (preserveMtime ? timeOf(mtimeNs) : undefined)
+    mode: attributes.mode ?? (preserveMode ? Number(stats.mode) & 0o7777 : undefined),
+    mtime: attributes.mtime ?? (preserveMtime && 'mtimeNs' in stats ? timeOf(stats.mtimeNs) : undefined)
   }
 }
 

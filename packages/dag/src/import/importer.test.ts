@@ -271,3 +271,17 @@ async function oracleCid (tree: Tree, profile: 'unixfs-v0-2015' | 'unixfs-v1-202
 function bytesOf (block: Block | undefined): Uint8Array {
   return block?.bytes ?? assert.fail('The block was stored')
 }
+
+test('an import that is aborted while it builds a large HAMT ends at once', async () => {
+  const controller = new AbortController()
+  const reason = new Error('enough')
+  async function * entries (): AsyncIterable<ImportSource> {
+    for (let index = 0; index < 60_000; index++) yield { kind: 'symlink', name: Buffer.from(`name-${index}`), target: Buffer.from('x') }
+    // The last entry is out: what follows is the work on the directory alone.
+    setImmediate(() => { controller.abort(reason) })
+  }
+  let afterAbort = 0
+  const writer = { put: async () => {}, putMany: async () => { if (controller.signal.aborted) afterAbort++ } }
+  await assert.rejects(importSources(writer, [{ kind: 'directory', name: Buffer.from('d'), entries }], recipeOf(), { signal: controller.signal }), (err) => err === reason)
+  assert.ok(afterAbort <= 1, `${afterAbort} batches were written after the abort`)
+})
