@@ -1,6 +1,6 @@
 import { HoldfastError } from '@holdfast/core'
 import { parseContentPath } from '@holdfast/dag'
-import { indirectPins, type Pin, pinDag, type PinKind, type PinOwner, type PinProgress } from '@holdfast/pins'
+import { indirectPin, type IndirectPin, indirectPins, type Pin, pinDag, type PinKind, type PinOwner, type PinProgress } from '@holdfast/pins'
 import type { ClusterPin } from '@holdfast/replication'
 import type { CID } from 'multiformats/cid'
 import type { ApiNode } from '../api-node.ts'
@@ -59,7 +59,7 @@ export async function pinHere (node: ApiNode, { path, kind, name, owner, onFound
   using blocks = reader
   onFound?.(cid)
   const report = progressReporter(exchange)
-  const pin = await pinDag({ blocks, pins: node.pins, leases: node.leases, cache: node.cache }, { cid, kind, name, owner }, {
+  const pin = await pinDag({ blocks, pins: node.pins, leases: node.leases, cache: node.cache, references: node.references }, { cid, kind, name, owner }, {
     signal,
     onProgress: (progress) => {
       report(progress)
@@ -118,22 +118,26 @@ export async function pinLs (node: ApiNode, { path, kind = 'all', name }: ArgsOf
     found++
     await exchange.emit({ ...toEvent(pin), name: name ?? names[0] })
   }
-  // Indirect pins have no names, and listing them walks every pinned DAG: only when they are asked for.
+  // Indirect pins have no names, and are many: only when they are asked for.
   if (name === undefined && (kind === 'indirect' || (cid !== undefined && kind === 'all' && found === 0))) {
-    for await (const indirect of indirectPins(node, { signal })) {
-      if (cid !== undefined && !sameMultihash(indirect.cid, cid)) continue
+    for await (const indirect of cid === undefined ? indirectPins(node, { signal }) : oneIndirect(node, cid, signal)) {
       found++
       await exchange.emit({ cid: indirect.cid.toString(), kind: 'indirect', root: indirect.root.toString() })
-      if (cid !== undefined) break
     }
   }
   if (cid !== undefined && found === 0) throw new HoldfastError('NOT_FOUND', `${cid} is not pinned`, { cid: cid.toString() })
+}
+
+async function * oneIndirect (node: ApiNode, cid: CID, signal: AbortSignal): AsyncGenerator<IndirectPin> {
+  const found = await indirectPin(node, cid, { signal })
+  if (found !== undefined) yield found
 }
 
 function sameMultihash (a: CID, b: CID): boolean {
   return Buffer.compare(a.multihash.bytes, b.multihash.bytes) === 0
 }
 
-function toEvent ({ cid, kind, name, owner, createdMs }: Pin): PinEvent {
+/** A pin of this node as the door tells it. */
+export function toEvent ({ cid, kind, name, owner, createdMs }: Pin): PinEvent {
   return { cid: cid.toString(), kind, name, owner, createdMs }
 }
