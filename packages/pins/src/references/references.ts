@@ -38,7 +38,7 @@ export interface SettleOptions extends AbortOptions {
 /** Blocks that may be garbage, as they were noted together. */
 export interface GarbageBatch {
   readonly cids: readonly CID[]
-  /** Says which of them are to be looked at again; the others are forgotten. Durable when it returns. */
+  /** Says which of them are to be looked at again; the others are forgotten. */
   keep(cids: readonly CID[]): void
 }
 

@@ -25,7 +25,7 @@ export function dropPins (store: ReferenceStore, pinIds: readonly string[]): voi
  * Releases some of the DAG nodes that no edge leads to any more: their own edges go, which may free others. Blocks that
  * lost their last edge are noted as garbage in the same step.
  *
- * Costs what is freed, and goes on after a crash where it was.
+ * Costs what is freed, and goes on later where it was.
  *
  * @param isHeld Whether a lease keeps the DAG below a node: it waits.
  * @returns Edges that were removed; 0 when nothing is left to release.
