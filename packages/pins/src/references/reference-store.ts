@@ -214,9 +214,12 @@ export class ReferenceStore implements AsyncDisposable {
     this.#holders.removeSync(encodeId(nodeId))
   }
 
-  /** DAG nodes that lost an edge, and may have none left. */
-  * looseNodes (): Generator<CID> {
-    for (const { value } of this.#loose.getRange({})) yield CID.decode(Uint8Array.from(value))
+  /** DAG nodes that lost an edge, and may have none left; without those that are held. */
+  * looseNodes (isHeld: (cid: CID) => boolean): Generator<CID> {
+    for (const { value } of this.#loose.getRange({})) {
+      const cid = CID.decode(Uint8Array.from(value))
+      if (!isHeld(cid)) yield cid
+    }
   }
 
   putLoose (cid: CID): void {
