@@ -357,7 +357,13 @@ class IndexedReferences implements References {
     const multihashes = this.#noted
     if (multihashes.length === 0) return
     this.#noted = []
-    this.store.change(() => { this.#unsifted.push(this.store.addGarbage(multihashes)) })
+    try {
+      this.store.change(() => { this.#unsifted.push(this.store.addGarbage(multihashes)) })
+    } catch (err) {
+      // Whoever stored them is not to fail for it: they are found when all blocks are looked at.
+      this.#isComplete = false
+      this.#deps.log.warn('Stored blocks could not be noted; the next gc looks at all', { err })
+    }
   }
 
   /** DAG nodes of a walk under way may lack what is below them. */
