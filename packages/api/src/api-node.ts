@@ -1,6 +1,7 @@
 import type { BlockReader, Blockstore } from '@holdfast/blockstore'
 import type { AbortOptions, Logger } from '@holdfast/core'
 import type { BitswapStats } from '@holdfast/exchange'
+import type { CacheCounts, GatewayFigures } from '@holdfast/gateway'
 import type { Host } from '@holdfast/network'
 import type { DagSizes, FetchCache, Journal, LeaseBook, PinSet, References } from '@holdfast/pins'
 import type { Announcer, ContentRouting } from '@holdfast/providers'
@@ -49,6 +50,8 @@ export interface ApiNode {
   findPeer(peer: string, options: AbortOptions): Promise<{ readonly peer: string, readonly addresses: readonly string[] } | undefined>
   /** What was exchanged with peers since the start. */
   exchangeStats(): BitswapStats
+  /** What the gateway did since the start, and how often it remembered what it was asked for. */
+  gatewayFigures(): GatewayFigures & { readonly caches: Readonly<Record<string, CacheCounts>> }
   readonly announcer: Announcer
   /** The members of this node's cluster and what they decided to keep. */
   readonly replication: Replication

@@ -1,6 +1,7 @@
 import { type Blockstore, MemoryBlockstore } from '@holdfast/blockstore'
 import { silentLogger } from '@holdfast/core'
 import { openExchange } from '@holdfast/exchange'
+import { GatewayMeter } from '@holdfast/gateway'
 import { offlineHost, openIdentity } from '@holdfast/network'
 import { DagSizes, LeaseBook, openFetchCache, openJournal, openPinSet, openReferences } from '@holdfast/pins'
 import { createContentRouting, startAnnouncer } from '@holdfast/providers'
@@ -55,6 +56,7 @@ export async function openApiNode (context: TestContext, { blocks: stored = new 
     host,
     findPeer: host.routing.findPeer,
     exchangeStats: () => ({ peerCount: 0, openWantCount: 0, receivedBlockCount: 1, receivedByteLength: 2, duplicateBlockCount: 3, duplicateByteLength: 6, unrequestedBlockCount: 0, wrongBlockCount: 0, hashedBlockCount: 1, sentBlockCount: 4, sentByteLength: 5, waitingCount: 0, outstandingBytes: 0 }),
+    gatewayFigures: () => ({ ...new GatewayMeter().figures(), caches: {} }),
     openReader: () => ({ get: (cid, options) => blocks.get(cid, options), has: (cid, options) => blocks.has(cid, options), [Symbol.dispose] () {} }),
     repository: { folder, version: 1, engine: 'memory' },
     describe: () => ({ peerId: host.peer, agent: 'holdfast/1.2.3', swarm: [], reachability: { state: 'unknown', how: '' }, gateway: 'http://127.0.0.1:8080', rpc: 'http://127.0.0.1:5001', repository: folder }),

@@ -1,5 +1,6 @@
 export { type CacheCounts } from './cache/cache-book.ts'
 export { type CacheKeeper, type CacheReferences, type CacheStatus, type FetchCache, type FetchCacheDeps, type FetchCacheOptions, openFetchCache } from './cache/fetch-cache.ts'
+export { isOutOfSpace } from './cache/out-of-space.ts'
 export { roomyJournal } from './cache/roomy-journal.ts'
 export { collectGarbage, type CollectDeps, type CollectOptions, type CollectProgress, type CollectResult } from './collect.ts'
 export { COLLECT_WATERMARK, type CollectorDeps, type CollectorOptions, startCollector } from './collector.ts'

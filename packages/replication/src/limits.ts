@@ -60,6 +60,9 @@ export const MAX_WAITING_BYTES: number = 8 * MIB
 /** How far ahead of the local clock a record may be dated, in ms. reference/replication.md 5.10. */
 export const MAX_CLOCK_LEAD_MS: number = 5 * 60 * 1000
 
+/** How far apart clocks may be that agree, in ms: two that are so far from a third are not farther apart than a record may be ahead. */
+export const CLOCK_TOLERANCE_MS: number = MAX_CLOCK_LEAD_MS / 2
+
 /** Bytes of one message of the records protocol. reference/replication.md 5.3. */
 export const MAX_MESSAGE_BYTES: number = 256 * KIB
 
@@ -108,6 +111,9 @@ export const ANSWER_TIMEOUT_MS = 15_000
 
 /** How long an invite may be used at most, in ms. DESIGN.md, Rulings. */
 export const INVITE_LIFETIME_MS: number = 24 * 60 * 60 * 1000
+
+/** Admins that are asked to let this node go, one after the other, before it gives up: two minutes of silence at most. */
+export const MAX_ADMINS_ASKED = 8
 
 /** Invites that may be open at once. */
 export const MAX_OPEN_INVITES = 1024

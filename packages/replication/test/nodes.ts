@@ -59,7 +59,7 @@ export async function openCluster (context: TestContext, count: number, options:
 }
 
 /** Waits until all hold the same records, and at least so many pins. */
-export async function untilSame (nodes: readonly TestNode[], pinCount = 0, timeoutMs = 20_000): Promise<void> {
+export async function untilSame (nodes: readonly TestNode[], pinCount = 0, timeoutMs = 60_000): Promise<void> {
   await until(() => {
     const stats = nodes.map(({ replication }) => replication.stats())
     return new Set(stats.map(({ root }) => root)).size === 1 && stats.every((stat) => stat.pinCount >= pinCount)
@@ -67,7 +67,7 @@ export async function untilSame (nodes: readonly TestNode[], pinCount = 0, timeo
 }
 
 /** Waits for something that happens on its own. */
-export async function until (isTrue: () => boolean, timeoutMs = 10_000): Promise<void> {
+export async function until (isTrue: () => boolean, timeoutMs = 60_000): Promise<void> {
   const endMs = performance.now() + timeoutMs
   while (!isTrue()) {
     if (performance.now() > endMs) throw new Error(`Not within ${timeoutMs} ms: ${String(isTrue)}`)
@@ -80,7 +80,8 @@ export async function cutApart (some: readonly TestNode[], others: readonly Test
   for (const [here, there] of [[some, others], [others, some]] as const) {
     for (const { host } of here) for (const { identity } of there) host.blocked.add(identity.peerId)
   }
-  for (const { host } of some) for (const { identity } of others) await host.disconnect(identity.peerId)
+  // All at once: who loses one peer long before the next sees something else than a cut.
+  await Promise.all(some.flatMap(({ host }) => others.map(async ({ identity }) => { await host.disconnect(identity.peerId) })))
 }
 
 /** Lets all meet again; they find each other by themselves. */
@@ -123,6 +124,11 @@ export class GatedHost implements Host {
     this.#requireOpen(stream.peer)
     await handler(stream)
   }, options)
+
+  identify: Host['identify'] = async (peer, options) => {
+    this.#requireOpen(peer)
+    return await this.#host.identify(peer, options)
+  }
 
   addresses: Host['addresses'] = () => this.#host.addresses()
   peers: Host['peers'] = () => this.#host.peers()

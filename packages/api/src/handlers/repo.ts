@@ -1,9 +1,9 @@
-import { isErrorCode } from '@holdfast/core'
 import { collectGarbage, type CollectOptions, type CollectResult } from '@holdfast/pins'
 import { statfs } from 'node:fs/promises'
 import type { ApiNode } from '../api-node.ts'
 import { type Exchange, progressReporter } from '../exchange.ts'
 import type { ArgsOf, EventOf } from '../operations.ts'
+import { verifyBlocks } from './verify-blocks.ts'
 
 export async function gc (node: ApiNode, { dryRun, full }: ArgsOf<'gc'>, exchange: Exchange<EventOf<'gc'>>): Promise<void> {
   const report = progressReporter(exchange)
@@ -41,21 +41,16 @@ export async function repoStat (node: ApiNode, _args: object, exchange: Exchange
 
 /** Reads and hashes every block; reports each that does not match its CID and goes on. */
 export async function repoVerify (node: ApiNode, _args: object, exchange: Exchange<EventOf<'repo-verify'>>): Promise<void> {
-  const { signal } = exchange
   const report = progressReporter(exchange)
   let blockCount = 0
   let damagedCount = 0
-  let byteLength = 0
-  for await (const cid of node.storedBlocks.list({ signal })) {
-    try {
-      // A block that went while we walked is no damage.
-      byteLength += (await node.storedBlocks.get(cid, { signal }))?.bytes.byteLength ?? 0
-    } catch (err) {
-      if (!isErrorCode(err, 'CORRUPT') && !isErrorCode(err, 'UNAVAILABLE') && !isErrorCode(err, 'LIMIT')) throw err
-      damagedCount++
-      await exchange.emit({ damaged: { cid: cid.toString(), reason: err.message } })
-    }
-    report({ blockCount: ++blockCount, byteLength })
+  const onProgress = (progress: { blockCount: number, byteLength: number }): void => {
+    blockCount = progress.blockCount
+    report(progress)
+  }
+  for await (const { cid, reason } of verifyBlocks(node, { signal: exchange.signal, onProgress })) {
+    damagedCount++
+    await exchange.emit({ damaged: { cid: cid.toString(), reason } })
   }
   await exchange.emit({ verified: { blockCount, damagedCount } })
 }
