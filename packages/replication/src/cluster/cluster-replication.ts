@@ -1,4 +1,4 @@
-import { HoldfastError } from '@holdfast/core'
+import { HoldfastError, type Logger } from '@holdfast/core'
 import type { Host, Identity, PeerId } from '@holdfast/network'
 import type { RecordChange } from '../map/record-map.ts'
 import type { PinKey } from '../map/stored-record.ts'
@@ -11,6 +11,7 @@ import type { Heartbeat } from '../sync/messages.ts'
 import type { RecordSync } from '../sync/record-sync.ts'
 import type { ClusterPin, PinFilter } from './cluster-pin.ts'
 import { ClusterPins } from './cluster-pins.ts'
+import { DeletedPins } from './deleted-pins.ts'
 import { type HoldReport, holdsOf, type HoldView, reportHold } from './own-holds.ts'
 import { OwnProfile, type Profile } from './own-profile.ts'
 import { copiesOf, type PinRequest, requirePinnable } from './pin-request.ts'
@@ -27,6 +28,9 @@ export interface ClusterReplicationParts {
   readonly profile: Profile
   readonly beat: () => Heartbeat
   readonly intervalMs: number
+  readonly log: Logger
+  readonly forgetAfterMs: number
+  readonly forgetIntervalMs: number
 }
 
 /** Puts the parts of a replication together: records, membership and the exchange. */
@@ -41,9 +45,11 @@ export class ClusterReplication implements Replication {
   readonly #roster: Roster
   readonly #pins: ClusterPins
   readonly #closing = new AsyncDisposableStack()
+  readonly #parts: Pick<ClusterReplicationParts, 'log' | 'now' | 'forgetAfterMs' | 'forgetIntervalMs'>
   #sync: RecordSync | undefined
 
-  constructor ({ identity: { peerId: self }, host, store, membership, departure, now, profile, beat, intervalMs }: ClusterReplicationParts) {
+  constructor ({ identity: { peerId: self }, host, store, membership, departure, now, profile, beat, intervalMs, ...parts }: ClusterReplicationParts) {
+    this.#parts = { ...parts, now }
     this.#self = self
     this.#store = store
     this.#membership = membership
@@ -61,6 +67,7 @@ export class ClusterReplication implements Replication {
     // Addresses change while a node runs, and another node with the same identity may have written a profile.
     const timer = setInterval(() => { void this.#profile.publish().catch(() => {}) }, this.#intervalMs)
     opening.defer(() => { clearInterval(timer) })
+    this.#forgetDeleted(sync, opening)
   }
 
   closes (open: AsyncDisposableStack): void {
@@ -149,13 +156,25 @@ export class ClusterReplication implements Replication {
 
   stats (): ReplicationStats {
     const map = this.#store.cluster?.map
-    const { records = 0, pins = 0, holds = 0, waiting = 0, equivocations = 0 } = map?.counts ?? {}
+    const { records = 0, pins = 0, forgotten = 0, holds = 0, waiting = 0, equivocations = 0 } = map?.counts ?? {}
     const sync = this.#sync?.stats ?? { linkCount: 0, roundCount: 0, failedRoundCount: 0, fetchedRecordCount: 0, refusedStreamCount: 0 }
-    return { ...sync, recordCount: records, pinCount: pins, holdCount: holds, waitingCount: waiting, equivocationCount: equivocations, root: Buffer.from(map?.tree.root() ?? []).toString('hex') }
+    return { ...sync, recordCount: records, pinCount: pins, forgottenCount: forgotten, holdCount: holds, waitingCount: waiting, equivocationCount: equivocations, root: Buffer.from(map?.tree.root() ?? []).toString('hex') }
   }
 
   async [Symbol.asyncDispose] (): Promise<void> {
     await this.#closing.disposeAsync()
+  }
+
+  #forgetDeleted (sync: RecordSync, opening: AsyncDisposableStack): void {
+    const { log, now, forgetAfterMs, forgetIntervalMs } = this.#parts
+    const deleted = new DeletedPins({ self: this.#self, store: this.#store, standing: this.#standing, sync, log, now }, { forgetAfterMs })
+    let checking = Promise.resolve()
+    const check = (): void => { checking = checking.then(async () => { await deleted.check() }).catch((err: unknown) => { log.warn('Deleted pins were not forgotten, which is tried again later', { err }) }) }
+    const timer = setInterval(check, forgetIntervalMs)
+    opening.defer(async () => {
+      clearInterval(timer)
+      await checking
+    })
   }
 
   async #entered (): Promise<ClusterView> {

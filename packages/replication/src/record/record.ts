@@ -102,6 +102,15 @@ export interface HoldFields {
   readonly doubts?: readonly PeerId[]
 }
 
+/** Deleted pins that are forgotten for good: of each no record counts any more, whatever its date. */
+export interface ForgetFields {
+  readonly cluster: Uint8Array
+  /** 1 to `MAX_FORGOTTEN_PER_RECORD`. */
+  readonly pinIds: readonly Uint8Array[]
+  readonly hlc: Hlc
+  readonly seq: number
+}
+
 interface Proven<Kind extends string, Payload> {
   readonly kind: Kind
   readonly writer: PeerId
@@ -117,9 +126,10 @@ export type MemberRecord = Proven<'member', MemberFields>
 export type ProfileRecord = Proven<'profile', ProfileFields>
 export type PinRecord = Proven<'pin', PinFields>
 export type HoldRecord = Proven<'hold', HoldFields>
+export type ForgetRecord = Proven<'forget', ForgetFields>
 
 /** A record of a cluster; the genesis stands apart, for it comes before the cluster. */
-export type ClusterRecord = MemberRecord | ProfileRecord | PinRecord | HoldRecord
+export type ClusterRecord = MemberRecord | ProfileRecord | PinRecord | HoldRecord | ForgetRecord
 
 export type AnyRecord = GenesisRecord | ClusterRecord
 
@@ -159,6 +169,7 @@ export function parseEnvelope ({ kind, payload, writer, bytes }: Envelope, optio
     case 'profile': return { kind, ...proven, fields: profileFields(fields) }
     case 'pin': return { kind, ...proven, fields: pinFields(fields) }
     case 'hold': return { kind, ...proven, fields: holdFields(fields) }
+    case 'forget': return { kind, ...proven, fields: forgetFields(fields) }
   }
 }
 
@@ -190,6 +201,10 @@ export function signPin (identity: Identity, { origin, createdMs, expireAtMs, co
 
 export function signHold (identity: Identity, { doubts, ...fields }: HoldFields): HoldRecord {
   return checked(parseEnvelope(signEnvelope(identity, 'hold', encode(present({ ...fields, doubts: doubts?.map(peerToBytes), hlc: [...fields.hlc] })))), 'hold')
+}
+
+export function signForget (identity: Identity, { pinIds, ...fields }: ForgetFields): ForgetRecord {
+  return checked(parseEnvelope(signEnvelope(identity, 'forget', encode({ ...fields, pins: Buffer.concat(pinIds), hlc: [...fields.hlc] }))), 'forget')
 }
 
 /** Reads back what was signed, so that nothing is ever written that others would refuse. */
@@ -278,6 +293,17 @@ function holdFields (fields: Fields): HoldFields {
     hlc: fields.hlc('hlc'),
     ...fields.has('why') && { why: fields.text('why', limits.MAX_WHY_BYTES) },
     ...fields.has('doubts') && { doubts: fields.peers('doubts', limits.MAX_DOUBTS) }
+  }
+}
+
+function forgetFields (fields: Fields): ForgetFields {
+  const pins = fields.bytes('pins', { min: PIN_ID_BYTES, max: PIN_ID_BYTES * limits.MAX_FORGOTTEN_PER_RECORD })
+  if (pins.byteLength % PIN_ID_BYTES !== 0) throw new HoldfastError('INVALID', 'A forget record has a pin id that is cut short')
+  return {
+    cluster: clusterOf(fields),
+    pinIds: Array.from({ length: pins.byteLength / PIN_ID_BYTES }, (_, index) => pins.subarray(index * PIN_ID_BYTES, (index + 1) * PIN_ID_BYTES)),
+    hlc: fields.hlc('hlc'),
+    seq: seqOf(fields)
   }
 }
 

@@ -28,6 +28,8 @@ export interface HeardMember {
   /** When it was heard last, on the monotonic clock of this node. */
   readonly atMs: number
   readonly beat: Heartbeat | undefined
+  /** When it was heard to have the same records as this node. */
+  readonly agreedAtMs: number | undefined
 }
 
 export interface RecordSyncDeps {
@@ -70,7 +72,7 @@ export class RecordSync implements AsyncDisposable {
   readonly #links = new Map<PeerId, RecordLink>()
   readonly #linking = new Set<PeerId>()
   readonly #served = new Map<PeerId, Set<PeerStream>>()
-  readonly #heard = new Map<PeerId, { atMs: number, beat: Heartbeat | undefined }>()
+  readonly #heard = new Map<PeerId, HeardMember>()
   readonly #retries = new Map<PeerId, Retry>()
   readonly #rounds = new Map<PeerId, { running: boolean, endedMs: number, timer: NodeJS.Timeout | undefined }>()
   readonly #pushBuckets = new Map<PeerId, TokenBucket>()
@@ -351,7 +353,8 @@ export class RecordSync implements AsyncDisposable {
 
   #onBeat (peer: PeerId, map: RecordMap, { root, beat }: Extract<Request, { t: 'beat' }>): void {
     this.#noteHeard(peer, beat)
-    if (Buffer.compare(map.tree.root(), root) !== 0) this.#roundSoon(peer)
+    if (Buffer.compare(map.tree.root(), root) === 0) this.#noteHeard(peer, beat, performance.now())
+    else this.#roundSoon(peer)
   }
 
   /** Takes as many as the member may push; what is over is fetched later, at the pace of this node. */
@@ -363,8 +366,8 @@ export class RecordSync implements AsyncDisposable {
     await this.#store.ingest(verified).catch((err: unknown) => { this.#log.warn('Could not keep records that a member sent', { peer, err }) })
   }
 
-  #noteHeard (peer: PeerId, beat: Heartbeat | undefined = this.#heard.get(peer)?.beat): void {
-    this.#heard.set(peer, { atMs: performance.now(), beat })
+  #noteHeard (peer: PeerId, beat: Heartbeat | undefined = this.#heard.get(peer)?.beat, agreedAtMs: number | undefined = this.#heard.get(peer)?.agreedAtMs): void {
+    this.#heard.set(peer, { atMs: performance.now(), beat, agreedAtMs })
   }
 }
 
