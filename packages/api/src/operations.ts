@@ -20,6 +20,8 @@ export interface ClusterPinArgs {
   readonly zones?: readonly string[] | undefined
   /** In ms since 1970. */
   readonly expireAtMs?: number | undefined
+  /** In ms from now on, by the clock of the cluster. */
+  readonly expireInMs?: number | undefined
 }
 
 export interface AddArgs extends RecipeArgs, ClusterPinArgs {
@@ -213,6 +215,8 @@ export interface MemberEvent {
   readonly lastSeenAgoMs?: number | undefined
   /** Copies that it says it has. */
   readonly copyCount: number
+  /** How far its clock is ahead of the time that most members agree on, below 0 when it is behind; absent when it was not heard since the node started. */
+  readonly clockAheadMs?: number | undefined
 }
 
 interface Operation<Args, Event> {
@@ -237,7 +241,9 @@ export interface Operations {
   readonly 'pin-update': Operation<{ readonly from: string, readonly to: string, readonly unpin?: boolean | undefined, readonly timeoutMs?: number | undefined }, ProgressEvent | { readonly status: PinStatusEvent } | { readonly updated: { readonly from: string, readonly to: string } }>
   readonly 'pin-status': Operation<PinStatusArgs, { readonly status: PinStatusEvent }>
   readonly 'pin-ls': Operation<{ readonly path?: string | undefined, readonly kind?: 'recursive' | 'direct' | 'indirect' | 'all' | undefined, readonly name?: string | undefined }, PinEvent>
-  readonly gc: Operation<{ readonly dryRun?: boolean | undefined }, ProgressEvent | CollectedEvent>
+  readonly 'pin-why': Operation<{ readonly path: string }, WhyEvent>
+  readonly 'pin-stat': Operation<{ readonly path: string }, { readonly size: PinSizeEvent }>
+  readonly gc: Operation<{ readonly dryRun?: boolean | undefined, readonly full?: boolean | undefined }, ProgressEvent | CollectedEvent>
   readonly 'member-invite': Operation<{ readonly role?: 'admin' | 'member' | 'reader' | undefined, readonly zone?: string | undefined, readonly lifetimeMs?: number | undefined }, { readonly invite: string, readonly expiresMs: number }>
   /** With `leave` the node leaves a cluster in which it is alone. */
   readonly 'member-join': Operation<{ readonly invite: string, readonly leave?: boolean | undefined }, { readonly cluster: ClusterEvent, readonly released?: ReleasedEvent | undefined }>
@@ -309,7 +315,30 @@ export interface ImportedCarEvent {
   }
 }
 
+/** Who keeps a block: one event a pin, or one that says why it is here without any. */
+export type WhyEvent =
+  /** `path` leads from the root of the pin to the block. */
+  | { readonly keeper: { readonly pin: PinEvent, readonly path: readonly string[] } }
+  | { readonly other: 'in use' | 'cached' | 'garbage' | 'absent' }
+  /** There are more links above the block than are followed. */
+  | { readonly cutShort: true }
+
+export interface PinSizeEvent {
+  readonly cid: string
+  readonly total: BlockSumEvent
+  /** What other pins, or DAGs around this one, keep as well. */
+  readonly shared: BlockSumEvent
+  /** What would go with it. */
+  readonly own: BlockSumEvent
+}
+
+export interface BlockSumEvent {
+  readonly blockCount: number
+  readonly byteLength: number
+}
+
 export interface CollectedEvent {
+  /** `keptCount`: blocks that were looked at and stay. */
   readonly collected: { readonly keptCount: number, readonly removedCount: number, readonly removedByteLength: number }
 }
 

@@ -32,7 +32,8 @@ export function farHost (host: ExchangeHost, lineTo: (peer: PeerId) => Line): Ex
     handle: async (protocols, handler, options) => await host.handle(protocols, async (stream) => { await handler(farStream(stream, lineTo(stream.peer))) }, options),
     watchPeers: (watcher) => host.watchPeers(watcher),
     addKnownAddresses: async (peer, addresses) => { await host.addKnownAddresses(peer, addresses) },
-    holdBytes: (peer) => host.holdBytes(peer)
+    holdBytes: (peer) => host.holdBytes(peer),
+    allowBytes: (peer, maxBytes) => host.allowBytes(peer, maxBytes)
   }
 }
 

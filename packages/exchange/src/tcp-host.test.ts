@@ -111,6 +111,10 @@ export class TcpHost implements ExchangeHost, AsyncDisposable {
     return this.#ledger.hold(peer)
   }
 
+  allowBytes (peer: PeerId, maxBytes: number): Disposable {
+    return this.#ledger.allow(peer, maxBytes)
+  }
+
   async [Symbol.asyncDispose] (): Promise<void> {
     this.#server.close()
     for (const socket of this.#sockets) socket.destroy()

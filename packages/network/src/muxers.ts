@@ -7,6 +7,8 @@
 import type { StreamMuxerFactory } from '@libp2p/interface'
 import { yamux } from '@libp2p/yamux'
 import { MAX_INBOUND_STREAMS, MAX_WRITE_BUFFER_BYTES } from './limits.ts'
+import { guardMuxer } from './yamux/guarded-muxer.ts'
+import { MAX_WINDOW_BYTES } from './yamux/stream-window.ts'
 
 /** Between Holdfast nodes. A fresh stream sends 4 MiB in its first round trip: 80 MiB/s at 50 ms. */
 export const WIDE_YAMUX = '/holdfast/yamux-4m/1.0.0'
@@ -39,17 +41,24 @@ function wideYamux (): StreamMuxerFactory {
     }
   })()
   factory.protocol = WIDE_YAMUX
-  return factory
+  return guarded(factory)
 }
 
 /** Yamux under its own name, as everybody speaks it. */
 export function standardYamux (): StreamMuxerFactory {
-  return yamux({
+  return guarded(yamux({
     maxInboundStreams: MAX_INBOUND_STREAMS,
     streamOptions: {
       maxStreamWindowSize: STANDARD_MAX_WINDOW_BYTES,
       maxReadBufferLength: STANDARD_MAX_WINDOW_BYTES + READ_BUFFER_SLACK_BYTES,
       maxWriteBufferLength: MAX_WRITE_BUFFER_BYTES
     }
-  })()
+  })())
+}
+
+/** Whatever its kind, a window may be widened to the same. */
+function guarded (factory: StreamMuxerFactory): StreamMuxerFactory {
+  const create = factory.createStreamMuxer.bind(factory)
+  factory.createStreamMuxer = (link) => guardMuxer(create(link), link, MAX_WINDOW_BYTES)
+  return factory
 }

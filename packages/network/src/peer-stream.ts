@@ -6,8 +6,9 @@ import { ByteQueue } from './byte-queue.ts'
 import { nextDrain, waitUntilWritten } from './drain.ts'
 import type { HeldBytes, PeerId, PeerStream } from './host.ts'
 import { type ConnectionSample, countTo } from './limits/connection-meters.ts'
-import { CONNECTION_WRITE_BYTES, LINGER_MS, READ_QUEUE_BYTES, WRITE_QUEUE_BYTES } from './limits.ts'
+import { CONNECTION_WRITE_BYTES, LINGER_MS, MAX_PEER_BYTES, READ_QUEUE_BYTES, WRITE_QUEUE_BYTES } from './limits.ts'
 import type { ProtocolCounter } from './traffic.ts'
+import { StreamWindow } from './yamux/stream-window.ts'
 
 export interface StreamBooks {
   readonly counter: ProtocolCounter
@@ -15,6 +16,8 @@ export interface StreamBooks {
   readonly held: HeldBytes
   /** Puts on the account what the library holds for the connection, and tells how much it is. */
   readonly sample: () => ConnectionSample
+  /** How many bytes the peer may make this node hold now. @default what any peer may */
+  readonly allowedBytes?: () => number
 }
 
 /** Makes our stream of a stream of libp2p. To be called in the tick in which the library gives it. */
@@ -30,6 +33,8 @@ class Libp2pPeerStream implements PeerStream {
   readonly #counter: ProtocolCounter
   readonly #held: HeldBytes
   readonly #sample: () => ConnectionSample
+  readonly #allowedBytes: () => number
+  readonly #window: StreamWindow
   readonly #queue = new ByteQueue()
   #isHeld = false
   #isDropped = false
@@ -38,11 +43,13 @@ class Libp2pPeerStream implements PeerStream {
   #end: 'open' | 'ended' | HoldfastError = 'open'
   #wake: (() => void) | undefined
 
-  constructor (stream: Stream, connection: Connection, { counter, held, sample }: StreamBooks) {
+  constructor (stream: Stream, connection: Connection, { counter, held, sample, allowedBytes = () => MAX_PEER_BYTES }: StreamBooks) {
     this.#stream = stream
     this.#counter = counter
     this.#held = held
     this.#sample = sample
+    this.#allowedBytes = allowedBytes
+    this.#window = new StreamWindow(stream)
     this.peer = connection.remotePeer.toString()
     this.protocol = stream.protocol
     this.connectionId = connection.id
@@ -117,6 +124,7 @@ class Libp2pPeerStream implements PeerStream {
   #onMessage (data: Uint8Array | Uint8ArrayList): void {
     this.#counter.receivedBytes += data.byteLength
     if (this.#isDropped) return
+    this.#window.fit(this.#allowedBytes())
     if (data instanceof Uint8Array) this.#queue.push(data)
     else for (const part of data) this.#queue.push(part)
     if (this.#queue.byteLength >= READ_QUEUE_BYTES) this.#hold()
@@ -156,6 +164,7 @@ class Libp2pPeerStream implements PeerStream {
   #release (): void {
     if (!this.#isHeld || this.#queue.byteLength > READ_QUEUE_BYTES / 2 || !(this.#stream instanceof AbstractStream)) return
     this.#isHeld = false
+    this.#window.fit(this.#allowedBytes())
     if (this.#stream.status === 'open') this.#stream.sendResume()
   }
 

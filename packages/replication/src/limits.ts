@@ -75,6 +75,9 @@ export const MAX_WAITING_BYTES: number = 8 * MIB
 /** How far ahead of the local clock a record may be dated, in ms. reference/replication.md 5.10. */
 export const MAX_CLOCK_LEAD_MS: number = 5 * 60 * 1000
 
+/** How far apart clocks may be that agree, in ms: two that are so far from a third are not farther apart than a record may be ahead. */
+export const CLOCK_TOLERANCE_MS: number = MAX_CLOCK_LEAD_MS / 2
+
 /** Bytes of one message of the records protocol. reference/replication.md 5.3. */
 export const MAX_MESSAGE_BYTES: number = 256 * KIB
 

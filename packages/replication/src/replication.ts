@@ -40,6 +40,9 @@ export interface Replication extends AsyncDisposable {
   /** The active members, this node among them. */
   members(): MemberView[]
 
+  /** The time that most members agree on, in ms since 1970. */
+  now(): number
+
   /** Creates a cluster with this node as its first admin. @throws `INVALID` when it is in one. */
   createCluster(options?: { readonly name?: string }): Promise<ClusterView>
 

@@ -127,6 +127,11 @@ export class GatedHost implements Host {
     await handler(stream)
   }, options)
 
+  identify: Host['identify'] = async (peer, options) => {
+    this.#requireOpen(peer)
+    return await this.#host.identify(peer, options)
+  }
+
   addresses: Host['addresses'] = () => this.#host.addresses()
   peers: Host['peers'] = () => this.#host.peers()
   isConnected: Host['isConnected'] = (peer) => this.#host.isConnected(peer)

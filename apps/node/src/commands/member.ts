@@ -6,6 +6,9 @@ import { formatBytes, formatSeconds, formatTable, printable } from '../terminal/
 
 const ROLES = ['admin', 'member', 'reader'] as const
 
+/** A clock that is wrong by so much is told, in ms: a heartbeat is never on its way for so long. */
+const TOLD_CLOCK_MS = 60_000
+
 /** Bytes of standard input that are read for an invite: far more than one has. */
 const MAX_INVITE_BYTES = 64 * 1024
 
@@ -122,7 +125,7 @@ function clusterWords ({ name, id, role }: ClusterEvent): string {
   return `${printable(name)} (${id.slice(0, 12)}…)${role === 'removed' ? '' : ` as ${role}`}`
 }
 
-function memberRow ({ peer, name, role, isSelf, zone, capacityBytes, usedBytes, isFull, version, isAlive, lastSeenAgoMs, copyCount }: MemberEvent): string[] {
+function memberRow ({ peer, name, role, isSelf, zone, capacityBytes, usedBytes, isFull, version, isAlive, lastSeenAgoMs, copyCount, clockAheadMs = 0 }: MemberEvent): string[] {
   return [
     peer,
     printable(name ?? '-'),
@@ -131,8 +134,13 @@ function memberRow ({ peer, name, role, isSelf, zone, capacityBytes, usedBytes, 
     `${usedBytes === undefined ? '?' : formatBytes(usedBytes)} of ${capacityBytes === undefined ? '?' : formatBytes(capacityBytes)}${isFull === true ? ' (full)' : ''}`,
     `${copyCount} ${copyCount === 1 ? 'copy' : 'copies'}`,
     seenWords(isSelf, isAlive, lastSeenAgoMs),
-    printable(version ?? '-')
+    `${printable(version ?? '-')}${clockWords(clockAheadMs)}`
   ]
+}
+
+function clockWords (aheadMs: number): string {
+  if (Math.abs(aheadMs) < TOLD_CLOCK_MS) return ''
+  return `  clock ${formatSeconds(Math.abs(aheadMs) / 1000)} ${aheadMs > 0 ? 'ahead' : 'behind'}`
 }
 
 function seenWords (isSelf: boolean, isAlive: boolean, lastSeenAgoMs: number | undefined): string {

@@ -27,7 +27,7 @@ export function clusterArgs ({ copies, zone, meta, expire }: FlagValues<typeof C
     if (surplus !== undefined) throw new HoldfastError('INVALID', `--${surplus[0]} is for copies in the cluster: say how many by --copies N`)
     return {}
   }
-  return { copies: copiesIn(copies), zones: zone, meta: meta === undefined ? undefined : metaIn(meta), expireAtMs: expire === undefined ? undefined : expiryIn(expire) }
+  return { copies: copiesIn(copies), zones: zone, meta: meta === undefined ? undefined : metaIn(meta), ...expire !== undefined && expiryIn(expire) }
 }
 
 function copiesIn (text: string): number | 'all' {
@@ -44,12 +44,14 @@ function metaIn (entries: readonly string[]): Record<string, string> {
   }))
 }
 
-function expiryIn (text: string): number {
+/** How long is counted by the node, whose clock may be another one than that of this command. */
+function expiryIn (text: string): Pick<ClusterPinArgs, 'expireAtMs' | 'expireInMs'> {
   const ms = parseDuration(text)
-  const atMs = ms === undefined ? (/^\d{4}-\d\d-\d\d/.test(text) ? Date.parse(text) : NaN) : Date.now() + ms
+  if (ms !== undefined && Number.isSafeInteger(ms) && ms > 0) return { expireInMs: ms }
+  const atMs = /^\d{4}-\d\d-\d\d/.test(text) ? Date.parse(text) : NaN
   if (!Number.isSafeInteger(atMs)) throw new HoldfastError('INVALID', `--expire must be a duration such as 30d, or a date such as 2027-01-31T12:00Z, not ${JSON.stringify(text)}`)
   if (atMs <= Date.now()) throw new HoldfastError('INVALID', `--expire ${text} is over already`)
-  return atMs
+  return { expireAtMs: atMs }
 }
 
 /** How long to wait and for what; `undefined` when nobody asked to. */

@@ -66,7 +66,7 @@ const KINDS = ['recursive', 'direct', 'indirect', 'all'] as const
 export const pinLs = command({
   usage: 'pin ls [CID[/PATH]] [--type recursive|direct|indirect|all] [--name NAME] [--status]',
   summary: 'List what is kept',
-  details: 'Lists what this node keeps, for its user and for the cluster; with --status what the cluster keeps, and how the copies are.\nIndirect pins, the blocks below recursive ones, are listed only when they are asked for: it takes a walk over all of them.',
+  details: 'Lists what this node keeps, for its user and for the cluster; with --status what the cluster keeps, and how the copies are.\nIndirect pins, the blocks below recursive ones, are listed only when they are asked for: they are many.',
   flags: {
     type: { type: 'string', short: 't', value: 'KIND', help: 'Only pins of this kind' },
     name: { type: 'string', short: 'n', value: 'NAME', help: 'Only pins of this name' },

@@ -15,7 +15,7 @@ import type { AddArgs, EntryEvent, EventOf } from '../operations.ts'
  */
 export async function add (node: ApiNode, args: AddArgs, exchange: Exchange<EventOf<'add'>>): Promise<void> {
   const recipe = recipeOf(args)
-  const wanted = clusterRequest(args, { mode: 'recursive', name: args.name })
+  const wanted = clusterRequest(node, args, { mode: 'recursive', name: args.name })
   if (wanted !== undefined && args.pin === false) throw new HoldfastError('INVALID', 'Copies are of a pin: they cannot go without one')
   if (wanted !== undefined) await prepareClusterPin(node, wanted)
   const sources = await openSources(args, exchange)

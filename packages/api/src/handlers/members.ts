@@ -41,12 +41,13 @@ export async function memberLs (node: ApiNode, _args: object, exchange: Exchange
   const { cluster } = node.replication
   if (cluster === undefined) return
   await exchange.emit({ cluster: clusterEvent(cluster) })
-  for (const { heartbeat, lastSeenAgoMs, ...member } of node.replication.members()) {
+  for (const { heartbeat, lastSeenAgoMs, clockAheadMs, ...member } of node.replication.members()) {
     await exchange.emit({
       member: {
         ...member,
         ...heartbeat !== undefined && { usedBytes: heartbeat.usedBytes, isFull: heartbeat.isFull },
-        ...lastSeenAgoMs !== undefined && { lastSeenAgoMs: Math.round(lastSeenAgoMs) }
+        ...lastSeenAgoMs !== undefined && { lastSeenAgoMs: Math.round(lastSeenAgoMs) },
+        ...clockAheadMs !== undefined && { clockAheadMs: Math.round(clockAheadMs) }
       }
     })
   }

@@ -1,6 +1,6 @@
 import { HoldfastError } from '@holdfast/core'
 import { parseContentPath } from '@holdfast/dag'
-import { indirectPins, type Pin, pinDag, type PinKind, type PinOwner, type PinProgress } from '@holdfast/pins'
+import { indirectPin, type IndirectPin, indirectPins, type Pin, pinDag, type PinKind, type PinOwner, type PinProgress } from '@holdfast/pins'
 import type { ClusterPin } from '@holdfast/replication'
 import type { CID } from 'multiformats/cid'
 import type { ApiNode } from '../api-node.ts'
@@ -17,7 +17,7 @@ import { openFound, openReader } from './open-reader.ts'
  * With `local: false` nothing is fetched: the members that the pin falls to do that.
  */
 export async function pinAdd (node: ApiNode, { path, kind, name, local = true, ...args }: ArgsOf<'pin-add'>, exchange: Exchange<EventOf<'pin-add'>>): Promise<void> {
-  const wanted = clusterRequest(args, { mode: kind, name })
+  const wanted = clusterRequest(node, args, { mode: kind, name })
   if (wanted === undefined && !local) throw new HoldfastError('INVALID', 'A pin that is not on this node is for the cluster: say how many copies there shall be')
   if (wanted !== undefined) await prepareClusterPin(node, wanted)
   if (wanted === undefined) return await exchange.emit({ pin: toEvent(await pinHere(node, { path, kind, name }, exchange)) })
@@ -58,8 +58,10 @@ export async function pinHere (node: ApiNode, { path, kind, name, owner, onFound
   const { found: cid, reader } = await openFound(node, path, exchange, { walk: kind === 'recursive', find: async (blocks) => await resolveToCid(blocks, path, signal) })
   using blocks = reader
   onFound?.(cid)
+  // Of a copy for the cluster every block is read: it is claimed to be verified.
+  const references = owner === 'cluster' ? undefined : node.references
   const report = progressReporter(exchange)
-  const pin = await pinDag({ blocks, pins: node.pins, leases: node.leases, cache: node.cache }, { cid, kind, name, owner }, {
+  const pin = await pinDag({ blocks, pins: node.pins, leases: node.leases, cache: node.cache, references }, { cid, kind, name, owner }, {
     signal,
     onProgress: (progress) => {
       report(progress)
@@ -118,22 +120,26 @@ export async function pinLs (node: ApiNode, { path, kind = 'all', name }: ArgsOf
     found++
     await exchange.emit({ ...toEvent(pin), name: name ?? names[0] })
   }
-  // Indirect pins have no names, and listing them walks every pinned DAG: only when they are asked for.
+  // Indirect pins have no names, and are many: only when they are asked for.
   if (name === undefined && (kind === 'indirect' || (cid !== undefined && kind === 'all' && found === 0))) {
-    for await (const indirect of indirectPins(node, { signal })) {
-      if (cid !== undefined && !sameMultihash(indirect.cid, cid)) continue
+    for await (const indirect of cid === undefined ? indirectPins(node, { signal }) : oneIndirect(node, cid, signal)) {
       found++
       await exchange.emit({ cid: indirect.cid.toString(), kind: 'indirect', root: indirect.root.toString() })
-      if (cid !== undefined) break
     }
   }
   if (cid !== undefined && found === 0) throw new HoldfastError('NOT_FOUND', `${cid} is not pinned`, { cid: cid.toString() })
+}
+
+async function * oneIndirect (node: ApiNode, cid: CID, signal: AbortSignal): AsyncGenerator<IndirectPin> {
+  const found = await indirectPin(node, cid, { signal })
+  if (found !== undefined) yield found
 }
 
 function sameMultihash (a: CID, b: CID): boolean {
   return Buffer.compare(a.multihash.bytes, b.multihash.bytes) === 0
 }
 
-function toEvent ({ cid, kind, name, owner, createdMs }: Pin): PinEvent {
+/** A pin of this node as the door tells it. */
+export function toEvent ({ cid, kind, name, owner, createdMs }: Pin): PinEvent {
   return { cid: cid.toString(), kind, name, owner, createdMs }
 }

@@ -7,6 +7,7 @@ import { memberInvite, memberJoin, memberLeave, memberLs, memberRm, memberRole }
 import { id, settings, stop } from './node.ts'
 import { connect, disconnect, findProviders, peers, provide, stats } from './network.ts'
 import { pinStatus } from './cluster-pins.ts'
+import { pinStat, pinWhy } from './pin-keepers.ts'
 import { pinUpdate } from './pin-update.ts'
 import { pinAdd, pinLs, pinRm } from './pins.ts'
 import { cat, get, ls, stat } from './read.ts'
@@ -31,6 +32,8 @@ export const HANDLERS: { readonly [Name in OperationName]: Handler<Name> } = {
   'pin-rm': pinRm,
   'pin-ls': pinLs,
   'pin-status': pinStatus,
+  'pin-why': pinWhy,
+  'pin-stat': pinStat,
   'pin-update': pinUpdate,
   gc,
   'member-invite': memberInvite,

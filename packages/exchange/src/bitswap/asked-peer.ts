@@ -2,6 +2,7 @@ import type { PeerId } from '@holdfast/network'
 import { type Ask, type AskKind, Asks } from './asks.ts'
 import type { CidPrefix } from './cid-prefix.ts'
 import { ExpectedBlocks } from './expected-blocks.ts'
+import type { FetchAllowance } from './fetch-allowances.ts'
 import { MAX_LIVE_WANTS } from './limits.ts'
 import type { Outbox } from './outbox.ts'
 import { PeerMeter } from './peer-meter.ts'
@@ -26,15 +27,18 @@ export class AskedPeer {
   /** Sessions that have more to ask of it. */
   readonly room: RoomQueue = new RoomQueue((byteLength) => this.hasRoom(byteLength))
   readonly #outbox: Outbox
+  readonly #allowance: FetchAllowance
   readonly #asks = new Asks()
   readonly #expected = new ExpectedBlocks()
   #lastHeardMs = 0
   #lastDeliveryMs = 0
   receivedBlockCount = 0
 
-  constructor (id: PeerId, outbox: Outbox) {
+  /** @param options.allowance Of the peer's account; given back with `endAll`. */
+  constructor (id: PeerId, { outbox, allowance }: { outbox: Outbox, allowance: FetchAllowance }) {
     this.id = id
     this.#outbox = outbox
+    this.#allowance = allowance
   }
 
   /** Bytes that were asked for and did not come yet. */
@@ -220,6 +224,7 @@ export class AskedPeer {
   endAll (): Want[] {
     const asks = this.#asks.all
     for (const { want } of asks) this.#remove(want, true)
+    this.#allowance[Symbol.dispose]()
     return asks.filter(({ kind }) => kind === 'block' || kind === 'patient').map(({ want }) => want)
   }
 
@@ -233,6 +238,7 @@ export class AskedPeer {
     const expiresAtMs = askedAtMs + this.meter.timeoutMs(this.outstandingBytes + expectedBytes)
     this.#asks.add({ want, kind, expectedBytes, askedAtMs, foundIdle, expiresAtMs, saysHave: false })
     want.knownBy.add(this)
+    this.#allowance.owes(this.outstandingBytes)
     if (kind === 'block') this.room.asked(expectedBytes)
     if (kind === 'block') want.askedForBlock.add(this)
     else if (kind !== 'patient') want.askedForHave.add(this)
@@ -249,6 +255,7 @@ export class AskedPeer {
 
   #remove (want: Want, isWelcome: boolean): void {
     if (this.#asks.remove(want.key) === undefined) return
+    this.#allowance.owes(this.outstandingBytes)
     this.room.freed()
     want.askedForBlock.delete(this)
     want.askedForHave.delete(this)

@@ -2,6 +2,7 @@
 import { openTcpHost } from '../tcp-host.test.ts'
 import { blocksOf } from '../nodes.test.ts'
 import { AskedPeer } from './asked-peer.ts'
+import { FetchAllowances } from './fetch-allowances.ts'
 import { Outbox } from './outbox.ts'
 import { Want } from './want.ts'
 
@@ -11,7 +12,7 @@ export interface TestPeers extends AsyncDisposable {
 
 export async function openPeers (): Promise<TestPeers> {
   const host = await openTcpHost('chooser')
-  const open = (id: string): AskedPeer => new AskedPeer(id, new Outbox(host, id, { onStream: async () => {}, onFailure: () => {} }))
+  const open = (id: string): AskedPeer => new AskedPeer(id, { outbox: new Outbox(host, id, { onStream: async () => {}, onFailure: () => {} }), allowance: new FetchAllowances((peer, maxBytes) => host.allowBytes(peer, maxBytes)).open(id) })
   return { peers: [open('one'), open('two'), open('three')], [Symbol.asyncDispose]: async () => { await host[Symbol.asyncDispose]() } }
 }
 

@@ -43,7 +43,7 @@ export class Bitswap implements Exchange {
     this.#deps = deps
     this.#log = deps.log
     this.#server = new BitswapServer(deps)
-    this.#client = new BitswapClient({ blocks: deps.blocks, log: deps.log, onStored: (cids) => { this.#server.announce(cids) } })
+    this.#client = new BitswapClient({ host: deps.host, blocks: deps.blocks, log: deps.log, onStored: (cids) => { this.#server.announce(cids) } })
   }
 
   static async open (deps: ExchangeDeps): Promise<Bitswap> {

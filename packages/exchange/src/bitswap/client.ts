@@ -2,8 +2,10 @@ import type { BlockReader, BlockWriter } from '@holdfast/blockstore'
 import { type Logger, multihashKey } from '@holdfast/core'
 import type { PeerId } from '@holdfast/network'
 import type { CID } from 'multiformats/cid'
+import type { ExchangeHost } from '../exchange-host.ts'
 import { AskedPeer } from './asked-peer.ts'
 import { Bans } from './bans.ts'
+import { FetchAllowances } from './fetch-allowances.ts'
 import type { BitswapMessage } from './message.ts'
 import type { Outbox } from './outbox.ts'
 import { Receiver, type ReceiverStats } from './receiver.ts'
@@ -23,6 +25,7 @@ export interface SessionObserver extends WantObserver {
 }
 
 export interface ClientDeps {
+  readonly host: Pick<ExchangeHost, 'allowBytes'>
   readonly blocks: BlockReader & BlockWriter
   readonly log: Logger
   /** Fetched blocks are stored now: peers may wait for them. */
@@ -44,11 +47,13 @@ export class BitswapClient implements Disposable {
   readonly #wants = new WantBook()
   readonly #bans = new Bans()
   readonly #receiver: Receiver
+  readonly #allowances: FetchAllowances
   readonly #peers = new Map<PeerId, AskedPeer>()
   readonly #sessions = new Set<SessionObserver>()
   #timer: NodeJS.Timeout | undefined
 
   constructor (deps: ClientDeps) {
+    this.#allowances = new FetchAllowances((peer, maxBytes) => deps.host.allowBytes(peer, maxBytes))
     this.#receiver = new Receiver({ ...deps, wants: this.#wants, bans: this.#bans })
   }
 
@@ -81,7 +86,7 @@ export class BitswapClient implements Disposable {
   }
 
   connected (id: PeerId, outbox: Outbox): void {
-    const peer = new AskedPeer(id, outbox)
+    const peer = new AskedPeer(id, { outbox, allowance: this.#allowances.open(id) })
     this.#peers.set(id, peer)
     if (!this.isBanned(id)) for (const session of Array.from(this.#sessions)) session.onPeerConnected(peer)
   }

@@ -6,7 +6,7 @@
  * ```
  */
 import { HoldfastError } from '@holdfast/core'
-import type { HeldBytes } from '@holdfast/network'
+import { giveBack, type HeldBytes } from '@holdfast/network'
 import { setImmediate } from 'node:timers/promises'
 import { requireMessageLength } from './message.ts'
 
@@ -120,12 +120,15 @@ class FrameBuffer {
   }
 }
 
+/** Joins pieces, whose memory is given back where they have it alone. */
 function concat (pieces: readonly Uint8Array[], byteLength: number): Uint8Array {
-  const bytes = new Uint8Array(byteLength)
+  // Every byte of it is written.
+  const bytes = new Uint8Array(Buffer.allocUnsafeSlow(byteLength).buffer)
   let at = 0
   for (const piece of pieces) {
     bytes.set(piece, at)
     at += piece.byteLength
+    giveBack(piece)
   }
   return bytes
 }

@@ -6,7 +6,7 @@ import { MAX_MESSAGE_PRESENCES } from './limits.ts'
 import { encodeMessage, type OutgoingMessage } from './message-writer.ts'
 import type { BlockPayload, BlockPresence, PresenceType, WantEntry } from './message.ts'
 import { BITSWAP_PROTOCOLS, bitswapProtocol } from './protocols.ts'
-import { STALLED, writeParts } from './stream-writer.ts'
+import { Pace, STALLED, writeParts } from './stream-writer.ts'
 import { withTimeLimit } from './time-limit.ts'
 
 /** How long the opening of a stream may take, in milliseconds (libp2p: protocol negotiation). */
@@ -49,6 +49,7 @@ export class Outbox implements Disposable {
   readonly #wants = new Map<string, WantEntry>()
   readonly #presences = new Map<string, BlockPresence>()
   #blocks: QueuedBlock[] = []
+  readonly #pace = new Pace()
   #stream: PeerStream | undefined
   #isRunning = false
   #isEnded = false
@@ -140,7 +141,7 @@ export class Outbox implements Disposable {
 
   async #write (stream: PeerStream, message: OutgoingMessage): Promise<void> {
     try {
-      await writeParts(stream, encodeMessage(message, bitswapProtocol(stream.protocol)))
+      await writeParts(stream, encodeMessage(message, bitswapProtocol(stream.protocol)), { pace: this.#pace })
     } catch (err) {
       this.#forget(stream)
       throw err

@@ -22,7 +22,8 @@ function refusing (host: ExchangeHost, refusalCount: number): ExchangeHost {
     handle: async (protocols, handler, options) => await host.handle(protocols, handler, options),
     watchPeers: (watcher) => host.watchPeers(watcher),
     addKnownAddresses: async (peer, addresses) => { await host.addKnownAddresses(peer, addresses) },
-    holdBytes: (peer) => host.holdBytes(peer)
+    holdBytes: (peer) => host.holdBytes(peer),
+    allowBytes: (peer, maxBytes) => host.allowBytes(peer, maxBytes)
   }
 }
 

@@ -40,6 +40,12 @@ export class ByteLedger {
     return this.#accounts.get(peer)?.heldBytes ?? 0
   }
 
+  /** The most that a peer may hold now. */
+  allowanceOf (peer: PeerId): number {
+    const raised = this.#allowances.get(peer)?.values().map(({ maxBytes }) => maxBytes) ?? []
+    return Math.max(this.#limits.maxPeerBytes, ...raised)
+  }
+
   /** Opens a line on the account of a peer. Disposing it gives back what it still holds. */
   hold (peer: PeerId): HeldBytes {
     const account = this.#accounts.get(peer) ?? { peer, heldBytes: 0, lineCount: 0, isClosed: false }
@@ -92,7 +98,7 @@ export class ByteLedger {
       if (byteLength > 0) throw new HoldfastError('LIMIT', `The connections of ${account.peer} were ended: it made this node hold too much`, { peer: account.peer })
       return
     }
-    const maxBytes = this.#allowanceOf(account.peer)
+    const maxBytes = this.allowanceOf(account.peer)
     if (byteLength > 0 && account.heldBytes + byteLength > maxBytes) {
       throw this.#close(account, new HoldfastError('LIMIT', `${account.peer} would make this node hold more than ${maxBytes} bytes`, { peer: account.peer, heldBytes: account.heldBytes, byteLength }))
     }
@@ -100,11 +106,6 @@ export class ByteLedger {
     this.#heldBytes += byteLength
     while (this.#heldBytes > this.#limits.maxBytes) this.#closeHeaviest()
     if (account.isClosed && byteLength > 0) throw new HoldfastError('LIMIT', `${account.peer} held most of the ${this.#limits.maxBytes} bytes that all peers may`, { peer: account.peer })
-  }
-
-  #allowanceOf (peer: PeerId): number {
-    const raised = this.#allowances.get(peer)?.values().map(({ maxBytes }) => maxBytes) ?? []
-    return Math.max(this.#limits.maxPeerBytes, ...raised)
   }
 
   #closeHeaviest (): void {

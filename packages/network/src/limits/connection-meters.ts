@@ -1,6 +1,8 @@
 import type { Connection } from '@libp2p/interface'
 import type { HeldBytes } from '../host.ts'
+import { TlsStream } from '../tls/tls-stream.ts'
 import type { TrafficBook } from '../traffic.ts'
+import { hiddenBytesOf } from '../yamux/guarded-muxer.ts'
 import type { ByteLedger } from './byte-ledger.ts'
 
 /** What the library holds for a connection. */
@@ -28,12 +30,15 @@ export class ConnectionMeters {
 
   /** To be called with each connection that opens, before anything else happens on it. */
   opened (connection: Connection): void {
-    const secured = fieldOf(fieldOf(connection, 'muxer'), 'maConn')
+    const muxer = fieldOf(connection, 'muxer')
+    const secured = fieldOf(muxer, 'maConn')
     const link = fieldOf(connection, 'maConn')
     if (!isSecured(secured) || !isBuffered(link)) throw new Error('This version of libp2p has no connections that can be measured')
-    this.#meters.set(connection, { held: this.#ledger.hold(connection.remotePeer.toString()), secured, link })
+    this.#meters.set(connection, { held: this.#ledger.hold(connection.remotePeer.toString()), muxer, secured, link })
     // After the muxer's own listener, which was there first.
-    secured.addEventListener('message', () => { this.sample(connection) })
+    const sample = (): void => { this.sample(connection) }
+    if (secured instanceof TlsStream) secured.watch(sample)
+    else secured.addEventListener('message', sample)
   }
 
   closed (connection: Connection): void {
@@ -45,7 +50,7 @@ export class ConnectionMeters {
   sample (connection: Connection): ConnectionSample {
     const meter = this.#meters.get(connection)
     if (meter === undefined) return { heldBytes: 0, lineBytes: 0 }
-    let byteLength = this.#traffic.waitingBytesOf(connection)
+    let byteLength = this.#traffic.waitingBytesOf(connection) + hiddenBytesOf(meter.muxer)
     for (const { readBufferLength, writeBufferLength } of [...connection.streams, meter.secured, meter.link]) byteLength += readBufferLength + writeBufferLength
     try {
       countTo(meter.held, byteLength)
@@ -78,6 +83,7 @@ interface Secured extends Buffered {
 
 interface Meter {
   readonly held: HeldBytes
+  readonly muxer: unknown
   /** The encrypted stream under the muxer. */
   readonly secured: Secured
   /** What is under the encryption. */

@@ -5,6 +5,7 @@ import { once } from 'node:events'
 import type { TLSSocket } from 'node:tls'
 import type { Uint8ArrayList } from 'uint8arraylist'
 import { nextDrain } from '../drain.ts'
+import { giveBack } from '../give-back.ts'
 import type { SocketLink } from './take-socket.ts'
 
 /**
@@ -16,13 +17,15 @@ import type { SocketLink } from './take-socket.ts'
 export class TlsStream extends AbstractMessageStream {
   readonly #link: SocketLink['link']
   readonly #socket: TLSSocket
+  #deliver: ((bytes: Uint8Array) => void) | undefined
+  #onRead: (() => void) | undefined
 
   constructor ({ link, socket: raw }: SocketLink, socket: TLSSocket) {
     const { log, inactivityTimeout, maxReadBufferLength, direction } = link
     super({ log: log.newScope('tls'), inactivityTimeout, maxReadBufferLength, direction })
     this.#link = link
     this.#socket = socket
-    socket.on('data', (bytes: Uint8Array) => { this.onData(bytes) })
+    socket.on('data', (bytes: Uint8Array) => { this.#read(bytes) })
     socket.on('drain', () => { this.safeDispatchEvent('drain') })
     link.addEventListener('close', ({ error, local }) => {
       if (error === undefined) this.onTransportClosed()
@@ -42,6 +45,30 @@ export class TlsStream extends AbstractMessageStream {
   /** With what waits in the socket: that, too, is held for the peer. */
   override get writeBufferLength (): number {
     return this.writeBuffer.byteLength + this.#socket.writableLength
+  }
+
+  /**
+   * Hands what comes to `deliver`, in place of an event, which costs more than a record takes to decrypt.
+   *
+   * `deliver` must keep nothing of it: the memory is given back at once.
+   */
+  deliverTo (deliver: (bytes: Uint8Array) => void): void {
+    this.#deliver = deliver
+  }
+
+  /** Calls `onRead` after each piece that came. */
+  watch (onRead: () => void): void {
+    this.#onRead = onRead
+  }
+
+  #read (bytes: Uint8Array): void {
+    if (this.#deliver === undefined || this.readStatus !== 'readable' || this.readBuffer.byteLength > 0) {
+      this.onData(bytes)
+    } else {
+      this.#deliver(bytes)
+      giveBack(bytes)
+    }
+    this.#onRead?.()
   }
 
   /**

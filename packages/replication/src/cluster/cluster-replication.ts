@@ -3,6 +3,7 @@ import type { Host, Identity, PeerId } from '@holdfast/network'
 import type { RecordChange } from '../map/record-map.ts'
 import type { PinKey } from '../map/stored-record.ts'
 import type { Departure, LeaveOptions } from '../members/departure.ts'
+import type { ClusterClock } from '../members/cluster-clock.ts'
 import type { InviteOptions, JoinOptions, Membership } from '../members/membership.ts'
 import { type Role, ROLES } from '../record/record.ts'
 import type { Replication, ReplicationStats } from '../replication.ts'
@@ -24,7 +25,7 @@ export interface ClusterReplicationParts {
   readonly store: RecordStore
   readonly membership: Membership
   readonly departure: Departure
-  readonly now: () => number
+  readonly clock: ClusterClock
   readonly profile: Profile
   readonly beat: () => Heartbeat
   readonly intervalMs: number
@@ -45,11 +46,11 @@ export class ClusterReplication implements Replication {
   readonly #roster: Roster
   readonly #pins: ClusterPins
   readonly #closing = new AsyncDisposableStack()
-  readonly #parts: Pick<ClusterReplicationParts, 'log' | 'now' | 'forgetAfterMs' | 'forgetIntervalMs'>
+  readonly #parts: Pick<ClusterReplicationParts, 'log' | 'clock' | 'forgetAfterMs' | 'forgetIntervalMs'>
   #sync: RecordSync | undefined
 
-  constructor ({ identity: { peerId: self }, host, store, membership, departure, now, profile, beat, intervalMs, ...parts }: ClusterReplicationParts) {
-    this.#parts = { ...parts, now }
+  constructor ({ identity: { peerId: self }, host, store, membership, departure, clock, profile, beat, intervalMs, ...parts }: ClusterReplicationParts) {
+    this.#parts = { ...parts, clock }
     this.#self = self
     this.#store = store
     this.#membership = membership
@@ -57,8 +58,8 @@ export class ClusterReplication implements Replication {
     this.#intervalMs = intervalMs
     const standing = this.#standing = new Standing(self, store)
     this.#profile = new OwnProfile({ self, host, store, standing }, profile)
-    this.#roster = new Roster({ self, store, standing, beat, intervalMs })
-    this.#pins = new ClusterPins({ self, store, standing, now })
+    this.#roster = new Roster({ self, store, standing, clock, beat, intervalMs })
+    this.#pins = new ClusterPins({ self, store, standing, now: clock.now })
   }
 
   async start (sync: RecordSync, opening: AsyncDisposableStack): Promise<void> {
@@ -84,6 +85,10 @@ export class ClusterReplication implements Replication {
 
   members (): MemberView[] {
     return this.#roster.members()
+  }
+
+  now (): number {
+    return this.#parts.clock.now()
   }
 
   async createCluster ({ name = 'cluster' }: { readonly name?: string } = {}): Promise<ClusterView> {
@@ -166,7 +171,7 @@ export class ClusterReplication implements Replication {
   }
 
   #forgetDeleted (sync: RecordSync, opening: AsyncDisposableStack): void {
-    const { log, now, forgetAfterMs, forgetIntervalMs } = this.#parts
+    const { log, clock: { now }, forgetAfterMs, forgetIntervalMs } = this.#parts
     const deleted = new DeletedPins({ self: this.#self, store: this.#store, standing: this.#standing, sync, log, now }, { forgetAfterMs })
     let checking = Promise.resolve()
     const check = (): void => { checking = checking.then(async () => { await deleted.check() }).catch((err: unknown) => { log.warn('Deleted pins were not forgotten, which is tried again later', { err }) }) }

@@ -1,5 +1,6 @@
 import type { PeerId } from '@holdfast/network'
 import { ALIVE_INTERVALS } from '../limits.ts'
+import type { ClusterClock } from '../members/cluster-clock.ts'
 import { clusterIdText } from '../members/membership.ts'
 import type { Role } from '../record/record.ts'
 import type { MemberState, MemberTable } from '../members/member-table.ts'
@@ -40,12 +41,15 @@ export interface MemberView {
   readonly heartbeat: Heartbeat | undefined
   /** Copies that it says it has. */
   readonly copyCount: number
+  /** How far its clock is ahead of the time that most members agree on, in ms; below 0 when it is behind. `undefined` when it was not heard since this node started. */
+  readonly clockAheadMs: number | undefined
 }
 
 export interface RosterDeps {
   readonly self: PeerId
   readonly store: RecordStore
   readonly standing: Standing
+  readonly clock: ClusterClock
   /** How this node is now. */
   readonly beat: () => Heartbeat
   readonly intervalMs: number
@@ -75,7 +79,7 @@ export class Roster {
   }
 
   #view ({ peer, role, zone }: MemberState, copyCount: number): MemberView {
-    const { self, store, beat, intervalMs } = this.#deps
+    const { self, store, clock, beat, intervalMs } = this.#deps
     const profile = store.cluster?.map.profile(peer)?.fields
     const isSelf = peer === self
     const heard = this.sync?.heard(peer)
@@ -92,7 +96,8 @@ export class Roster {
       isAlive: lastSeenAgoMs !== undefined && lastSeenAgoMs <= intervalMs * ALIVE_INTERVALS,
       lastSeenAgoMs,
       heartbeat: isSelf ? beat() : heard?.beat,
-      copyCount
+      copyCount,
+      clockAheadMs: clock.aheadMs(peer)
     }
   }
 }

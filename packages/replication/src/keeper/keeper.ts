@@ -86,7 +86,7 @@ export interface KeeperDeps {
   readonly cache?: CacheKeeper | undefined
   readonly host: Host
   readonly log: Logger
-  /** The clock, in ms since 1970. @default Date.now */
+  /** The clock, in ms since 1970. @default that of the cluster */
   readonly now?: (() => number) | undefined
 }
 

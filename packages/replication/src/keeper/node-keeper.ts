@@ -5,7 +5,7 @@ import type { Pin, PinSet } from '@holdfast/pins'
 import type { CID } from 'multiformats/cid'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { PinFilter } from '../cluster/cluster-pin.ts'
-import { MAX_FETCHES_TOLD } from '../limits.ts'
+import { MAX_CLOCK_LEAD_MS, MAX_FETCHES_TOLD } from '../limits.ts'
 import type { RecordChange } from '../map/record-map.ts'
 import { pinKeyOf, type PinKey } from '../map/stored-record.ts'
 import type { PinMode } from '../record/record.ts'
@@ -367,7 +367,7 @@ function isSameSet (set: ReadonlySet<PeerId>, list: readonly PeerId[]): boolean 
   return set.size === list.length && list.every((peer) => set.has(peer))
 }
 
-/** The own copy was verified long ago, or another holder found it wanting since. */
+/** The own copy was verified long ago, or, by a clock that was wrong, in the future; or another holder found it wanting since. */
 function needsVerification (own: Claim, claims: readonly Claim[], { nowMs }: ClusterSight): boolean {
-  return nowMs - own.atMs > VERIFY_AGAIN_MS || claims.some(({ doubts, atMs }) => doubts.includes(own.holder) && atMs > own.atMs)
+  return nowMs - own.atMs > VERIFY_AGAIN_MS || own.atMs > nowMs + MAX_CLOCK_LEAD_MS || claims.some(({ doubts, atMs }) => doubts.includes(own.holder) && atMs > own.atMs)
 }

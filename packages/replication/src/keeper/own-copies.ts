@@ -1,5 +1,6 @@
 import { HoldfastError, isErrorCode, isHoldfastError, type Logger } from '@holdfast/core'
 import type { PeerId } from '@holdfast/network'
+import { isOutOfSpace } from '@holdfast/pins'
 import { cidOfPinKey, modeOfPinKey, type PinKey } from '../map/stored-record.ts'
 import type { HoldState } from '../record/record.ts'
 import type { Replication } from '../replication.ts'
@@ -180,7 +181,7 @@ export class OwnCopies {
 
   async #failed ({ content: { pinKey }, wasVerified }: MakeRequest, err: unknown): Promise<void> {
     const isRefused = isErrorCode(err, 'LIMIT')
-    const why = isRefused && err.details['reason'] === 'no-space' ? 'no space' : whyOf(err)
+    const why = isRefused && err.details['reason'] === 'no-space' || isOutOfSpace(err) ? 'no space' : whyOf(err)
     this.#deps.log.debug('A copy was not made', { pinKey, why, err })
     if (isRefused) this.retries.refused(pinKey, why, REFUSAL_MS)
     else this.retries.failed(pinKey, why)

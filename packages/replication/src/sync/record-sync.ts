@@ -3,6 +3,7 @@ import type { Host, PeerId, PeerStream } from '@holdfast/network'
 import { ANSWER_TIMEOUT_MS, HEARTBEAT_INTERVAL_MS, PROOF_BURST, PROOFS_PER_SECOND, PUSH_BURST, PUSHES_PER_SECOND, REQUEST_BURST, REQUESTS_PER_SECOND } from '../limits.ts'
 import type { RecordMap } from '../map/record-map.ts'
 import { proofOf, provesMembership } from '../members/membership-proof.ts'
+import type { ClusterClock } from '../members/cluster-clock.ts'
 import type { KeptRecords, RecordStore } from '../store/record-store.ts'
 import { frameOf, readFrames } from './frames.ts'
 import { MemberPrivileges } from './member-privileges.ts'
@@ -38,6 +39,8 @@ export interface RecordSyncDeps {
   readonly log: Logger
   /** How this node is, asked before each heartbeat. */
   readonly beat: () => Heartbeat
+  /** Told of the clocks of the members. */
+  readonly clock?: Pick<ClusterClock, 'hear'> | undefined
 }
 
 export interface RecordSyncOptions {
@@ -68,6 +71,7 @@ export class RecordSync implements AsyncDisposable {
   readonly #store: RecordStore
   readonly #log: Logger
   readonly #beat: () => Heartbeat
+  readonly #clock: RecordSyncDeps['clock']
   readonly #intervalMs: number
   readonly #links = new Map<PeerId, RecordLink>()
   readonly #linking = new Set<PeerId>()
@@ -85,12 +89,13 @@ export class RecordSync implements AsyncDisposable {
   readonly #running = new Set<Promise<void>>()
   #stats = { roundCount: 0, failedRoundCount: 0, fetchedRecordCount: 0, refusedStreamCount: 0 }
 
-  constructor ({ host, store, log, beat }: RecordSyncDeps, { intervalMs = HEARTBEAT_INTERVAL_MS }: RecordSyncOptions) {
+  constructor ({ host, store, log, beat, clock }: RecordSyncDeps, { intervalMs = HEARTBEAT_INTERVAL_MS }: RecordSyncOptions) {
     this.#host = host
     this.#privileges = new MemberPrivileges(host)
     this.#store = store
     this.#log = log
     this.#beat = beat
+    this.#clock = clock
     this.#intervalMs = intervalMs
   }
 
@@ -353,6 +358,7 @@ export class RecordSync implements AsyncDisposable {
 
   #onBeat (peer: PeerId, map: RecordMap, { root, beat }: Extract<Request, { t: 'beat' }>): void {
     this.#noteHeard(peer, beat)
+    this.#clock?.hear(peer, beat.clockMs)
     if (Buffer.compare(map.tree.root(), root) === 0) this.#noteHeard(peer, beat, performance.now())
     else this.#roundSoon(peer)
   }

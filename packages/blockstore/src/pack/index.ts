@@ -1,0 +1,5 @@
+export { openPackBlockstore, type PackBlockstoreOptions } from './open-pack-blockstore.ts'
+export { type PackBlockstore } from './pack-blockstore.ts'
+export { DEFAULT_PACK_BYTES, MAX_PACK_BYTES } from './pack-writer.ts'
+export { type RecoveryProgress } from './recover.ts'
+export { DEFAULT_RESERVE_BYTES } from './space-guard.ts'
