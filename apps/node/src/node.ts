@@ -6,7 +6,7 @@ import { walkDag } from '@holdfast/dag'
 import { openExchange } from '@holdfast/exchange'
 import { createGateway, gatewayListener, GatewayMeter, MAX_REQUEST_HEADER_BYTES } from '@holdfast/gateway'
 import { type DiscoveryOptions, type Host, openHost, openIdentity, openSwarmKey } from '@holdfast/network'
-import { DagSizes, LeaseBook, openFetchCache, openJournal, openPinSet, openReferences, type PinSet, roomyJournal } from '@holdfast/pins'
+import { collectGarbage, DagSizes, LeaseBook, openFetchCache, openJournal, openPinSet, openReferences, type PinSet, roomyJournal, startCollector } from '@holdfast/pins'
 import { createContentRouting, type ProvideStrategy, startAnnouncer } from '@holdfast/providers'
 import { type Keeper, openKeeper, openReplication } from '@holdfast/replication'
 import type { CID } from 'multiformats/cid'
@@ -90,6 +90,19 @@ export async function openNode (config: Config, log: Logger, { repository, socke
   const pins = watchedPins(opening.use(await openPinSet(roomyJournal(journal, cache), { log: part('pins') })), events)
   const references = opening.use(await openReferences({ blocks, pins, leases, log: part('pins') }, { path: file('state') }))
   cache.watch(references)
+
+  if (typeof config.storageMaxBytes === 'number' && config.storageMaxBytes > 0) {
+    opening.use(startCollector({
+      usedBytes: async () => (await blocks.usage()).byteLength,
+      writtenBytes: () => cache.writtenByteLength,
+      collect: async (options) => {
+        const result = await collectGarbage({ blocks, references, leases, cache }, options)
+        events.tell({ type: 'collected', removedCount: result.removedCount, removedByteLength: result.removedByteLength })
+        return result
+      },
+      log: part('pins')
+    }, { maxBytes: config.storageMaxBytes }))
+  }
 
   const swarmKey = await openSwarmKey(file('swarmKey'), { log: part('network') })
   const host = opening.use(await openHost({ identity, log: part('network'), peerFile: file('peers') }, { mode: config.network, listen: listenAddresses(config), announce: config.announce, dht: config.dht, swarmKey, ...discoveryOf(config) }))

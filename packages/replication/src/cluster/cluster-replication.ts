@@ -40,6 +40,7 @@ export class ClusterReplication implements Replication {
   readonly #store: RecordStore
   readonly #membership: Membership
   readonly #departure: Departure
+  readonly #clock: ClusterClock
   readonly #intervalMs: number
   readonly #standing: Standing
   readonly #profile: OwnProfile
@@ -55,10 +56,11 @@ export class ClusterReplication implements Replication {
     this.#store = store
     this.#membership = membership
     this.#departure = departure
+    this.#clock = clock
     this.#intervalMs = intervalMs
     const standing = this.#standing = new Standing(self, store)
     this.#profile = new OwnProfile({ self, host, store, standing }, profile)
-    this.#roster = new Roster({ self, store, standing, clock, beat, intervalMs })
+    this.#roster = new Roster({ self, store, standing, beat, clock, intervalMs })
     this.#pins = new ClusterPins({ self, store, standing, now: clock.now })
   }
 
@@ -88,7 +90,7 @@ export class ClusterReplication implements Replication {
   }
 
   now (): number {
-    return this.#parts.clock.now()
+    return this.#clock.now()
   }
 
   async createCluster ({ name = 'cluster' }: { readonly name?: string } = {}): Promise<ClusterView> {

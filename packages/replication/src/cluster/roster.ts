@@ -49,9 +49,9 @@ export interface RosterDeps {
   readonly self: PeerId
   readonly store: RecordStore
   readonly standing: Standing
-  readonly clock: ClusterClock
   /** How this node is now. */
   readonly beat: () => Heartbeat
+  readonly clock: Pick<ClusterClock, 'aheadMs'>
   readonly intervalMs: number
 }
 
@@ -79,7 +79,7 @@ export class Roster {
   }
 
   #view ({ peer, role, zone }: MemberState, copyCount: number): MemberView {
-    const { self, store, clock, beat, intervalMs } = this.#deps
+    const { self, store, beat, clock, intervalMs } = this.#deps
     const profile = store.cluster?.map.profile(peer)?.fields
     const isSelf = peer === self
     const heard = this.sync?.heard(peer)

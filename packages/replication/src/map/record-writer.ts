@@ -1,6 +1,7 @@
 import { HoldfastError } from '@holdfast/core'
 import type { Identity } from '@holdfast/network'
-import { type ForgetRecord, type HoldFields, type HoldRecord, type MemberFields, type MemberRecord, type PinFields, type PinRecord, type ProfileFields, type ProfileRecord, signForget, signHold, signMember, signPin, signProfile } from '../record/record.ts'
+import type { ForgetRecord, HoldFields, HoldRecord, MemberFields, MemberRecord, PinFields, PinRecord, ProfileFields, ProfileRecord } from '../record/record.ts'
+import { signForget, signHold, signMember, signPin, signProfile } from '../record/sign-record.ts'
 import { compareHlc, HlcClock } from '../record/hlc.ts'
 import type { RecordMap } from './record-map.ts'
 

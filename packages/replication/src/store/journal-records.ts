@@ -1,7 +1,8 @@
 import { HoldfastError, type Ipld } from '@holdfast/core'
 import type { JournalRecord } from '@holdfast/pins'
 import { decodeEnvelope, type RecordKind } from '../record/envelope.ts'
-import { type AnyRecord, type ClusterRecord, parseRecord } from '../record/record.ts'
+import { parseRecord } from '../record/parse-record.ts'
+import type { AnyRecord, ClusterRecord } from '../record/record.ts'
 
 /** Kinds of journal records that are read and written here. */
 export const JOURNAL_KINDS: readonly string[] = ['record', 'record-seq', 'invite', 'left']
