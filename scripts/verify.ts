@@ -1,3 +1,3 @@
 import { run } from './run.ts'
 
-for (const task of ['test', 'check-packed', 'crash', 'browser', 'interop', 'hostile']) run(task, process.execPath, [`scripts/${task}.ts`])
+for (const task of ['test', 'check-packed', 'crash', 'browser', 'interop', 'hostile', 'cluster']) run(task, process.execPath, [`scripts/${task}.ts`])

@@ -14,7 +14,7 @@ function loopbackAddress ({ ready }: TestNode): string {
   return address
 }
 
-async function eventually (what: string, check: () => Promise<boolean>, timeoutMs = 20_000): Promise<void> {
+async function eventually (what: string, check: () => Promise<boolean>, timeoutMs = 90_000): Promise<void> {
   const endMs = performance.now() + timeoutMs
   while (!await check()) {
     assert.ok(performance.now() < endMs, `${what} within ${timeoutMs} ms`)

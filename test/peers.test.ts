@@ -20,7 +20,7 @@ function loopbackAddress ({ ready }: TestNode): string {
 }
 
 /** Waits until the check holds, and fails with what it last said when it never does. */
-async function eventually (what: string, check: () => Promise<boolean>, timeoutMs = 30_000): Promise<void> {
+async function eventually (what: string, check: () => Promise<boolean>, timeoutMs = 90_000): Promise<void> {
   const endMs = performance.now() + timeoutMs
   while (!await check()) {
     assert.ok(performance.now() < endMs, `${what} within ${timeoutMs} ms`)

@@ -1,5 +1,6 @@
-import { encodeCarHeader, encodeCarSection } from '@holdfast/car'
+import { encodeCarHeader, encodeCarSection, readCar } from '@holdfast/car'
 import { Block } from '@holdfast/core'
+import { parsePrometheus } from '@holdfast/testkit'
 import assert from 'node:assert/strict'
 import { execFileSync, spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
@@ -10,7 +11,10 @@ import { request } from 'node:https'
 import { join } from 'node:path'
 import { test, type TestContext } from 'node:test'
 import { create, type KuboRPCClient } from 'kubo-rpc-client'
+import { base36 } from 'multiformats/bases/base36'
+import { base58btc } from 'multiformats/bases/base58'
 import { CID } from 'multiformats/cid'
+import * as digest from 'multiformats/hashes/digest'
 import { holdfast, newFolder, startNode, type TestNode } from './harness.ts'
 
 /** "hello world" with the recipe of a new node, and with the one that comes with CIDv0. */
@@ -21,6 +25,9 @@ const hasOpenssl = spawnSync('openssl', ['version']).status === 0
 
 /** Resident memory that a node may take while half a gigabyte goes through: a leak of pieces takes more. */
 const MAX_RSS_BYTES: number = 350 * 1024 * 1024
+
+/** A peer that is nowhere. */
+const NOBODY = '12D3KooWLQzUv2FHWGVPXTXSZpdHs7oHbXub2G5WC8Tx4NQhyd2d'
 
 /** A CID that no node has. */
 const NOWHERE = 'bafkreigh2akiscaildcqabsyg3dfr6chu3fgpregiymsck7e7aqa4s52zy'
@@ -58,7 +65,10 @@ test('kubo-rpc-client asks who the node is and what it can do', async (context) 
   const commands = await client.commands() as unknown as { Name: string, Subcommands: Array<{ Name: string, Subcommands: Array<{ Name: string }> }> }
   assert.deepEqual(commands.Subcommands.find(({ Name }) => Name === 'pin')?.Subcommands.map(({ Name }) => Name), ['add', 'ls', 'rm', 'update', 'verify'])
   const [key] = await client.key.list()
-  assert.deepEqual(key, { name: 'self', id: node.ready.peerId })
+  assert.deepEqual(key, { name: 'self', id: CID.createV1(0x72, digest.decode(base58btc.baseDecode(node.ready.peerId))).toString(base36) })
+  assert.deepEqual(await linesOf(node, 'key/list?ipns-base=b58mh'), [{ Keys: [{ Name: 'self', Id: node.ready.peerId }] }])
+  assert.equal((await fetch(`${node.ready.rpc}/api/v0/key/list?ipns-base=base7`, { method: 'POST' })).status, 400)
+  assert.deepEqual(await client.config.get('Discovery.MDNS.Enabled'), false)
   assert.equal(await client.config.get('Identity.PeerID'), node.ready.peerId)
   assert.equal(await client.config.get('Addresses.API'), `/ip4/127.0.0.1/tcp/${new URL(node.ready.rpc).port}`)
   assert.equal((await client.config.getAll() as unknown as { Holdfast: { network: string } }).Holdfast.network, 'off')
@@ -82,6 +92,39 @@ test('add gives the CIDs that Kubo gives for the same recipe, tells its progress
   assert.equal(hashed.cid.multihash.code, 0x13)
   assert.equal((await bytesOf(client.cat(hashed.cid))).toString(), 'hello world')
   assert.ok((await Array.fromAsync(client.pin.ls())).some((pin) => pin.cid.toString() === HELLO_V1))
+})
+
+test('what add does not have is refused before anything is stored, and says what there is', async (context) => {
+  const { node } = await openRpc(context)
+  const refusals: ReadonlyArray<readonly [query: string, words: RegExp]> = [
+    ['to-files=/x', /Option to-files of add is not supported/],
+    ['nocopy=true', /nocopy/],
+    ['trickle=true', /trickle/],
+    ['inline=true', /inline/],
+    ['chunker=rabin', /rabin .*use size-N/],
+    ['chunker=buzhash', /buzhash .*use size-N/],
+    ['chunker=rabin-10-20-30', /rabin-10-20-30 .*use size-N/],
+    ['chunker=size-0', /from 1 to/],
+    ['chunker=size-9999999', /from 1 to/],
+    ['chunker=foo', /Chunker foo does not exist; use size-N/],
+    ['hash=md5', /md5 is not supported; use one of/],
+    ['cid-version=2', /use 0 or 1/],
+    ['pin=false&pin-name=a', /pin-name option requires pin/],
+    [`pin-name=${'x'.repeat(256)}`, /more than 255 bytes/]
+  ]
+  for (const [query, words] of refusals) {
+    const refused = await fetch(`${node.ready.rpc}/api/v0/add?${query}`, { method: 'POST', body: form('x') })
+    assert.ok(refused.status === 400 || refused.status === 500, query)
+    const { Message, Type } = await refused.json() as { Message: string, Type: string }
+    assert.match(Message, words, query)
+    assert.equal(Type, 'error')
+  }
+  assert.deepEqual(await linesOf(node, 'refs/local'), [])
+  await linesOf(node, 'add?pin-name=mine', { body: form('x') })
+  assert.match(JSON.stringify(await linesOf(node, 'pin/ls?name=mine')), /"Type":"recursive","Name":"mine"/)
+  const several = form('A', 'a')
+  several.append('file', new Blob(['B']), 'b')
+  assert.deepEqual((await linesOf(node, 'block/put', { body: several }) as Array<{ Size: number }>).map(({ Size }) => Size), [1, 1])
 })
 
 test('only-hash stores and pins nothing, pin=false only stores', async (context) => {
@@ -113,7 +156,7 @@ test('a tree comes in any order, with and without a directory around it, and has
 })
 
 test('mode and mtime are kept when add is asked to, and shown by ls and files stat', async (context) => {
-  const { client } = await openRpc(context)
+  const { node, client } = await openRpc(context)
   const mtime = { secs: 1_700_000_000, nsecs: 5 }
   // Its types know other times than its code.
   const preserve: object = { preserveMode: true, preserveMtime: true }
@@ -124,6 +167,10 @@ test('mode and mtime are kept when add is asked to, and shown by ls and files st
   assert.equal(file.cid.code, 0x70)
   const stat = await client.files.stat(`/ipfs/${file.cid}`)
   assert.deepEqual([stat.type, stat.size, stat.mode, stat.mtime], ['file', 1, 0o755, mtime])
+  for (const query of ['mode=abc', 'mtime=soon', 'mtime-nsecs=1', 'mtime=1&mtime-nsecs=1000000000']) {
+    const refused = await fetch(`${node.ready.rpc}/api/v0/add?${query}`, { method: 'POST', body: form('x') })
+    assert.deepEqual([refused.status, (await refused.json() as { Code: number }).Code], [400, 1], query)
+  }
   const plain = await Array.fromAsync(client.addAll(files))
   assert.equal(plain.find(({ path }) => path === 'd/f')?.cid.code, 0x55)
 })
@@ -171,6 +218,10 @@ test('ls lists a directory as Kubo does, whole or as a stream', async (context) 
   assert.equal(whole?.Objects[0]?.Hash, root)
   assert.deepEqual(streamed.map(({ Objects }) => Objects[0]?.Links[0]), whole?.Objects[0]?.Links)
   assert.deepEqual(Object.keys(whole?.Objects[0]?.Links[0] ?? {}), ['Name', 'Hash', 'Size', 'Type', 'Target'])
+  // Without reading what is listed only raw leaves are known for what they are.
+  const unread = (await linesOf(node, `ls?arg=${root}&size=false&resolve-type=false`) as Array<{ Objects: Array<{ Links: Array<{ Name: string, Size: number, Type: number }> }> }>)[0]?.Objects[0]?.Links
+  assert.deepEqual(unread?.map(({ Name, Size, Type }) => [Name, Size, Type]), [['a', 1, 2], ['in', 0, 0]])
+  for (const query of ['size=false', 'resolve-type=false']) assert.deepEqual(await linesOf(node, `ls?arg=${root}&${query}`), [whole], query)
   assert.deepEqual(await linesOf(node, `ls?arg=${root}/a`), [{ Objects: [{ Hash: `${root}/a`, Links: [] }] }])
 })
 
@@ -190,6 +241,11 @@ test('pins are added, listed in every form, updated, verified and removed', asyn
   await assert.rejects(Array.fromAsync(client.pin.ls({ type: 'sideways' as 'direct' })), /invalid type/)
   await assert.rejects(Array.fromAsync(client.pin.ls({ paths: HELLO_V1 })), /is not pinned/)
 
+  assert.deepEqual(await linesOf(node, 'pin/ls?name=in&stream=true'), [{ Cid: root.toString(), Type: 'recursive', Name: 'mine' }])
+  assert.deepEqual(await linesOf(node, 'pin/ls?name=In'), [{ Keys: {} }])
+  assert.deepEqual(await linesOf(node, `pin/ls?arg=${root}&names=true`), [{ Keys: { [root.toString()]: { Type: 'recursive', Name: 'mine' } } }])
+  assert.equal((await fetch(`${node.ready.rpc}/api/v0/pin/add?arg=${root}&name=${'x'.repeat(256)}`, { method: 'POST' })).status, 400)
+  assert.equal((await fetch(`${node.ready.rpc}/api/v0/pin/verify?verbose=true&quiet=true`, { method: 'POST' })).status, 400)
   assert.deepEqual(await linesOf(node, 'pin/verify?verbose=true'), [{ Cid: root.toString(), Ok: true }])
   const { cid: other } = await client.add('hello world', { pin: false })
   assert.deepEqual((await client.pin.update(root, other)).map(String), [root.toString(), other.toString()])
@@ -253,6 +309,8 @@ test('IPLD values are put, got in another codec, resolved and counted', async (c
   const [stat] = await linesOf(node, `dag/stat?arg=${cid}&arg=${HELLO_V1}`) as [{ UniqueBlocks: number, TotalSize: number, SharedSize: number, DagStats: object[] }]
   assert.deepEqual([stat.UniqueBlocks, stat.SharedSize], [2, 11])
   assert.deepEqual(stat.DagStats[1], { Cid: HELLO_V1, Size: 11, NumBlocks: 1 })
+  const progress = await linesOf(node, `dag/stat?arg=${cid}&progress=true`) as Array<{ Ratio?: number, TotalSize: number, DagStats: object[] }>
+  assert.ok(progress.length > 1 && progress[0]?.Ratio === undefined && progress[0]?.DagStats.length === 1 && progress.at(-1)?.Ratio === 1)
 })
 
 test('archives go out and come in again, roots are pinned, and what cannot be pinned says why', async (context) => {
@@ -275,6 +333,11 @@ test('archives go out and come in again, roots are pinned, and what cannot be pi
   assert.match(lines[0]?.Root?.PinErrorMsg ?? '', /was not found/)
   assert.deepEqual(lines[1], { Root: { Cid: { '/': lone.cid.toString() }, PinErrorMsg: '' } })
   assert.deepEqual(lines[2], { Stats: { BlockCount: 1, BlockBytesCount: 4 } })
+  // One DAG in two archives, its root in the first.
+  const pieces = form(new Uint8Array(Buffer.concat([encodeCarHeader([root]), ...encodeCarSection(lone)])), 'first.car')
+  pieces.append('file', new Blob([new Uint8Array(car)]), 'second.car')
+  const third = await openRpc(context)
+  assert.deepEqual(await linesOf(third.node, 'dag/import', { body: pieces }), [{ Root: { Cid: { '/': root.toString() }, PinErrorMsg: '' } }])
   const broken = await fetch(`${node.ready.rpc}/api/v0/dag/import`, { method: 'POST', body: form('no archive') })
   assert.ok(broken.status >= 400)
 })
@@ -293,6 +356,17 @@ test('refs tells links once or always, to a depth, in any format', async (contex
   assert.deepEqual(await refsOf({ format: '<linkname>: <src> <dst>' }), [`d: ${root} ${d}`])
   assert.deepEqual(await refsOf({ edges: true }), [`${root} -> ${d}`])
   assert.equal((await Array.fromAsync(client.refs.local())).length, 3)
+  // The same directory below another one, where max-depth ends, and then higher up.
+  const twice = String((await Array.fromAsync(client.addAll([{ path: 'a/d/f', content: 'F' }, { path: 'd/f', content: 'F' }], { wrapWithDirectory: true }))).at(-1)?.cid)
+  const names = async (options: object): Promise<string[]> => (await Array.fromAsync(client.refs(twice, { recursive: true, format: '<linkname>', ...options }))).map(({ ref }) => ref)
+  assert.deepEqual(await names({ unique: true, maxDepth: 2 }), ['a', 'd', 'f'])
+  assert.deepEqual(await names({ unique: true }), ['a', 'd', 'f'])
+  assert.deepEqual(await names({ maxDepth: 2 }), ['a', 'd', 'd', 'f'])
+  // What is missing below is a line, and the next root follows.
+  const holes = await client.dag.put({ hole: CID.parse(NOWHERE), deeper: [CID.parse(root)] })
+  const cbor = await client.dag.put([holes])
+  assert.match((await linesOf(node, `refs?arg=${cbor}&arg=${root}&recursive=true&format=<dst>`) as Array<{ Ref: string, Err: string }>).map(({ Ref, Err }) => Err === '' ? Ref : `Err: ${Err}`).join('\n'), new RegExp(`^${holes}\\n[^]*Err: .*${NOWHERE}.*\\n${d}\\n${a}\\n${a}$`))
+  for (const query of ['edges=true&format=<src>', 'recursive=true&max-depth=-2', 'recursive=perhaps']) assert.equal((await fetch(`${node.ready.rpc}/api/v0/refs?arg=${root}&${query}`, { method: 'POST' })).status, 400, query)
   assert.deepEqual((await linesOf(node, `refs?arg=${root}`))[0], { Ref: d, Err: '' })
 })
 
@@ -307,6 +381,35 @@ test('files stat answers for /ipfs paths and refuses what it does not have', asy
   await assert.rejects(client.files.stat('/in/mfs'), /no mutable file system/)
 })
 
+test('files stat tells how much of a DAG is here when it is asked to', async (context) => {
+  const { client } = await openRpc(context)
+  const entries = await Array.fromAsync(client.addAll([{ path: 'a', content: 'A' }, { path: 'b', content: 'BB' }], { wrapWithDirectory: true, pin: false }))
+  const [, b, root] = entries
+  const whole = await client.files.stat(`/ipfs/${root?.cid}`, { withLocal: true })
+  assert.deepEqual([whole.withLocality, whole.local, whole.sizeLocal], [true, true, root?.size])
+  await Array.fromAsync(client.block.rm(b?.cid ?? CID.parse(NOWHERE)))
+  const partly = await client.files.stat(`/ipfs/${root?.cid}`, { withLocal: true })
+  assert.deepEqual([partly.withLocality, partly.local, partly.sizeLocal, partly.cumulativeSize], [true, false, Number(root?.size) - 2, root?.size])
+  assert.equal((await client.files.stat(`/ipfs/${root?.cid}`)).withLocality, false)
+})
+
+test('a DAG of which parts are missing is exported only when only what is here is asked for', async (context) => {
+  const { node, client } = await openRpc(context)
+  const entries = await Array.fromAsync(client.addAll([{ path: 'a', content: 'A' }, { path: 'b', content: 'B' }], { wrapWithDirectory: true, pin: false }))
+  const [a, b, root] = entries.map(({ cid }) => cid)
+  assert.ok(a !== undefined && b !== undefined && root !== undefined)
+  await Array.fromAsync(client.block.rm(a))
+  const exported = async (query: string): Promise<Response> => await fetch(`${node.ready.rpc}/api/v0/dag/export?arg=${query}`, { method: 'POST' })
+  const { blocks } = await readCar((await exported(`${root}&local-only=true`)).body ?? assert.fail())
+  assert.deepEqual((await Array.fromAsync(blocks)).map(({ cid }) => cid.toString()), [root, b].map(String))
+  // The trailer is lost on fetch: what comes is cut short.
+  const missing = await exported(`${a}&local-only=true`)
+  assert.equal(missing.status, 500)
+  assert.match(await missing.text(), /was not found/)
+  const again = await linesOf(node, 'dag/import?local-only=true&stats=true', { body: form(new Uint8Array(await (await exported(`${root}&local-only=true`)).arrayBuffer())) })
+  assert.deepEqual(again, [{ Stats: { BlockCount: 2, BlockBytesCount: Number(entries.at(-1)?.size) - 1 } }])
+})
+
 test('the repository is measured, verified and cleaned, and tells what it removed', async (context) => {
   const { node, client } = await openRpc(context)
   await client.add('kept')
@@ -319,11 +422,53 @@ test('the repository is measured, verified and cleaned, and tells what it remove
   assert.deepEqual(removed.map(({ cid }) => cid?.multihash.bytes), [cid.multihash.bytes])
   assert.equal((await client.repo.stat()).numObjects, 1n)
   assert.deepEqual((await linesOf(node, 'repo/verify')).at(-1), { Msg: 'verify complete, all blocks validated.', Progress: 0 })
+  assert.deepEqual((await linesOf(node, 'repo/verify?drop=true')).at(-1), { Msg: 'verify complete, all blocks validated.', Progress: 0 })
   // One byte of the block that is left.
   const file = execFileSync('find', [join(node.repository, 'blocks'), '-name', '*.data']).toString().trim()
   await writeFile(file, 'kepT')
   const response = await fetch(`${node.ready.rpc}/api/v0/repo/verify`, { method: 'POST' })
   assert.match(await response.text(), /was corrupt/)
+  // Nobody could give it back, so healing touches nothing.
+  for (const [query, words] of [['heal=true', /nothing was removed/], ['heal=true&offline=true', /not fetched again offline/], ['drop=true&heal-timeout=soon', /not a duration/]] as const) {
+    assert.match(await (await fetch(`${node.ready.rpc}/api/v0/repo/verify?${query}`, { method: 'POST' })).text(), words)
+  }
+  assert.equal((await client.repo.stat()).numObjects, 1n)
+  const dropped = (await linesOf(node, 'repo/verify?drop=true') as Array<{ Msg: string }>).map(({ Msg }) => Msg).filter((text) => text !== '')
+  assert.match(dropped.join('\n'), /^block \S+ was corrupt \(.*\), removed\nverify complete, 1 blocks corrupt, 1 removed$/)
+  assert.equal((await client.repo.stat()).numObjects, 0n)
+  // The pin is still there, and so is its content once somebody gives it again.
+  await client.add('kept')
+  assert.deepEqual((await linesOf(node, 'repo/verify')).at(-1), { Msg: 'verify complete, all blocks validated.', Progress: 0 })
+})
+
+test('damaged blocks are fetched again from a peer, are no cache afterwards, and what nobody has is told', async (context) => {
+  const [first, second] = [await openRpc(context, ['--network', 'lan']), await openRpc(context, ['--network', 'lan'])]
+  const { cid } = await first.client.add('shared by two')
+  await second.client.add('shared by two')
+  await first.client.add('mine alone')
+  const loopback = (await second.client.swarm.localAddrs()).map(String).find((address) => address.startsWith('/ip4/127.0.0.1'))
+  await first.client.swarm.connect(`${loopback}/p2p/${second.node.ready.peerId}` as never)
+  for (const file of execFileSync('find', [join(first.node.repository, 'blocks'), '-name', '*.data']).toString().trim().split('\n')) await writeFile(file, 'damaged')
+  const response = await fetch(`${first.node.ready.rpc}/api/v0/repo/verify?heal=true&heal-timeout=2s`, { method: 'POST' })
+  const told = (await response.text()).split('\n').filter((line) => line.includes('was corrupt')).toSorted((a, b) => a.length - b.length)
+  assert.equal(told.length, 2)
+  assert.match(told[0] ?? '', /\), removed, healed"/)
+  assert.match(told[1] ?? '', /\), removed, failed to heal \(.+\)"/)
+  assert.equal((await bytesOf(first.client.cat(cid, { offset: 0 }))).toString(), 'shared by two')
+  assert.equal((await first.client.repo.stat()).numObjects, 1n)
+  const [status] = await first.node.json<{ cache: { blockCount: number } }>(['repo', 'stat'])
+  assert.equal(status?.cache.blockCount, 0)
+})
+
+test('a DAG is announced block by block when all of it is asked for', async (context) => {
+  const { client } = await openRpc(context)
+  const entries = await Array.fromAsync(client.addAll([{ path: 'a', content: 'A' }], { wrapWithDirectory: true }))
+  const root = entries.at(-1)?.cid
+  assert.ok(root !== undefined)
+  await assert.rejects(Array.fromAsync(client.routing.provide(root, { recursive: true })), new RegExp(`announcement of ${root}`))
+  const partial = await client.dag.put([CID.parse(NOWHERE)])
+  await assert.rejects(Array.fromAsync(client.routing.provide(partial, { recursive: true })), /announcement of/)
+  await assert.rejects(Array.fromAsync(client.routing.provide(CID.parse(NOWHERE), { recursive: true })), /was not found/)
 })
 
 test('answers have the fields and the content types of Kubo', async (context) => {
@@ -344,7 +489,7 @@ test('answers have the fields and the content types of Kubo', async (context) =>
     ['dag/import?stats=true', [{ Root: { Cid: { '/': root }, PinErrorMsg: '' } }, { Stats: { BlockCount: 2, BlockBytesCount: car.byteLength - carOverhead(car) } }], form(new Uint8Array(car))],
     [`resolve?arg=${root}/a`, [{ Path: `/ipfs/${a}` }]],
     ['repo/version', [{ Version: '1' }]],
-    ['key/list', [{ Keys: [{ Name: 'self', Id: node.ready.peerId }] }]],
+    ['key/list?ipns-base=b58mh', [{ Keys: [{ Name: 'self', Id: node.ready.peerId }] }]],
     ['swarm/peers', [{ Peers: [] }]],
     ['swarm/addrs/listen', [{ Strings: [] }]],
     ['repo/gc', [{ Key: { '/': garbage.toString() } }]],
@@ -387,7 +532,17 @@ test('peers are connected, listed, asked and disconnected', async (context) => {
   assert.deepEqual(await first.client.swarm.connect(address as never), [`connect ${second.node.ready.peerId} success`])
   const [peer] = await first.client.swarm.peers({ direction: true })
   assert.deepEqual([peer?.peer.toString(), peer?.direction, peer?.addr.toString().includes('/p2p/')], [second.node.ready.peerId, 'outbound', false])
+  await first.client.id({ peerId: (await second.client.id()).id })
+  const [verbose] = (await linesOf(first.node, 'swarm/peers?verbose=true') as Array<{ Peers: Array<{ Latency: string, Identify: { ID: string, AgentVersion: string, Protocols: string[] } }> }>)[0]?.Peers ?? []
+  assert.deepEqual([verbose?.Identify.ID, verbose?.Identify.AgentVersion], [second.node.ready.peerId, 'holdfast'])
+  assert.ok(verbose?.Identify.Protocols.includes('/ipfs/ping/1.0.0') === true)
+  assert.match(verbose?.Latency ?? '', /^(n\/a|\d+(\.\d{1,3})?m?s)$/)
   assert.deepEqual((await first.client.swarm.addrs()).map(({ id }) => id.toString()), [second.node.ready.peerId])
+
+  const identity = await first.client.id({ peerId: (await second.client.id()).id })
+  assert.deepEqual([identity.id.toString(), identity.agentVersion], [second.node.ready.peerId, 'holdfast'])
+  assert.ok(identity.addresses.every((known) => known.toString().endsWith(`/p2p/${second.node.ready.peerId}`)) && identity.addresses.length > 0)
+  for (const { protocols } of [identity, await first.client.id()]) assert.ok(protocols.includes('/ipfs/bitswap/1.2.0') && protocols.includes('/ipfs/ping/1.0.0'), String(protocols))
 
   const { cid } = await second.client.add('from afar')
   assert.equal((await bytesOf(first.client.cat(cid, { timeout: 20_000 }))).toString(), 'from afar')
@@ -409,11 +564,35 @@ test('peers are connected, listed, asked and disconnected', async (context) => {
   assert.deepEqual(await first.client.swarm.peers(), [])
 })
 
+test('peers are pinged as often as asked, and who cannot be reached is told of with what was tried', async (context) => {
+  const first = await openRpc(context, ['--network', 'lan'])
+  const second = await openRpc(context, ['--network', 'lan'])
+  const { id } = await second.client.id()
+  const loopback = (await second.client.swarm.localAddrs()).map(String).find((address) => address.startsWith('/ip4/127.0.0.1'))
+  // Nobody told the first node where the second one is: the address says it.
+  const lines = await linesOf(first.node, `ping?arg=${loopback}/p2p/${id}&count=2`) as Array<{ Success: boolean, Time: number, Text: string }>
+  assert.deepEqual(lines.map(({ Text }) => Text.replace(/[\d.]+ms/, 'N ms')), [`Looking up peer ${id}`, `PING ${id}.`, '', '', 'Average latency: N ms'])
+  assert.ok(lines.every(({ Success }) => Success))
+  assert.deepEqual(lines.map(({ Time }) => Number.isInteger(Time) && Time > 0), [false, false, true, true, false])
+  const pings = await Array.fromAsync(first.client.ping(id, { count: 1 }))
+  assert.deepEqual(pings.map(({ success, text }) => [success, text.split(' ')[0]]), [[true, 'PING'], [true, ''], [true, 'Average']])
+
+  await second.node.end()
+  await assert.rejects(Array.fromAsync(first.client.ping(NOBODY as never, { count: 1 })), new RegExp(NOBODY))
+  await assert.rejects(Array.fromAsync(first.client.ping(id, { count: 1 })), new RegExp(id.toString()))
+  await assert.rejects(Array.fromAsync(first.client.ping((await first.client.id()).id)), /can't ping self/)
+  for (const [query, words] of [['arg=nobody', /not a peer id/], [`arg=${NOBODY}&count=0`, /ping count must be greater than 0/], ['', /argument "peer ID" is required/]] as const) {
+    const refused = await fetch(`${first.node.ready.rpc}/api/v0/ping?${query}`, { method: 'POST' })
+    assert.equal(refused.status, 400)
+    assert.match(await refused.text(), words)
+  }
+})
+
 test('routing without a network finds nobody and says so', async (context) => {
   const { client } = await openRpc(context)
   const { cid } = await client.add('hello world')
   assert.deepEqual(await Array.fromAsync(client.routing.findProvs(CID.parse(NOWHERE))), [])
-  await assert.rejects(Array.fromAsync(client.routing.findPeer('12D3KooWLQzUv2FHWGVPXTXSZpdHs7oHbXub2G5WC8Tx4NQhyd2d' as never)), /routing: not found/)
+  await assert.rejects(Array.fromAsync(client.routing.findPeer(NOBODY as never)), /routing: not found/)
   await assert.rejects(Array.fromAsync(client.routing.provide(cid)), /Nobody took the announcement/)
   await assert.rejects(Array.fromAsync(client.routing.provide(CID.parse(NOWHERE))), /is not here/)
   await assert.rejects(client.swarm.connect('/ip4/127.0.0.1/tcp/1/p2p/12D3KooWLQzUv2FHWGVPXTXSZpdHs7oHbXub2G5WC8Tx4NQhyd2d' as never), /The network is off/)
@@ -443,6 +622,37 @@ test('an upload of many megabytes arrives as it was sent, and memory stays flat'
   assert.equal(got.digest('hex'), hash.digest('hex'))
   const afterCatBytes = await node.rss()
   assert.ok(afterCatBytes < MAX_RSS_BYTES, `reading took ${Math.round(afterCatBytes / 1024 / 1024)} MiB`)
+})
+
+test('the metrics of a node are well formed, and count what its gateway and its peers do', async (context) => {
+  const [first, second] = [await openRpc(context, ['--network', 'lan']), await openRpc(context, ['--network', 'lan'])]
+  const loopback = (await second.client.swarm.localAddrs()).map(String).find((address) => address.startsWith('/ip4/127.0.0.1'))
+  await first.client.swarm.connect(`${loopback}/p2p/${second.node.ready.peerId}` as never)
+  const { cid } = await second.client.add(Buffer.alloc(100_000, 'x'))
+  for (const path of [`/ipfs/${cid}`, `/ipfs/${cid}`, `/ipfs/${cid}?format=raw`, '/ipfs/nonsense']) await (await fetch(`${first.node.ready.gateway}${path}`)).arrayBuffer()
+  const read = async (): Promise<ReturnType<typeof parsePrometheus>> => parsePrometheus(await (await fetch(`${first.node.ready.rpc}/debug/metrics/prometheus`)).text())
+  const valueOf = (families: ReturnType<typeof parsePrometheus>, line: string): number | undefined => families.get(line.replace(/\{.*|_(count|sum)$/, ''))?.values.get(line)
+  let families = await read()
+  // The last response is closed, and the blocks are counted, a moment later.
+  for (let tries = 0; valueOf(families, 'holdfast_gateway_requests_total{format="none",status="4xx"}') !== 1 || !families.has('holdfast_blocks'); tries++) {
+    assert.ok(tries < 500, 'the requests are counted')
+    await new Promise((resolve) => { setTimeout(resolve, 10) })
+    families = await read()
+  }
+  const figures: ReadonlyArray<readonly [line: string, value: number]> = [
+    ['holdfast_gateway_requests_total{format="default",status="2xx"}', 2],
+    ['holdfast_gateway_requests_total{format="raw",status="2xx"}', 1],
+    ['holdfast_gateway_sent_bytes_total{format="default"}', 200_000],
+    ['holdfast_gateway_open_requests', 0],
+    ['holdfast_gateway_header_duration_seconds_count', 4],
+    ['holdfast_gateway_cache_lookups_total{cache="targets",result="hit"}', 1],
+    ['holdfast_peers{direction="outbound"}', 1],
+    ['holdfast_bitswap_received_blocks_total', 1],
+    ['holdfast_bitswap_received_bytes_total', 100_000],
+    ['holdfast_cache_blocks', 1]
+  ]
+  for (const [line, value] of figures) assert.equal(valueOf(families, line), value, line)
+  for (const name of families.keys()) assert.match(name, /^(holdfast|process|nodejs)_/)
 })
 
 test('an RPC that others can reach needs TLS and a token, else the node does not start and says why', async (context) => {
@@ -518,5 +728,5 @@ test('the client stops the node, also while somebody listens', async (context) =
     await new Promise((resolve) => { setTimeout(resolve, 10) })
   }
   assert.equal(node.process.exitCode, 0)
-  assert.ok(performance.now() - startedMs < 1500, 'whoever listens to events does not hold it up')
+  assert.ok(performance.now() - startedMs < 5_000, 'whoever listens to events does not hold it up')
 })

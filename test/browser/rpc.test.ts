@@ -2,7 +2,8 @@ import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { createServer } from 'node:http'
 import { test, type TestContext } from 'node:test'
-import { startNode } from '../harness.ts'
+import { join } from 'node:path'
+import { holdfast, newFolder, startNode } from '../harness.ts'
 import { newPage, openBrowser, SKIP } from './browser.ts'
 
 /** Serves an empty page from an origin that is not the node's. */
@@ -89,4 +90,34 @@ test('a page that the node itself shows by its gateway is another origin too', {
     }
   }, node.ready.rpc)
   assert.match(String(answer), /^TypeError/)
+})
+
+test('a page of an origin that the user allowed drives the RPC, and reads what it answers', { skip: SKIP }, async (context) => {
+  const url = await serveElsewhere(context)
+  const repository = join(await newFolder(context), 'repository')
+  assert.equal((await holdfast(['--path', repository, 'init'])).status, 0)
+  assert.equal((await holdfast(['--path', repository, 'config', 'set', 'rpcAllowedOrigins', new URL(url).origin])).status, 0)
+  const node = await startNode(context, { repository })
+  const { page } = await newPage(await openBrowser(context))
+  const ask = async (): Promise<string[]> => await page.evaluate(async (rpc) => {
+    const answerOf = async (path: string, init: RequestInit): Promise<string> => {
+      try {
+        const response = await fetch(`${rpc}${path}`, { method: 'POST', ...init })
+        return `${response.status} ${response.headers.get('x-chunked-output') ?? ''} ${await response.text()}`
+      } catch (err) {
+        return String(err)
+      }
+    }
+    const data = new FormData()
+    data.append('file', new Blob(['from a page']), 'page.txt')
+    // A header of its own makes the browser ask first.
+    return [await answerOf('/api/v0/id', { headers: { authorization: 'Bearer none' } }), await answerOf('/api/v0/add?only-hash=true', { body: data })]
+  }, node.ready.rpc)
+  await page.goto(url)
+  const [id = '', added = ''] = await ask()
+  assert.ok(id.startsWith('200 ') && id.includes(node.ready.peerId), id)
+  assert.match(added, /^200 1 .*"Name":"page\.txt"/)
+  // Another port is another origin.
+  await page.goto(await serveElsewhere(context))
+  for (const answer of await ask()) assert.match(answer, /^TypeError/)
 })

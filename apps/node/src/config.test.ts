@@ -81,6 +81,21 @@ test('tokens are checked, and neither shown nor repeated in a message', () => {
   assert.throws(() => parseSetting('rpcTokens', '{}'), (err) => isErrorCode(err, 'INVALID'))
 })
 
+test('further origins and hosts of the RPC are written as browsers write them', () => {
+  for (const [key, text, value] of [
+    ['rpcAllowedOrigins', 'https://webui.example,http://localhost:3000,http://[::1]:8081', ['https://webui.example', 'http://localhost:3000', 'http://[::1]:8081']],
+    ['rpcAllowedOrigins', 'chrome-extension://abcdefghijklmnopabcdefghijklmnop', ['chrome-extension://abcdefghijklmnopabcdefghijklmnop']],
+    ['rpcAllowedOrigins', '*', ['*']],
+    ['rpcAllowedOrigins', 'none', []],
+    ['rpcAllowedHosts', 'node.example,192.0.2.7,[fd00::5]', ['node.example', '192.0.2.7', '[fd00::5]']]
+  ] as const) assert.deepEqual(parseSetting(key, text), { key, value })
+  const refused: ReadonlyArray<readonly [key: string, values: readonly string[]]> = [
+    ['rpcAllowedOrigins', ['webui.example', 'https://webui.example/', 'https://webui.example/path', 'https://WEBUI.example', 'https://webui.example:443', 'http://webui.example:80', 'https://*.example', 'https://u@webui.example', 'https://webui.example:', 'http://localhost:99999', 'null', '', 'https://']],
+    ['rpcAllowedHosts', ['*', 'node.example:5001', 'http://node.example', 'Node.example', '-', 'a b', '', '.example']]
+  ]
+  for (const [key, values] of refused) for (const value of values) assert.throws(() => parseSetting(key, JSON.stringify([value])), (err) => isErrorCode(err, 'INVALID') && err.message.includes(`${key} must`), value)
+})
+
 const PEER = '/dnsaddr/example.com/p2p/12D3KooWRBhwfeP2Y4TCx1SM6s9rUoHhR5STiGwxBhgFRcw3UERE'
 
 for (const [text, value] of [

@@ -10,11 +10,27 @@ const onOrOff = v.picklist(['on', 'off'], 'must be on or off')
 /** Bootstrap peers that may be named. */
 const MAX_BOOTSTRAP_PEERS = 64
 
+/** Addresses that may be announced: what a profile of a member, and an invite, hold. */
+const MAX_ANNOUNCED_ADDRESSES = 8
+
 /** Most tokens of the RPC: each is compared for every call. */
 const MAX_RPC_TOKENS = 64
 
 /** Least characters of a token's secret: with fewer it can be guessed over a fast network. */
 const MIN_SECRET_CHARACTERS = 16
+
+/** Most origins and names that the RPC takes besides its own: some tools and the machines of a team. */
+const MAX_RPC_ORIGINS = 64
+
+/** An origin as browsers write it: lower case, without a default port, a path or a slash at the end; or `*`. */
+function isOrigin (text: string): boolean {
+  if (text === '*') return true
+  if (!/^[a-z][a-z0-9+.-]*:\/\/(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:\d{1,5})?$/.test(text)) return false
+  return !/^https?:/.test(text) || URL.parse(text)?.origin === text
+}
+
+/** What stands in `Host` before the port: a name of DNS or an address. */
+const HOST_NAME = /^(\[[0-9a-f:.]{2,45}\]|[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?)$/
 
 const TOKEN_FORM = 'must be an object of tokens, each with a secret and allowedPaths'
 
@@ -53,6 +69,8 @@ const SETTINGS = {
   provideStrategy: v.picklist(['roots', 'pinned', 'all', 'off'], 'must be roots, pinned, all or off'),
   /** TCP port for peers; 0 is any free port. */
   swarmPort: port,
+  /** Multiaddrs that others are told instead of those that this node listens on; empty tells those. Whether they can be read is checked by the network. */
+  announce: v.pipe(v.array(v.pipe(v.string('must be a list of texts'), v.regex(/^\//, 'must be a list of multiaddrs, such as /dns4/node.example.com/tcp/4001')), 'must be a list'), v.maxLength(MAX_ANNOUNCED_ADDRESSES, `must have at most ${MAX_ANNOUNCED_ADDRESSES} entries`)),
   /** Address that the gateway listens on. Other than loopback it serves the whole network. */
   gatewayHost: v.pipe(v.string('must be text'), v.ip('must be an IP address')),
   /** TCP port of the gateway; 0 is any free port. */
@@ -66,6 +84,10 @@ const SETTINGS = {
   rpcTlsKey: v.string('must be a path'),
   /** Tokens of the RPC by name. With any, nobody calls without one. */
   rpcTokens: v.pipe(v.record(v.string(), rpcToken, 'must be an object of tokens by name'), v.maxEntries(MAX_RPC_TOKENS, `must have at most ${MAX_RPC_TOKENS} tokens`)),
+  /** Origins whose pages may call the RPC besides the node's own, such as `https://webui.example`; `*` is every page of every site. */
+  rpcAllowedOrigins: v.pipe(v.array(v.pipe(v.string('must be a list of texts'), v.check(isOrigin, 'must be a list of origins as browsers write them, such as https://webui.example or http://localhost:3000, or *')), 'must be a list'), v.maxLength(MAX_RPC_ORIGINS, `must have at most ${MAX_RPC_ORIGINS} entries`)),
+  /** Names by which callers may reach the RPC besides those of loopback and of the certificate: what stands in `Host`, without the port. */
+  rpcAllowedHosts: v.pipe(v.array(v.pipe(v.string('must be a list of texts'), v.regex(HOST_NAME, 'must be a list of names in lower case without a port, such as node.example or [fd00::5]')), 'must be a list'), v.maxLength(MAX_RPC_ORIGINS, `must have at most ${MAX_RPC_ORIGINS} entries`)),
   /** Bytes of blocks that were only fetched; beyond that the oldest are removed. 0 keeps what is being read. */
   cacheMaxBytes: v.pipe(v.number('must be a number of bytes (flags and config set also take 10GiB)'), v.safeInteger('must be a whole number of bytes'), v.minValue(0, 'must be 0 or more')),
   /** What the members of the cluster call this node; empty is the name of the machine. */
@@ -100,6 +122,7 @@ export const DEFAULT_CONFIG: Config = {
   holePunching: 'on',
   provideStrategy: 'roots',
   swarmPort: 4001,
+  announce: [],
   gatewayHost: '127.0.0.1',
   gatewayPort: 8080,
   rpcHost: '127.0.0.1',
@@ -107,6 +130,8 @@ export const DEFAULT_CONFIG: Config = {
   rpcTlsCert: '',
   rpcTlsKey: '',
   rpcTokens: {},
+  rpcAllowedOrigins: [],
+  rpcAllowedHosts: [],
   /** A tenth of a small disk of today; what is fetched twice within a while is there the second time. */
   cacheMaxBytes: 10 * 1024 ** 3,
   memberName: '',
@@ -119,7 +144,7 @@ export const DEFAULT_CONFIG: Config = {
 }
 
 /** Every setting, in the order in which they are shown. */
-export const CONFIG_KEYS: readonly ConfigKey[] = ['network', 'dht', 'bootstrap', 'mdns', 'upnp', 'relayClient', 'autonat', 'holePunching', 'provideStrategy', 'swarmPort', 'gatewayHost', 'gatewayPort', 'rpcHost', 'rpcPort', 'rpcTlsCert', 'rpcTlsKey', 'rpcTokens', 'cacheMaxBytes', 'memberName', 'zone', 'storageMaxBytes', 'repairGrace', 'repairBytesPerSecond', 'logLevel']
+export const CONFIG_KEYS: readonly ConfigKey[] = ['network', 'dht', 'bootstrap', 'mdns', 'upnp', 'relayClient', 'autonat', 'holePunching', 'provideStrategy', 'swarmPort', 'announce', 'gatewayHost', 'gatewayPort', 'rpcHost', 'rpcPort', 'rpcTlsCert', 'rpcTlsKey', 'rpcTokens', 'rpcAllowedOrigins', 'rpcAllowedHosts', 'cacheMaxBytes', 'memberName', 'zone', 'storageMaxBytes', 'repairGrace', 'repairBytesPerSecond', 'logLevel']
 
 /** One place that settings come from: `config.json` or the flags. */
 export interface ConfigLayer {

@@ -4,9 +4,9 @@ import { openFsBlockstore } from '@holdfast/blockstore/fs'
 import { HoldfastError, type Logger } from '@holdfast/core'
 import { walkDag } from '@holdfast/dag'
 import { openExchange } from '@holdfast/exchange'
-import { createGateway, gatewayListener, MAX_REQUEST_HEADER_BYTES } from '@holdfast/gateway'
+import { createGateway, gatewayListener, GatewayMeter, MAX_REQUEST_HEADER_BYTES } from '@holdfast/gateway'
 import { type DiscoveryOptions, type Host, openHost, openIdentity, openSwarmKey } from '@holdfast/network'
-import { LeaseBook, openFetchCache, openJournal, openPinSet, type PinSet, roomyJournal } from '@holdfast/pins'
+import { collectGarbage, DagSizes, LeaseBook, openFetchCache, openJournal, openPinSet, openReferences, type PinSet, roomyJournal, startCollector } from '@holdfast/pins'
 import { createContentRouting, type ProvideStrategy, startAnnouncer } from '@holdfast/providers'
 import { type Keeper, openKeeper, openReplication } from '@holdfast/replication'
 import type { CID } from 'multiformats/cid'
@@ -76,7 +76,7 @@ export async function openNode (config: Config, log: Logger, { repository, socke
   const file = (name: keyof typeof REPOSITORY_FILES): string => join(repository, REPOSITORY_FILES[name])
   const part = (name: string): Logger => log.child({ part: name })
 
-  const rpcAccess = await openRpcAccess(config)
+  const rpcAccess = await openRpcAccess(config, part('api'))
   await initRepository(repository)
   opening.use(await lockRepository(file('lock')))
   const identity = await openIdentity(file('identity'), { log: part('network') })
@@ -88,10 +88,24 @@ export async function openNode (config: Config, log: Logger, { repository, socke
   const journal = opening.use(await openJournal(file('journal'), { log: part('journal'), onFatal: onStop }))
   const events = new NodeEvents()
   const pins = watchedPins(opening.use(await openPinSet(roomyJournal(journal, cache), { log: part('pins') })), events)
-  cache.watch(pins)
+  const references = opening.use(await openReferences({ blocks, pins, leases, log: part('pins') }, { path: file('state') }))
+  cache.watch(references)
+
+  if (typeof config.storageMaxBytes === 'number' && config.storageMaxBytes > 0) {
+    opening.use(startCollector({
+      usedBytes: async () => (await blocks.usage()).byteLength,
+      writtenBytes: () => cache.writtenByteLength,
+      collect: async (options) => {
+        const result = await collectGarbage({ blocks, references, leases, cache }, options)
+        events.tell({ type: 'collected', removedCount: result.removedCount, removedByteLength: result.removedByteLength })
+        return result
+      },
+      log: part('pins')
+    }, { maxBytes: config.storageMaxBytes }))
+  }
 
   const swarmKey = await openSwarmKey(file('swarmKey'), { log: part('network') })
-  const host = opening.use(await openHost({ identity, log: part('network'), peerFile: file('peers') }, { mode: config.network, listen: listenAddresses(config), dht: config.dht, swarmKey, ...discoveryOf(config) }))
+  const host = opening.use(await openHost({ identity, log: part('network'), peerFile: file('peers') }, { mode: config.network, listen: listenAddresses(config), announce: config.announce, dht: config.dht, swarmKey, ...discoveryOf(config) }))
   opening.use(watchHost(host, events))
   const routing = createContentRouting([{ name: 'dht', ...dhtSource(host.routing) }])
   const exchange = opening.use(await openExchange({ host, routing, blocks: cache.fetchedBlocks, log: part('exchange') }))
@@ -121,20 +135,22 @@ export async function openNode (config: Config, log: Logger, { repository, socke
   // Whoever asks while the listeners open gets 0.
   const ports = { gateway: 0, rpc: 0 }
   const gateway = createGateway({ blocks, openReader: (root, signal) => openReader(root, { signal }), log: part('gateway') })
+  const gatewayMeter = new GatewayMeter()
   ports.gateway = opening.use(await listen({
     name: 'gateway',
     setting: 'gateway-port',
     at: { host: config.gatewayHost, port: config.gatewayPort },
-    listener: withHomePage(gatewayListener(gateway, { log: part('gateway'), limits: { retrievalTimeoutMs: RETRIEVAL_TIMEOUT_MS } }), describe),
+    listener: withHomePage(gatewayListener(gateway, { log: part('gateway'), meter: gatewayMeter, limits: { retrievalTimeoutMs: RETRIEVAL_TIMEOUT_MS } }), describe),
     server: { highWaterMark: RESPONSE_BUFFER_BYTES, maxHeaderSize: MAX_REQUEST_HEADER_BYTES, headersTimeout: 20_000, requestTimeout: 30_000, keepAliveTimeout: 65_000 }
   })).port
 
   let isReady = false
   const apiNode: ApiNode = {
-    blocks, storedBlocks, cache, pins, leases, journal, host, routing, announcer, replication, keeper, events, openReader, describe,
+    blocks, storedBlocks, cache, pins, leases, references, dagSizes: new DagSizes({ blocks, references }), journal, host, routing, announcer, replication, keeper, events, openReader, describe,
     repository: { folder: repository, version: REPOSITORY_VERSION, engine: 'fs' },
     findPeer: async (peer, options) => await host.routing.findPeer(peer, options),
     exchangeStats: () => exchange.stats(),
+    gatewayFigures: () => ({ ...gatewayMeter.figures(), caches: gateway.cacheCounts() }),
     settings: () => settings,
     isReady: () => isReady,
     stop: () => {
@@ -148,7 +164,7 @@ export async function openNode (config: Config, log: Logger, { repository, socke
     setting: 'rpc-port',
     at: { host: config.rpcHost, port: config.rpcPort },
     tls: rpcAccess.tls,
-    listener: createRpcListener(apiNode, { guard: createBrowserGuard({ port: () => ports.rpc, isOwnName: rpcAccess.isOwnName }), tokens: rpcAccess.tokens }),
+    listener: createRpcListener(apiNode, { guard: createBrowserGuard({ port: () => ports.rpc, isOwnName: rpcAccess.isOwnName, allowedOrigins: rpcAccess.allowedOrigins }), tokens: rpcAccess.tokens }),
     // An upload may take its time, as long as something comes: the listener watches that.
     server: { highWaterMark: RESPONSE_BUFFER_BYTES, maxHeaderSize: MAX_REQUEST_HEADER_BYTES, headersTimeout: 20_000, requestTimeout: 0, keepAliveTimeout: 65_000 }
   })).port

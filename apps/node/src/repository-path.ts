@@ -12,6 +12,7 @@ export const REPOSITORY_FILES = {
   lock: 'daemon.lock',
   blocks: 'blocks',
   cache: 'cache.log',
+  state: 'state.mdb',
   journal: 'journal',
   socket: 'api.sock'
 } as const

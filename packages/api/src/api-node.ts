@@ -1,8 +1,9 @@
 import type { BlockReader, Blockstore } from '@holdfast/blockstore'
 import type { AbortOptions, Logger } from '@holdfast/core'
 import type { BitswapStats } from '@holdfast/exchange'
+import type { CacheCounts, GatewayFigures } from '@holdfast/gateway'
 import type { Host } from '@holdfast/network'
-import type { FetchCache, Journal, LeaseBook, PinSet } from '@holdfast/pins'
+import type { DagSizes, FetchCache, Journal, LeaseBook, PinSet, References } from '@holdfast/pins'
 import type { Announcer, ContentRouting } from '@holdfast/providers'
 import type { Keeper, Replication } from '@holdfast/replication'
 import type { CID } from 'multiformats/cid'
@@ -30,7 +31,7 @@ export interface ApiNode {
   /** The same without a cache, for whoever looks for damage on the disk. */
   readonly storedBlocks: Blockstore
   /** Which of the blocks are cache; whoever pins takes blocks out of it. */
-  readonly cache: Pick<FetchCache, 'keep' | 'kept' | 'protectReader' | 'status'>
+  readonly cache: Pick<FetchCache, 'cids' | 'has' | 'keep' | 'kept' | 'protectReader' | 'status'>
   /**
    * Opens a reader of one DAG that fetches from peers what is not here, and stores it.
    *
@@ -39,6 +40,9 @@ export interface ApiNode {
   openReader(root: CID, options: OpenReaderOptions): BlockReader & Disposable
   readonly pins: PinSet
   readonly leases: LeaseBook
+  /** What the pins keep, block by block. */
+  readonly references: References
+  readonly dagSizes: DagSizes
   readonly journal: Journal
   readonly host: Host
   readonly routing: ContentRouting
@@ -46,6 +50,8 @@ export interface ApiNode {
   findPeer(peer: string, options: AbortOptions): Promise<{ readonly peer: string, readonly addresses: readonly string[] } | undefined>
   /** What was exchanged with peers since the start. */
   exchangeStats(): BitswapStats
+  /** What the gateway did since the start, and how often it remembered what it was asked for. */
+  gatewayFigures(): GatewayFigures & { readonly caches: Readonly<Record<string, CacheCounts>> }
   readonly announcer: Announcer
   /** The members of this node's cluster and what they decided to keep. */
   readonly replication: Replication

@@ -1,8 +1,9 @@
 import { type Blockstore, MemoryBlockstore } from '@holdfast/blockstore'
 import { silentLogger } from '@holdfast/core'
 import { openExchange } from '@holdfast/exchange'
+import { GatewayMeter } from '@holdfast/gateway'
 import { offlineHost, openIdentity } from '@holdfast/network'
-import { LeaseBook, openFetchCache, openJournal, openPinSet } from '@holdfast/pins'
+import { DagSizes, LeaseBook, openFetchCache, openJournal, openPinSet, openReferences } from '@holdfast/pins'
 import { createContentRouting, startAnnouncer } from '@holdfast/providers'
 import { openKeeper, openReplication } from '@holdfast/replication'
 import { mkdtemp, rm } from 'node:fs/promises'
@@ -26,7 +27,8 @@ export async function openApiNode (context: TestContext, { blocks: stored = new 
   const leases = new LeaseBook()
   const cache = await openFetchCache({ blocks: stored, leases }, { path: join(folder, 'cache.log'), maxBytes: 0 })
   const { blocks } = cache
-  cache.watch(pins)
+  const references = await openReferences({ blocks, pins, leases }, { path: join(folder, 'state.mdb') })
+  cache.watch(references)
   const routing = createContentRouting([])
   const announcer = startAnnouncer({ routing, async * keys () {}, log: silentLogger }, { strategy: 'off' })
   const identity = await openIdentity(join(folder, 'identity'), { log: silentLogger })
@@ -35,7 +37,7 @@ export async function openApiNode (context: TestContext, { blocks: stored = new 
   const exchange = await openExchange({ host, routing, blocks, log: silentLogger })
   const keeper = openKeeper({ replication, exchange, blocks, pins, leases, cache, host, log: silentLogger }, { capacityBytes: 2 ** 40 })
   context.after(async () => {
-    for (const part of [keeper, replication, exchange, announcer, cache, pins, journal]) await part[Symbol.asyncDispose]()
+    for (const part of [keeper, replication, exchange, announcer, references, cache, pins, journal]) await part[Symbol.asyncDispose]()
     await rm(folder, { recursive: true, force: true })
   })
   return {
@@ -47,11 +49,14 @@ export async function openApiNode (context: TestContext, { blocks: stored = new 
     journal,
     pins,
     leases,
+    references,
+    dagSizes: new DagSizes({ blocks, references }),
     routing,
     announcer,
     host,
     findPeer: host.routing.findPeer,
     exchangeStats: () => ({ peerCount: 0, openWantCount: 0, receivedBlockCount: 1, receivedByteLength: 2, duplicateBlockCount: 3, duplicateByteLength: 6, unrequestedBlockCount: 0, wrongBlockCount: 0, hashedBlockCount: 1, sentBlockCount: 4, sentByteLength: 5, waitingCount: 0, outstandingBytes: 0 }),
+    gatewayFigures: () => ({ ...new GatewayMeter().figures(), caches: {} }),
     openReader: () => ({ get: (cid, options) => blocks.get(cid, options), has: (cid, options) => blocks.has(cid, options), [Symbol.dispose] () {} }),
     repository: { folder, version: 1, engine: 'memory' },
     describe: () => ({ peerId: host.peer, agent: 'holdfast/1.2.3', swarm: [], reachability: { state: 'unknown', how: '' }, gateway: 'http://127.0.0.1:8080', rpc: 'http://127.0.0.1:5001', repository: folder }),

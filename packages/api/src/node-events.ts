@@ -114,6 +114,8 @@ export function watchedPins (pins: PinSet, events: NodeEvents): PinSet {
       return removed
     },
     list: (filter) => pins.list(filter),
+    isPinned: (cid) => pins.isPinned(cid),
+    watch: (listener) => pins.watch(listener),
     get count () { return pins.count },
     [Symbol.asyncDispose]: async () => { await pins[Symbol.asyncDispose]() }
   }

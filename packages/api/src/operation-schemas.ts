@@ -29,7 +29,8 @@ const clusterPin = {
   copies: v.optional(v.union([v.literal('all'), v.pipe(v.number(), v.safeInteger(), v.minValue(1))], 'must be a number from 1 on, or all')),
   meta: v.optional(v.pipe(v.record(label, label), v.maxEntries(MAX_ENTRIES))),
   zones: v.optional(v.pipe(v.array(label), v.maxLength(MAX_ENTRIES))),
-  expireAtMs: count
+  expireAtMs: count,
+  expireInMs: count
 }
 
 const recipe = { profile: text, cidVersion: count, hash: text, rawLeaves: flag, chunker: text, maxFileLinks: count }
@@ -50,11 +51,15 @@ const SCHEMAS = {
   'pin-update': v.strictObject({ from: path, to: path, unpin: flag, timeoutMs }),
   'pin-status': v.strictObject({ path: v.optional(path), id, kind: v.optional(pinKind), name: text, wait: flag, waitFor: v.optional(v.pipe(v.number(), v.safeInteger(), v.minValue(1))), timeoutMs }),
   'pin-ls': v.strictObject({ path: v.optional(path), kind: v.optional(v.picklist(['recursive', 'direct', 'indirect', 'all'])), name: text }),
-  gc: v.strictObject({ dryRun: flag }),
+  'pin-why': v.strictObject({ path }),
+  'pin-stat': v.strictObject({ path }),
+  gc: v.strictObject({ dryRun: flag, full: flag }),
   'member-invite': v.strictObject({ role: v.optional(v.picklist(['admin', 'member', 'reader'])), zone: text, lifetimeMs: count }),
-  'member-join': v.strictObject({ invite: path }),
+  'member-join': v.strictObject({ invite: path, leave: flag }),
+  'member-leave': v.strictObject({ force: flag }),
   'member-ls': nothing,
   'member-rm': v.strictObject({ peer: path }),
+  'member-role': v.strictObject({ member: path, role: v.picklist(['admin', 'member', 'reader']) }),
   peers: nothing,
   connect: v.strictObject({ address: path }),
   disconnect: v.strictObject({ peer: path }),

@@ -20,6 +20,8 @@ export interface ClusterPinArgs {
   readonly zones?: readonly string[] | undefined
   /** In ms since 1970. */
   readonly expireAtMs?: number | undefined
+  /** In ms from now on, by the clock of the cluster. */
+  readonly expireInMs?: number | undefined
 }
 
 export interface AddArgs extends RecipeArgs, ClusterPinArgs {
@@ -180,6 +182,14 @@ export interface ProvideEvent {
   readonly failures: readonly string[]
 }
 
+/** What became of the copies for a cluster that the node left. */
+export interface ReleasedEvent {
+  /** Contents that are pins of the node alone now. */
+  readonly keptCount: number
+  /** Contents that the node had no copy of. */
+  readonly absentCount: number
+}
+
 /** The cluster that the node is in. */
 export interface ClusterEvent {
   readonly id: string
@@ -205,6 +215,8 @@ export interface MemberEvent {
   readonly lastSeenAgoMs?: number | undefined
   /** Copies that it says it has. */
   readonly copyCount: number
+  /** How far its clock is ahead of the time that most members agree on, below 0 when it is behind; absent when it was not heard since the node started. */
+  readonly clockAheadMs?: number | undefined
 }
 
 interface Operation<Args, Event> {
@@ -229,11 +241,18 @@ export interface Operations {
   readonly 'pin-update': Operation<{ readonly from: string, readonly to: string, readonly unpin?: boolean | undefined, readonly timeoutMs?: number | undefined }, ProgressEvent | { readonly status: PinStatusEvent } | { readonly updated: { readonly from: string, readonly to: string } }>
   readonly 'pin-status': Operation<PinStatusArgs, { readonly status: PinStatusEvent }>
   readonly 'pin-ls': Operation<{ readonly path?: string | undefined, readonly kind?: 'recursive' | 'direct' | 'indirect' | 'all' | undefined, readonly name?: string | undefined }, PinEvent>
-  readonly gc: Operation<{ readonly dryRun?: boolean | undefined }, ProgressEvent | CollectedEvent>
+  readonly 'pin-why': Operation<{ readonly path: string }, WhyEvent>
+  readonly 'pin-stat': Operation<{ readonly path: string }, { readonly size: PinSizeEvent }>
+  readonly gc: Operation<{ readonly dryRun?: boolean | undefined, readonly full?: boolean | undefined }, ProgressEvent | CollectedEvent>
   readonly 'member-invite': Operation<{ readonly role?: 'admin' | 'member' | 'reader' | undefined, readonly zone?: string | undefined, readonly lifetimeMs?: number | undefined }, { readonly invite: string, readonly expiresMs: number }>
-  readonly 'member-join': Operation<{ readonly invite: string }, { readonly cluster: ClusterEvent }>
+  /** With `leave` the node leaves a cluster in which it is alone. */
+  readonly 'member-join': Operation<{ readonly invite: string, readonly leave?: boolean | undefined }, { readonly cluster: ClusterEvent, readonly released?: ReleasedEvent | undefined }>
+  /** With `force` also when no admin can be told. */
+  readonly 'member-leave': Operation<{ readonly force?: boolean | undefined }, { readonly left: ClusterEvent, readonly released: ReleasedEvent }>
   readonly 'member-ls': Operation<object, { readonly cluster: ClusterEvent } | { readonly member: MemberEvent }>
+  /** By peer id or name. */
   readonly 'member-rm': Operation<{ readonly peer: string }, { readonly removed: string }>
+  readonly 'member-role': Operation<{ readonly member: string, readonly role: 'admin' | 'member' | 'reader' }, { readonly changed: { readonly peer: string, readonly role: 'admin' | 'member' | 'reader' } }>
   readonly peers: Operation<object, PeerEvent>
   readonly connect: Operation<{ readonly address: string }, { readonly peer: string }>
   readonly disconnect: Operation<{ readonly peer: string }, { readonly peer: string }>
@@ -296,7 +315,30 @@ export interface ImportedCarEvent {
   }
 }
 
+/** Who keeps a block: one event a pin, or one that says why it is here without any. */
+export type WhyEvent =
+  /** `path` leads from the root of the pin to the block. */
+  | { readonly keeper: { readonly pin: PinEvent, readonly path: readonly string[] } }
+  | { readonly other: 'in use' | 'cached' | 'garbage' | 'absent' }
+  /** There are more links above the block than are followed. */
+  | { readonly cutShort: true }
+
+export interface PinSizeEvent {
+  readonly cid: string
+  readonly total: BlockSumEvent
+  /** What other pins, or DAGs around this one, keep as well. */
+  readonly shared: BlockSumEvent
+  /** What would go with it. */
+  readonly own: BlockSumEvent
+}
+
+export interface BlockSumEvent {
+  readonly blockCount: number
+  readonly byteLength: number
+}
+
 export interface CollectedEvent {
+  /** `keptCount`: blocks that were looked at and stay. */
   readonly collected: { readonly keptCount: number, readonly removedCount: number, readonly removedByteLength: number }
 }
 

@@ -74,6 +74,16 @@ export class Block {
     return new Block(cid, bytes)
   }
 
+  /**
+   * Takes `bytes` for those of `cid` without a look: only for what a store wrote itself to a medium that its user chose to trust.
+   *
+   * @throws `LIMIT` above `MAX_BLOCK_BYTES`.
+   */
+  static trusted (cid: CID, bytes: Uint8Array): Block {
+    requireBlockLength(bytes, cid)
+    return new Block(cid, bytes)
+  }
+
   /** The same bytes under another CID of the same multihash, for example with another codec. */
   as (cid: CID): Block {
     if (cid === this.cid) return this

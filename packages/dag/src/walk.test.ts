@@ -190,3 +190,18 @@ async function walked (blocks: BlockReader, roots: readonly CID[], options?: Wal
   for await (const { cid } of walkDag(blocks, roots, options)) cids.push(cid.toString())
   return cids
 }
+
+test('a walk that is told of absent blocks goes on beside them, also without its root', async () => {
+  const store = new MemoryBlockstore()
+  const [here, gone, below] = [await putBytes(store, Buffer.from('here')), await putBytes(store, Buffer.from('gone')), await putBytes(store, Buffer.from('below'))]
+  const inner = await putDagCbor(store, [gone, below])
+  const root = await putDagCbor(store, [gone, inner, here])
+  await store.delete(gone)
+  let absent = 0
+  const options = { onAbsent: () => { absent++ } }
+  assert.deepEqual(await walked(store, [root], options), [root, inner, below, here].map(String))
+  assert.equal(absent, 2)
+  assert.deepEqual(await walked(store, [gone], options), [])
+  const failing = faultyBlockstore(store, { failGetAt: 2 })
+  await assert.rejects(walked(failing, [root], options), (err) => !isErrorCode(err, 'NOT_FOUND'))
+})

@@ -1,5 +1,5 @@
 import type { BlockReader } from '@holdfast/blockstore'
-import { type AbortOptions, type Block, CODECS, HoldfastError, linksOf } from '@holdfast/core'
+import { type AbortOptions, type Block, CODECS, HoldfastError, isErrorCode, linksOf } from '@holdfast/core'
 import type { CID } from 'multiformats/cid'
 import { DigestSet } from './digest-set.ts'
 import { ReadAheadStack } from './read-ahead-stack.ts'
@@ -28,6 +28,8 @@ export interface WalkOptions extends AbortOptions {
   dedupe?: boolean | undefined
   /** Asked for each CID, perhaps more than once: where it answers `true`, the block and all below it are left out. */
   skip?: ((cid: CID) => boolean) | undefined
+  /** Told of each link whose block is absent; the walk goes on beside it. @default the walk fails */
+  onAbsent?: (() => void) | undefined
 }
 
 interface Visit {
@@ -41,17 +43,17 @@ interface Visit {
  * Holds a bounded number of blocks read ahead, the links that wait, and 16 to 64 bytes for each block that it
  * passed. Blocks of unknown codecs have no links. Blocks that identity CIDs carry are yielded too.
  *
- * @throws `NOT_FOUND` with `details.reason` `'no-block'` when a block is absent, `INVALID` when one is not of its
+ * @throws `NOT_FOUND` with `details.reason` `'no-block'` when a block is absent and nobody wants to be told, `INVALID` when one is not of its
  * codec, `LIMIT` above `maxDepth` or `MAX_LINKS_WAITING`.
  */
 export async function * walkDag (blocks: BlockReader, roots: readonly CID[], options: WalkOptions = {}): AsyncIterable<Block> {
-  const { maxDepth = DEFAULT_MAX_DEPTH, concurrency, dedupe = true, skip = () => false, signal } = options
+  const { maxDepth = DEFAULT_MAX_DEPTH, concurrency, dedupe = true, skip = () => false, onAbsent, signal } = options
   const visited = dedupe ? new VisitedNodes() : undefined
   const isNeeded = ({ cid }: Visit): boolean => visited?.has(cid) !== true && !skip(cid)
 
   using stack = new ReadAheadStack<Visit>(blocks, { concurrency, signal, isNeeded })
   stack.push(roots.map((cid) => ({ cid, depth: 0 })))
-  for (let next = await stack.pop(); next !== undefined; next = await stack.pop()) {
+  for (let next = await take(stack, onAbsent); next !== undefined; next = await take(stack, onAbsent)) {
     const { item: { cid, depth }, block } = next
     if (block === undefined) continue
     if (visited?.add(cid) !== false) yield block
@@ -60,6 +62,17 @@ export async function * walkDag (blocks: BlockReader, roots: readonly CID[], opt
     if (children.length > 0 && depth >= maxDepth) throw new HoldfastError('LIMIT', `Links are nested deeper than ${maxDepth} at ${cid}`, { cid: cid.toString(), maxDepth })
     if (stack.count + children.length > MAX_LINKS_WAITING) throw new HoldfastError('LIMIT', `More than ${MAX_LINKS_WAITING} links wait at ${cid}`, { cid: cid.toString() })
     stack.push(children)
+  }
+}
+
+async function take (stack: ReadAheadStack<Visit>, onAbsent: (() => void) | undefined): ReturnType<typeof stack.pop> {
+  for (;;) {
+    try {
+      return await stack.pop()
+    } catch (err) {
+      if (onAbsent === undefined || !isErrorCode(err, 'NOT_FOUND') || err.details.reason !== 'no-block') throw err
+      onAbsent()
+    }
   }
 }
 

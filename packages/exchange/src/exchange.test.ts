@@ -56,6 +56,30 @@ test('a fetch that nobody can serve ends after the deadline and says what was tr
   })
 })
 
+test('a peer that says to hold it is asked alone, and others only for what it lacks', async () => {
+  await using holder = await openTestNode()
+  await using other = await openTestNode()
+  let searchCount = 0
+  await using fetcher = await openTestNode({ routing: { async * findProviders () {
+    searchCount++
+    yield * []
+  } } })
+  await connectNodes(fetcher, holder)
+  await connectNodes(fetcher, other)
+  const [held, lacked] = await blocksOf(2, 1000)
+  await holder.blocks.put(held)
+  await other.blocks.put(lacked)
+  {
+    using session = fetcher.exchange.openSession(held.cid, { holders: [holder.host.peer, 'nobody'] })
+    assert.deepEqual((await session.get(held.cid))?.bytes, held.bytes)
+    assert.deepEqual(session.report.peersAsked, [{ peer: holder.host.peer, answer: 'block' }])
+    assert.equal(searchCount, 0)
+  }
+  using session = fetcher.exchange.openSession(lacked.cid, { holders: [holder.host.peer] })
+  assert.deepEqual((await session.get(lacked.cid))?.bytes, lacked.bytes)
+  assert.equal(searchCount, 1)
+})
+
 test('a want waits until the block is announced', async () => {
   await using holder = await openTestNode()
   await using fetcher = await openTestNode()

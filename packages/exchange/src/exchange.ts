@@ -33,6 +33,12 @@ export interface SessionOptions {
   /** All below what is read first will be read, so fetch ahead from the beginning; otherwise as much as was read so far. @default false */
   walk?: boolean | undefined
   /**
+   * Peers that say that they hold the DAG: those that are connected are asked first, and nobody is searched for unless they lack something.
+   *
+   * @default none
+   */
+  holders?: readonly PeerId[] | undefined
+  /**
    * Shares the fetch, so that the holders of the DAG send about one copy to all: each leaf is fetched by one of the companions, who sends
    * it on to the others. For walks: a companion that reads less sends less. Dag nodes with links are fetched by all; a leaf is what is raw, or above 64 KiB by its parent's word.
    * Companions that are absent, silent, slow or wrong cost some seconds in all; then others take their part.

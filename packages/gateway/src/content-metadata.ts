@@ -2,7 +2,7 @@ import type { BlockReader } from '@holdfast/blockstore'
 import { type AbortOptions, isErrorCode } from '@holdfast/core'
 import { type DagEntry, findEntry, openEntry, readFile, resolvePath } from '@holdfast/dag'
 import { CID } from 'multiformats/cid'
-import { LruCache } from './lru-cache.ts'
+import { type CacheCounts, LruCache } from './lru-cache.ts'
 import { SNIFF_BYTES, sniffContentType } from './sniff.ts'
 
 /** Where a path leads, without the blocks on the way. */
@@ -44,6 +44,11 @@ export class ContentMetadata {
   constructor (blocks: BlockReader, tables: number | Tables) {
     this.blocks = blocks
     this.#tables = typeof tables === 'number' ? newTables(tables) : tables
+  }
+
+  /** How often each table had what was asked for. */
+  counts (): Readonly<Record<keyof Tables, CacheCounts>> {
+    return this.#tables
   }
 
   /** The same memory over another reader: what one request learned, all know. */

@@ -1,3 +1,4 @@
+import { threadCpuMs } from '@holdfast/testkit'
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { contentTypeOfName } from './content-type.ts'
@@ -87,9 +88,9 @@ for (const [text, type, why] of [
 
 test('sniffing the worst head takes milliseconds', async () => {
   for (const unit of ['<!--', '[', '{"', '\\"', '<?xml', ' ', '[[1,']) {
-    const started = performance.now()
+    const started = threadCpuMs()
     await sniffContentType(utf8(unit.repeat(Math.ceil(SNIFF_BYTES / unit.length)).slice(0, SNIFF_BYTES)), false)
     await sniffContentType(utf8(`<?xml?>${unit.repeat(SNIFF_BYTES / unit.length - 4)}`), false)
-    assert.ok(performance.now() - started < 100, unit)
+    assert.ok(threadCpuMs() - started < 100, unit)
   }
 })

@@ -34,6 +34,8 @@ export interface GatewayResponse {
   readonly headers: readonly Header[]
   /** `undefined` for HEAD, 304 and the like. */
   readonly body: Body | undefined
+  /** The form that was asked for, for whoever counts: `default` when none was; absent when it was not looked at. */
+  readonly format?: string | undefined
 }
 
 /** Returns one header of a request as a single string, or `undefined`. */

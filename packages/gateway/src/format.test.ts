@@ -1,4 +1,5 @@
 import { isErrorCode } from '@holdfast/core'
+import { threadCpuMs } from '@holdfast/testkit'
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { parseAccept, qualityOf } from './accept.ts'
@@ -95,8 +96,8 @@ test('the most specific media range decides a quality', () => {
 })
 
 test('a header made to be slow to split is read in linear time', () => {
-  const started = performance.now()
+  const started = threadCpuMs()
   parseAccept('"'.repeat(8192))
   parseAccept(`a/b;${'x="'.repeat(4096)}`)
-  assert.ok(performance.now() - started < 200)
+  assert.ok(threadCpuMs() - started < 200)
 })

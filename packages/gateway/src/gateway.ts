@@ -14,6 +14,7 @@ import type { GatewayRequest, GatewayResponse } from './exchange.ts'
 import type { Format } from './format.ts'
 import { refusal } from './http-status.ts'
 import { DEFAULT_GATEWAY_LIMITS, type GatewayLimits } from './limits.ts'
+import type { CacheCounts } from './lru-cache.ts'
 import { type ContentPlan, RequestPlanner } from './plan.ts'
 import { primeBody } from './primed-body.ts'
 
@@ -41,16 +42,22 @@ export interface Gateway {
   handle(request: GatewayRequest): Promise<GatewayResponse>
 }
 
+/** A gateway over blocks, which remembers what content is. */
+export interface BlockGateway extends Gateway {
+  /** How often each of its memories had what it was asked for: `targets`, `paths`, `entries`, `types`, `indexes`. */
+  cacheCounts(): Readonly<Record<string, CacheCounts>>
+}
+
 /**
  * Creates a gateway over a reader of blocks.
  *
  * @see https://specs.ipfs.tech/http-gateways/path-gateway/, https://specs.ipfs.tech/http-gateways/trustless-gateway/
  */
-export function createGateway (options: GatewayOptions): Gateway {
+export function createGateway (options: GatewayOptions): BlockGateway {
   return new ContentGateway(options)
 }
 
-class ContentGateway implements Gateway {
+class ContentGateway implements BlockGateway {
   readonly #planner: RequestPlanner
   readonly #metadata: ContentMetadata
   /** The same over what is here, for requests that must not fetch. */
@@ -74,6 +81,23 @@ class ContentGateway implements Gateway {
     request.signal.throwIfAborted()
     const plan = this.#planner.plan(request)
     if (plan.kind === 'respond') return plan.response
+    return { ...await this.#respond(plan), format: plan.choice.format ?? 'default' }
+  }
+
+  cacheCounts (): Readonly<Record<string, CacheCounts>> {
+    const [fetching, local] = [this.#metadata.counts(), this.#localMetadata.counts()]
+    const sum = (a: CacheCounts, b: CacheCounts): CacheCounts => ({ hitCount: a.hitCount + b.hitCount, missCount: a.missCount + b.missCount })
+    return {
+      targets: { hitCount: this.#planner.counts.hitCount, missCount: this.#planner.counts.missCount },
+      paths: sum(fetching.paths, local.paths),
+      entries: sum(fetching.entries, local.entries),
+      types: sum(fetching.types, local.types),
+      indexes: sum(fetching.indexes, local.indexes)
+    }
+  }
+
+  async #respond (plan: ContentPlan): Promise<GatewayResponse> {
+    const { request } = plan
     try {
       if (plan.onlyIfCached) {
         if (!await this.#isLocal(plan.root)) throw notCached(plan)

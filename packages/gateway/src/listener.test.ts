@@ -10,6 +10,7 @@ import { test } from 'node:test'
 import { setTimeout } from 'node:timers/promises'
 import type { Body, GatewayResponse } from './exchange.ts'
 import { createGateway, type Gateway } from './gateway.ts'
+import { GatewayMeter } from './gateway-meter.ts'
 import { conformance, readCarSections, storeOf } from './harness.test.ts'
 import { gatewayListener, type ListenerLimits } from './listener.ts'
 
@@ -26,8 +27,8 @@ interface TestServer extends AsyncDisposable {
   open(path: string): Promise<Socket>
 }
 
-async function serve (gateway: Gateway, { limits, log = silentLogger }: { limits?: Partial<ListenerLimits>, log?: Logger } = {}): Promise<TestServer> {
-  const server = createServer(gatewayListener(gateway, { log, limits }))
+async function serve (gateway: Gateway, { limits, log = silentLogger, meter }: { limits?: Partial<ListenerLimits>, log?: Logger, meter?: GatewayMeter } = {}): Promise<TestServer> {
+  const server = createServer(gatewayListener(gateway, { log, limits, meter }))
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
   const address: string | AddressInfo | null = server.address()
@@ -355,3 +356,52 @@ test('pipelined requests are answered in order, and a stalled one does not cut o
   const text = Buffer.concat(await Array.fromAsync(socket.resume())).toString('latin1')
   assert.deepEqual([...text.matchAll(/X-Target: (\S+)/g)].map(([, target]) => target), ['/slow', '/next'])
 })
+
+test('requests are counted by what was asked for and what became of it, and caches by what they had', async () => {
+  const blocks = new MemoryBlockstore()
+  const leaf = await Block.of(Buffer.alloc(1000))
+  await blocks.put(leaf)
+  const meter = new GatewayMeter()
+  const gateway = createGateway({ blocks, log: silentLogger })
+  await using server = await serve(gateway, { meter })
+  const statuses: number[] = []
+  for (const [path, method] of [[`/ipfs/${leaf.cid}`, 'GET'], [`/ipfs/${leaf.cid}`, 'HEAD'], [`/ipfs/${leaf.cid}?format=raw`, 'GET'], [`/ipfs/${leaf.cid}?format=car`, 'GET'], ['/ipfs/nonsense', 'GET'], ['/elsewhere', 'POST']] as const) {
+    statuses.push((await server.get(path, { method })).status)
+  }
+  assert.deepEqual(statuses, [200, 200, 200, 200, 400, 405])
+  const figures = (): ReturnType<GatewayMeter['figures']> => meter.figures()
+  await allEnded(meter)
+  assert.deepEqual(figures().requests, [
+    { format: 'default', status: '2xx', count: 2 },
+    { format: 'raw', status: '2xx', count: 1 },
+    { format: 'car', status: '2xx', count: 1 },
+    { format: 'none', status: '4xx', count: 2 }
+  ])
+  const { sentByteLengthByFormat: sent, headerDurations, cutCount } = figures()
+  assert.deepEqual([sent['default'], sent['raw'], cutCount], [1000, 1000, 0])
+  assert.ok((sent['car'] ?? 0) > 1000)
+  assert.equal(headerDurations.counts.reduce((sum, count) => sum + count), 6)
+  const { targets, entries } = gateway.cacheCounts()
+  assert.deepEqual(targets, { hitCount: 1, missCount: 4 })
+  assert.deepEqual(entries, { hitCount: 0, missCount: 1 })
+})
+
+test('an answer that breaks off is counted as one, with the status that went out', async () => {
+  const meter = new GatewayMeter()
+  const body = { async * read () {
+    yield Buffer.alloc(10)
+    throw new Error('broken')
+  } }
+  await using server = await serve(answering(body), { meter })
+  await assert.rejects(server.get('/'))
+  await allEnded(meter)
+  assert.deepEqual([meter.figures().cutCount, meter.figures().requests], [1, [{ format: 'none', status: '2xx', count: 1 }]])
+})
+
+/** A response is closed a moment after its client has all of it. */
+async function allEnded (meter: GatewayMeter): Promise<void> {
+  for (let tries = 0; meter.figures().openCount > 0; tries++) {
+    assert.ok(tries < 5_000, 'every response is closed')
+    await setTimeout(1)
+  }
+}

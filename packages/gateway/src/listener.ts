@@ -8,6 +8,7 @@ import { errorResponse } from './error-response.ts'
 import { clientStalled, requestFailed, requestsRefused, responseBrokeOff } from './events.ts'
 import type { Body, GatewayRequest, GatewayResponse, Header } from './exchange.ts'
 import type { Gateway } from './gateway.ts'
+import { GatewayMeter, type RequestOutcome } from './gateway-meter.ts'
 import { refusal } from './http-status.ts'
 import { type Expiry, type Phase, StallWatch, type StallLimits, type Watched } from './stall-watch.ts'
 
@@ -28,6 +29,8 @@ export const DEFAULT_LISTENER_LIMITS: Readonly<ListenerLimits> = {
 export interface ListenerOptions {
   readonly log: Logger
   readonly limits?: Partial<ListenerLimits> | undefined
+  /** Is told of every request. @default one of its own */
+  readonly meter?: GatewayMeter | undefined
 }
 
 /**
@@ -36,12 +39,14 @@ export interface ListenerOptions {
  * Content is pulled as the client takes it. A client that stops taking it, content that stops coming and a
  * response that fails midway all end in a reset connection, never in a body that looks complete.
  */
-export function gatewayListener (gateway: Gateway, { log, limits }: ListenerOptions): (request: IncomingMessage, response: ServerResponse) => void {
+export function gatewayListener (gateway: Gateway, { log, limits, meter = new GatewayMeter() }: ListenerOptions): (request: IncomingMessage, response: ServerResponse) => void {
   const bounds = { ...DEFAULT_LISTENER_LIMITS, ...limits }
   const watch = new StallWatch(bounds)
   let isRefusing = false
   return (incoming, response) => {
     const exchange = new HttpExchange(incoming, response, log)
+    meter.began()
+    response.once('close', () => { meter.ended(exchange.outcome()) })
     if (watch.count >= bounds.maxConcurrentRequests) {
       if (!isRefusing) requestsRefused(log, { concurrentRequests: watch.count })
       isRefusing = true
@@ -68,6 +73,9 @@ class HttpExchange implements Watched {
   readonly #log: Logger
   readonly #ended = new AbortController()
   #writer: BodyWriter | undefined
+  #format = 'none'
+  #sentBytes = 0
+  #headersMs: number | undefined
 
   constructor (incoming: IncomingMessage, response: ServerResponse, log: Logger) {
     this.#response = response
@@ -80,6 +88,18 @@ class HttpExchange implements Watched {
       await this.#send(await gateway.handle(this.#request))
     } catch (err) {
       this.fail(err)
+    }
+  }
+
+  /** How it went; to be asked when the response is closed. */
+  outcome (): RequestOutcome {
+    return {
+      format: this.#format,
+      status: this.#headersMs === undefined ? undefined : this.#response.statusCode,
+      sentByteLength: this.#sentBytes,
+      durationMs: performance.now() - this.startedMs,
+      headerDurationMs: this.#headersMs === undefined ? undefined : this.#headersMs - this.startedMs,
+      isWhole: this.#response.writableFinished
     }
   }
 
@@ -147,29 +167,31 @@ class HttpExchange implements Watched {
   }
 
   /** Writes headers, and the body when it is in memory; returns whether that was all. */
-  #write ({ status, headers, body }: GatewayResponse): boolean {
+  #write ({ status, headers, body, format }: GatewayResponse): boolean {
     this.#response.writeHead(status, flatten(headers))
+    this.#headersMs = performance.now()
+    this.#format = format ?? this.#format
     if (body === undefined) this.#response.end()
     else if (body.bytes !== undefined) this.#response.end(body.bytes)
     else return false
+    this.#sentBytes = body?.bytes?.byteLength ?? 0
     return true
   }
 
   async #pump (body: Body): Promise<void> {
     const writer = new BodyWriter(this.#response, () => { this.#progress() })
     this.#writer = writer
-    let sentBytes = 0
     this.#enter('retrieving')
     for await (const piece of body.read()) {
-      sentBytes += piece.byteLength
-      if (body.byteLength !== undefined && sentBytes > body.byteLength) break
+      this.#sentBytes += piece.byteLength
+      if (body.byteLength !== undefined && this.#sentBytes > body.byteLength) break
       this.#enter('writing')
       await writer.write(piece)
       if (this.#response.destroyed) return
       this.#enter('retrieving')
     }
-    if (body.byteLength !== undefined && body.byteLength !== sentBytes) {
-      throw new HoldfastError('CORRUPT', `Content has ${sentBytes} bytes or more where ${body.byteLength} were announced`, { sentBytes, byteLength: body.byteLength })
+    if (body.byteLength !== undefined && body.byteLength !== this.#sentBytes) {
+      throw new HoldfastError('CORRUPT', `Content has ${this.#sentBytes} bytes or more where ${body.byteLength} were announced`, { sentBytes: this.#sentBytes, byteLength: body.byteLength })
     }
     this.#enter('writing')
     this.#response.end()

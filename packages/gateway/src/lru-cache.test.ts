@@ -12,3 +12,12 @@ test('a full cache lets go of what was used longest ago', () => {
   cache.set('a', 4)
   assert.deepEqual([cache.get('a'), cache.count], [4, 2])
 })
+
+test('a cache tells how often it had what it was asked for', () => {
+  const cache = new LruCache<string, number>(1)
+  cache.set('a', 1)
+  for (const key of ['a', 'b', 'a']) cache.get(key)
+  cache.set('b', 2)
+  cache.get('a')
+  assert.deepEqual([cache.hitCount, cache.missCount], [2, 2])
+})

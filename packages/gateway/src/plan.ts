@@ -9,7 +9,7 @@ import { type GatewayRequest, type GatewayResponse, type Header, headerOf } from
 import { type FormatChoice, locationQuery, negotiateFormat } from './format.ts'
 import { ALLOWED_METHODS, CORS_HEADERS } from './headers.ts'
 import { refusal } from './http-status.ts'
-import { LruCache } from './lru-cache.ts'
+import { type CacheCounts, LruCache } from './lru-cache.ts'
 import { MAX_NEGOTIATION_HEADER_BYTES, MAX_PATH_HEADER_BYTES } from './limits.ts'
 
 /** What a request target and `Accept` mean: the same for every request that has them. */
@@ -57,6 +57,11 @@ export class RequestPlanner {
   constructor (options: PlanOptions, maxCount: number) {
     this.#options = options
     this.#targets = new LruCache(maxCount)
+  }
+
+  /** How often a target was one whose meaning is remembered. */
+  get counts (): CacheCounts {
+    return this.#targets
   }
 
   /** See `planRequest`. */

@@ -39,6 +39,23 @@ test('peers are shown with what is known of them', async (context) => {
   assert.equal(client.isConnected(server.peer), true)
 })
 
+test('others are told the addresses that are announced, and no other', async (context) => {
+  const behind = await newHost(context)
+  const port = addressOf(behind).split('/')[4]
+  await behind[Symbol.asyncDispose]()
+  const announced = `/dns4/localhost/tcp/${port}`
+  const [client, server] = [await newHost(context), await newHost(context, { listen: [`/ip4/127.0.0.1/tcp/${port}`], announce: [announced] })]
+  assert.deepEqual(server.addresses(), [`${announced}/p2p/${server.peer}`])
+  await server.connect(addressOf(client))
+  await until(() => (client.peers()[0]?.protocols.length ?? 0) > 0)
+  await client.disconnect(server.peer)
+  await until(() => !server.isConnected(client.peer))
+  // What it knows of the other came from the other alone.
+  await client.connect(server.peer)
+  assert.match(client.peers()[0]?.addresses[0] ?? '', new RegExp(`/tcp/${port}/p2p/${server.peer}$`))
+  await assert.rejects(newHost(context, { announce: ['/ip4/nowhere/tcp/1'] }), (err) => isErrorCode(err, 'INVALID') && err.message.includes('/ip4/nowhere/tcp/1'))
+})
+
 test('the first protocol that the peer speaks is taken', async (context) => {
   const [client, server] = [await newHost(context), await newHost(context)]
   await server.handle(['/holdfast/test/old/1.0.0'], async (stream) => { await stream.closeWrite() })

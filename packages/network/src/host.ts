@@ -61,6 +61,8 @@ export interface ConnectedPeer {
   /** The last round trip, where one was measured. */
   readonly latencyMs?: number
   readonly protocols: readonly string[]
+  /** Its program, once it said it. */
+  readonly agent?: string
   readonly sentBytes: number
   readonly receivedBytes: number
   /** When the oldest connection was opened, in ms since 1970. */
@@ -69,6 +71,16 @@ export interface ConnectedPeer {
   readonly encryption: string
   /** True when a relay carries every connection: good for small messages only. */
   readonly isRelayed: boolean
+}
+
+/** What a peer says of itself. Only its id is proven. */
+export interface PeerIdentity {
+  readonly peer: PeerId
+  /** Its program, such as `kubo/0.42.0`; empty when it does not say. */
+  readonly agent: string
+  readonly protocols: readonly string[]
+  /** Where it says that it can be dialled, without its id. */
+  readonly addresses: readonly string[]
 }
 
 export interface ProtocolHandlerOptions {
@@ -135,6 +147,13 @@ export interface Host extends AsyncDisposable {
 
   /** Closes every connection to the peer. One that is not connected is not an error. */
   disconnect(peer: PeerId): Promise<void>
+
+  /**
+   * Returns what a peer says of itself; dials when needed, and waits until it was said. Of this node itself: what it tells others.
+   *
+   * @throws `UNAVAILABLE` as `connect`, and when the peer leaves or says nothing for `IDENTIFY_TIMEOUT_MS`.
+   */
+  identify(peer: PeerId, options?: AbortOptions): Promise<PeerIdentity>
 
   /**
    * Opens a stream for the first of `protocols` that the peer speaks; dials when needed.

@@ -4,8 +4,8 @@ import type { Multiaddr } from '@multiformats/multiaddr'
 import { parseDialTarget, parsePeerId, readMultiaddr } from './addresses.ts'
 import { deadline } from './deadline.ts'
 import { dialError } from './dial-error.ts'
-import type { ConnectedPeer, HeldBytes, Host, PeerId, PeerStream, PeerWatcher, ProtocolHandlerOptions, Reachability, Traffic } from './host.ts'
-import { DIAL_TIMEOUT_MS, MAX_PEER_ADDRESSES, MAX_PEER_PROTOCOLS, MAX_PROTOCOL_CHARACTERS, OPEN_STREAM_TIMEOUT_MS } from './limits.ts'
+import type { ConnectedPeer, HeldBytes, Host, PeerId, PeerIdentity, PeerStream, PeerWatcher, ProtocolHandlerOptions, Reachability, Traffic } from './host.ts'
+import { AGENT, DIAL_TIMEOUT_MS, IDENTIFY_TIMEOUT_MS, MAX_AGENT_CHARACTERS, MAX_PEER_ADDRESSES, MAX_PEER_PROTOCOLS, MAX_PROTOCOL_CHARACTERS, OPEN_STREAM_TIMEOUT_MS } from './limits.ts'
 import type { HostGuards } from './limits/guards.ts'
 import { createPeerStream } from './peer-stream.ts'
 import { isAcceptableKeyBytes } from './security.ts'
@@ -30,8 +30,10 @@ export class Libp2pHost implements Host {
   readonly #guards: HostGuards
   readonly #hasSwarmKey: boolean
   readonly #reachability: () => Reachability
-  /** What connected peers said they speak. */
-  readonly #protocols = new Map<PeerId, readonly string[]>()
+  /** What connected peers said of themselves. */
+  readonly #identities = new Map<PeerId, PeerIdentity>()
+  /** Who waits for a peer to say who it is, or to leave. */
+  readonly #identityWaiters = new Map<PeerId, Set<() => void>>()
   /** Ours that may run over a relay. */
   readonly #relayedProtocols = new Set<string>()
   /** Connected peers whose address somebody gave, and what keeps them from making room for strangers. */
@@ -76,6 +78,15 @@ export class Libp2pHost implements Host {
     resetStreams(this.#node.getConnections(id))
     using timeout = deadline(DIAL_TIMEOUT_MS)
     await this.#node.hangUp(id, { signal: timeout.signal })
+  }
+
+  async identify (peer: PeerId, { signal }: AbortOptions = {}): Promise<PeerIdentity> {
+    signal?.throwIfAborted()
+    const id = parsePeerId(peer)
+    if (id.equals(this.#node.peerId)) return this.#ownIdentity()
+    const known = id.toString()
+    if (this.#node.getConnections(id).length === 0) await this.#dial(id, peer, signal)
+    return this.#identities.get(known) ?? await this.#identified(known, signal)
   }
 
   async openStream (peer: PeerId, protocols: readonly string[], { signal }: AbortOptions = {}): Promise<PeerStream> {
@@ -191,7 +202,7 @@ export class Libp2pHost implements Host {
 
   /** The protocols worth proposing: each one that the peer lacks costs a round trip. */
   #spokenOf (peer: PeerId, protocols: readonly string[]): string[] {
-    const known = this.#protocols.get(peer)
+    const known = this.#identities.get(peer)?.protocols
     const spoken = protocols.filter((protocol) => known?.includes(protocol) === true)
     return spoken.length > 0 ? spoken : [...protocols]
   }
@@ -200,33 +211,66 @@ export class Libp2pHost implements Host {
     if (peer.equals(this.#node.peerId)) throw new HoldfastError('INVALID', `${peer.toString()} is this node itself`, { peer: peer.toString() })
   }
 
+  #ownIdentity (): PeerIdentity {
+    return { peer: this.peer, agent: AGENT, protocols: this.#node.getProtocols(), addresses: this.addresses().map((address) => address.replace(`/p2p/${this.peer}`, '')) }
+  }
+
+  async #identified (peer: PeerId, signal: AbortSignal | undefined): Promise<PeerIdentity> {
+    using timeout = deadline(IDENTIFY_TIMEOUT_MS, signal)
+    const { promise, resolve } = Promise.withResolvers<void>()
+    const waiters = this.#identityWaiters.get(peer) ?? new Set()
+    this.#identityWaiters.set(peer, waiters.add(resolve))
+    timeout.signal.addEventListener('abort', () => { resolve() }, { once: true })
+    await promise
+    waiters.delete(resolve)
+    if (waiters.size === 0 && this.#identityWaiters.get(peer) === waiters) this.#identityWaiters.delete(peer)
+    signal?.throwIfAborted()
+    const identity = this.#identities.get(peer)
+    if (identity === undefined) throw new HoldfastError('UNAVAILABLE', `${peer} is connected, but did not say who it is`, { peer, attempts: [] })
+    return identity
+  }
+
+  #wakeIdentityWaiters (peer: PeerId): void {
+    for (const wake of this.#identityWaiters.get(peer) ?? []) wake()
+  }
+
   #forget (peer: PeerId): void {
-    this.#protocols.delete(peer)
+    this.#identities.delete(peer)
+    this.#wakeIdentityWaiters(peer)
     this.#wanted.get(peer)?.[Symbol.dispose]()
     this.#wanted.delete(peer)
   }
 
-  #onIdentify ({ peerId, protocols, publicKey }: IdentifyResult): void {
+  #onIdentify ({ peerId, protocols, publicKey, agentVersion = '', listenAddrs }: IdentifyResult): void {
     if (this.#node.getConnections(peerId).length === 0) return
     if (publicKey !== undefined && !isAcceptableKeyBytes(publicKey)) {
       this.#log.debug('A peer was turned away: its key is too weak or too long', { peer: peerId.toString() })
       for (const connection of this.#node.getConnections(peerId)) connection.abort(new Error('The key is too weak or too long'))
       return
     }
-    this.#protocols.set(peerId.toString(), protocols.filter(({ length }) => length <= MAX_PROTOCOL_CHARACTERS).slice(0, MAX_PEER_PROTOCOLS))
+    const peer = peerId.toString()
+    this.#identities.set(peer, {
+      peer,
+      agent: agentVersion.slice(0, MAX_AGENT_CHARACTERS),
+      protocols: protocols.filter(({ length }) => length <= MAX_PROTOCOL_CHARACTERS).slice(0, MAX_PEER_PROTOCOLS),
+      addresses: listenAddrs.slice(0, MAX_PEER_ADDRESSES).map((address) => address.toString().replace(`/p2p/${peer}`, ''))
+    })
+    this.#wakeIdentityWaiters(peer)
   }
 
   #describe (peer: PeerId, connections: readonly Connection[]): ConnectedPeer | undefined {
     const oldest = connections.toSorted((a, b) => a.timeline.open - b.timeline.open)[0]
     if (oldest === undefined) return undefined
     const latencyMs = connections.find(({ rtt }) => rtt !== undefined)?.rtt
+    const identity = this.#identities.get(peer)
     const counts = connections.map((connection) => this.#traffic.bytesOf(connection))
     return {
       peer,
       addresses: connections.map(({ remoteAddr }) => remoteAddr.toString()),
       direction: oldest.direction,
       ...(latencyMs === undefined ? {} : { latencyMs }),
-      protocols: this.#protocols.get(peer) ?? [],
+      protocols: identity?.protocols ?? [],
+      ...(identity === undefined ? {} : { agent: identity.agent }),
       sentBytes: counts.reduce((total, { sentBytes }) => total + sentBytes, 0),
       receivedBytes: counts.reduce((total, { receivedBytes }) => total + receivedBytes, 0),
       sinceMs: oldest.timeline.open,

@@ -116,6 +116,18 @@ export const MAX_ADDRESS_BYTES = 256
 export const MAX_PEER_PROTOCOLS = 128
 export const MAX_PROTOCOL_CHARACTERS = 256
 
+/** What peers are told of this program: not its version, which would tell strangers what they may try. */
+export const AGENT = 'holdfast'
+
+/** Characters of the name of a peer's program that are kept. Ordinary ones have below 50. */
+export const MAX_AGENT_CHARACTERS = 256
+
+/** How long a peer is given to say who it is once it is connected, in ms: as long as a ping of Kubo, which is as little work. */
+export const IDENTIFY_TIMEOUT_MS: number = 10 * 1000
+
+/** How long the answer to one ping is waited for, in ms. kubo core/commands/ping.go. */
+export const PING_TIMEOUT_MS: number = 10 * 1000
+
 /** Bytes of what else a peer says of itself, such as its version, and of its signed record. An ordinary record has below 1 KiB. */
 export const MAX_PEER_METADATA_BYTES: number = 1 << 10
 export const MAX_PEER_RECORD_BYTES: number = 16 << 10

@@ -34,6 +34,8 @@ export interface NetworkOptions extends DiscoveryOptions {
   readonly mode: NetworkMode
   /** Multiaddrs to listen on. None: this node dials only. @default `DEFAULT_LISTEN` */
   readonly listen?: readonly string[]
+  /** Multiaddrs that others are told instead of those that this node listens on and learns of: of a router that forwards a port. @default none */
+  readonly announce?: readonly string[]
   /** @default 'auto' */
   readonly dht?: DhtMode
   /** The waits between rounds that did not reach enough bootstrap peers. @default 5 s, doubled up to 10 min */

@@ -1,4 +1,5 @@
 import { HoldfastError } from '@holdfast/core'
+import { AGENT } from './limits.ts'
 import { ByteLedger } from './limits/byte-ledger.ts'
 import type { NetworkHost } from './network-options.ts'
 
@@ -13,6 +14,7 @@ export function offlineHost (peer: string): NetworkHost {
     isConnected: () => false,
     connect: refuse,
     disconnect: async () => {},
+    identify: async (asked) => asked === peer ? { peer, agent: AGENT, protocols: [], addresses: [] } : await refuse(),
     openStream: refuse,
     handle: async () => ({ [Symbol.asyncDispose]: async () => {} }),
     watchPeers: () => ({ [Symbol.dispose] () {} }),

@@ -14,7 +14,7 @@ import type { Libp2pParts } from './discovery/libp2p-parts.ts'
 import { ReachabilityWatch } from './discovery/reachability-watch.ts'
 import { startDiscovery } from './discovery/start-discovery.ts'
 import { Libp2pHost } from './libp2p-host.ts'
-import { DIAL_TIMEOUT_MS, HANDSHAKE_TIMEOUT_MS, MAX_PING_STREAMS, MONITOR_INTERVAL_MS } from './limits.ts'
+import { AGENT, DIAL_TIMEOUT_MS, HANDSHAKE_TIMEOUT_MS, MAX_PING_STREAMS, MONITOR_INTERVAL_MS } from './limits.ts'
 import { cutIdentity } from './limits/cut-identity.ts'
 import { NO_LIBRARY_LIMITS, openGuards, watchConnections } from './limits/guards.ts'
 import { muxers } from './muxers.ts'
@@ -30,7 +30,7 @@ export const connectionMonitor: { readonly pingInterval: number, readonly abortC
 
 /** Builds libp2p and starts it. Loaded by `openHost` only, so that who needs no network does not load it. */
 export async function openLibp2pHost ({ identity, log, peerFile }: NetworkDeps, options: NetworkOptions & { mode: 'public' | 'lan' }): Promise<NetworkHost> {
-  const { mode, listen = DEFAULT_LISTEN, dht = 'auto', swarmKey, bootstrapRetry, limitLoopback = false } = options
+  const { mode, listen = DEFAULT_LISTEN, announce = [], dht = 'auto', swarmKey, bootstrapRetry, limitLoopback = false } = options
   const hasSwarmKey = swarmKey !== undefined
   const addresses = listen.map((address) => parseMultiaddr(address).toString())
   const plan = planDiscovery(options, { mode, hasSwarmKey })
@@ -44,10 +44,10 @@ export async function openLibp2pHost ({ identity, log, peerFile }: NetworkDeps, 
   const node: Libp2p = await createLibp2p({
     start: false,
     privateKey: privateKeyFromProtobuf(identity.privateKey.toProtobuf()),
-    nodeInfo: { name: 'holdfast', userAgent: 'holdfast' },
+    nodeInfo: { name: AGENT, userAgent: AGENT },
     logger: quietLogger,
     datastore: addressBook,
-    addresses: { listen: addresses },
+    addresses: { listen: addresses, announce: announce.map((address) => parseMultiaddr(address).toString()) },
     transports: [tcpTransport({ traffic, doorkeeper: guards.doorkeeper }), ...discovery.transports],
     ...(swarmKey === undefined ? {} : { connectionProtector: await protector(swarmKey) }),
     connectionEncrypters: encrypters(),
@@ -77,9 +77,26 @@ export async function openLibp2pHost ({ identity, log, peerFile }: NetworkDeps, 
         await running[Symbol.asyncDispose]()
       } finally {
         await close()
+        stopUpdates([inside.parts().addressManager, node.services['identifyPush']])
       }
     }
   })
+}
+
+/** What libp2p puts off by a second whenever addresses or protocols change, and has no public way to take back. */
+const PUT_OFF = ['_updatePeerStoreAddresses', '_push']
+
+/**
+ * Takes back what parts of libp2p set out to do when the others stopped: to look at the addresses of a node that listens
+ * nowhere any more, and to tell nobody about it. Each of these timers keeps the process alive for a second.
+ */
+function stopUpdates (parts: readonly unknown[]): void {
+  for (const part of parts.filter((part) => typeof part === 'object' && part !== null)) {
+    for (const name of PUT_OFF) {
+      const update: unknown = Reflect.get(part, name)
+      if (typeof update === 'function' && 'stop' in update && typeof update.stop === 'function') update.stop()
+    }
+  }
 }
 
 function services (networks: readonly KadNetwork[]): ServiceFactoryMap {

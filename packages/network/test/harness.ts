@@ -27,7 +27,7 @@ export function addressOf (host: NetworkHost): string {
 }
 
 /** Waits for something that happens on its own. */
-export async function until (isTrue: () => boolean, timeoutMs = 5_000): Promise<void> {
+export async function until (isTrue: () => boolean, timeoutMs = 30_000): Promise<void> {
   const endMs = performance.now() + timeoutMs
   while (!isTrue()) {
     if (performance.now() > endMs) throw new Error(`Not within ${timeoutMs} ms: ${String(isTrue)}`)

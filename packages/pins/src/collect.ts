@@ -1,13 +1,13 @@
 import type { Blockstore } from '@holdfast/blockstore'
-import { type AbortOptions, HoldfastError, isErrorCode } from '@holdfast/core'
+import { type AbortOptions, isErrorCode } from '@holdfast/core'
 import { DigestSet } from '@holdfast/dag'
 import type { CID } from 'multiformats/cid'
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { Collection, LeaseBook } from './leases.ts'
-import type { PinSet } from './pin-set.ts'
-import { reachableFrom, ReachableSet } from './reachable.ts'
+import type { References } from './references/references.ts'
 import { settled } from './settled.ts'
 
-/** How far a collection has come: `blockCount` counts blocks marked, then blocks looked at. */
+/** How far a collection has come: `blockCount` counts blocks found below new pins, then blocks looked at. */
 export interface CollectProgress {
   readonly phase: 'mark' | 'sweep'
   readonly blockCount: number
@@ -19,10 +19,10 @@ export interface CollectOptions extends AbortOptions {
   /** Whether to count only what would be removed. @default false */
   dryRun?: boolean
   /**
-   * Whether raw blocks below pins are looked up instead of read and hashed: many times faster, while damage of
-   * theirs goes unnoticed. It endangers nothing, since a raw block has no links. @default false
+   * Whether to look at every stored block instead of those that may be garbage by what the index knows: for blocks that
+   * came into the store behind its back. @default false
    */
-  trustLeaves?: boolean
+  full?: boolean
   onProgress?: (progress: CollectProgress) => void
   /** Awaited for every block that was removed, or with `dryRun` would be. */
   onRemoved?: ((cid: CID) => Promise<void>) | undefined
@@ -38,123 +38,161 @@ export interface CollectResult {
 /** What a collection works on. */
 export interface CollectDeps {
   readonly blocks: Blockstore
-  readonly pins: PinSet
+  readonly references: References
   readonly leases: LeaseBook
+  /** Knows the blocks that were only fetched; these go too. */
+  readonly cache?: { cids(): Iterable<CID> } | undefined
 }
 
 /** Blocks removed at the same time: unlinking waits for the disk. */
-const REMOVALS_IN_FLIGHT = 32
+const REMOVALS_IN_FLIGHT = 64
 
-/** Blocks between two reports of progress. */
+/** Blocks between two reports of progress, and two chances for others to run. */
 const BLOCKS_PER_PROGRESS = 1024
 
 /**
  * Removes every block that no pin and no lease keeps.
  *
- * Nothing stops meanwhile: blocks and pins come and go, provided that whoever adds holds a lease until the pin is
- * durable. Holds 16 to 64 bytes for each block of the store, and reads what it removes to tell how much that was.
+ * Looks at those blocks alone that lost what kept them, or never had anything; after a crash, or when the index is new, at
+ * every block once. Nothing stops meanwhile: blocks and pins come and go, provided that whoever adds holds a lease until the pin
+ * is durable. A collection that ends early is taken up by the next.
  *
- * @throws `NOT_FOUND`, `CORRUPT` or `INVALID` naming pin and block when a block below a pin is absent, damaged or
- * unreadable: nothing was removed then; `UNAVAILABLE` while another collection runs, or when the medium failed.
+ * @throws `NOT_FOUND`, `CORRUPT` or `INVALID` naming pin and block when a block below a pin that was not walked before is
+ * absent, damaged or unreadable: nothing was removed then; `UNAVAILABLE` while another collection runs, or when the medium failed.
  */
 export async function collectGarbage (deps: CollectDeps, options: CollectOptions = {}): Promise<CollectResult> {
-  options.signal?.throwIfAborted()
-  // Before the pins are read: the pin of a lease that was let go by now is among them.
+  const { signal, onProgress, full = false } = options
+  signal?.throwIfAborted()
+  // Before the pins are followed: the pin of a lease that was let go by now is among them.
   using collection = deps.leases.beginCollection()
-  const kept = await mark(deps, options)
-  return await sweep({ ...deps, collection, kept }, options)
+  await deps.references.settle({ signal, onProgress: ({ blockCount }) => { onProgress?.({ phase: 'mark', blockCount, removedCount: 0, removedByteLength: 0 }) } })
+  const sweep = new Sweep(deps, collection, options)
+  if (full || !deps.references.isComplete) await sweepAll(deps, sweep, options)
+  else await sweepNoted(deps, sweep, options)
+  return sweep.end()
 }
 
-async function mark ({ blocks, pins }: CollectDeps, { signal, trustLeaves = false, onProgress }: CollectOptions): Promise<ReachableSet> {
-  const reached = new ReachableSet()
-  const passLeaf = trustLeaves ? await leafCheck(blocks, signal) : undefined
-  let blockCount = 0
-  const report = (): void => { onProgress?.({ phase: 'mark', blockCount, removedCount: 0, removedByteLength: 0 }) }
-  for (const pin of pins.list()) {
-    signal?.throwIfAborted()
-    for await (const _ of reachableFrom(blocks, pin, reached, { signal, passLeaf })) {
-      if (++blockCount % BLOCKS_PER_PROGRESS === 0) report()
-    }
+async function sweepNoted ({ references, cache }: CollectDeps, sweep: Sweep, { dryRun = false }: CollectOptions): Promise<void> {
+  for await (const batch of references.garbage()) {
+    const left: CID[] = []
+    for (const cid of batch.cids) await sweep.look(cid, left)
+    await sweep.flush()
+    if (!dryRun && left.length < batch.cids.length) batch.keep(left)
   }
-  report()
-  return reached
+  for (const cid of cache?.cids() ?? []) await sweep.look(cid)
 }
 
-/** Returns a check that a block is stored. Listing the store once is far cheaper than asking for each of its blocks. */
-async function leafCheck (blocks: Blockstore, signal: AbortSignal | undefined): Promise<(cid: CID) => Promise<void>> {
-  const stored = new DigestSet()
-  for await (const cid of blocks.list({ signal })) stored.add(cid)
-  return async (cid) => {
-    if (stored.has(cid) || await blocks.has(cid, { signal })) return
-    throw new HoldfastError('NOT_FOUND', `Block ${cid} was not found`, { reason: 'no-block', cid: cid.toString() })
+/** Looks at every stored block, and notes those that may be garbage later: from then on the noted ones are all that there are. */
+async function sweepAll ({ blocks, references }: CollectDeps, sweep: Sweep, { signal, dryRun = false }: CollectOptions): Promise<void> {
+  const noted = references.noted()
+  const left: CID[] = []
+  const noteLeft = (): void => { for (const cid of left.splice(0)) if (!dryRun) references.note(cid) }
+  for await (const cid of blocks.list({ signal })) {
+    await sweep.look(cid, left)
+    noteLeft()
   }
+  await sweep.flush()
+  noteLeft()
+  if (dryRun) return
+  noted.forget()
+  references.markComplete()
 }
 
-interface SweepDeps extends CollectDeps {
-  readonly collection: Collection
-  readonly kept: ReachableSet
-}
+/** What became of a block. */
+type Outcome = { readonly removedByteLength: number } | KeptBy | 'absent'
 
-async function sweep (deps: SweepDeps, { signal, dryRun = false, onProgress, onRemoved }: CollectOptions): Promise<CollectResult> {
-  let keptCount = 0
-  let removedCount = 0
-  let removedByteLength = 0
-  let blockCount = 0
-  let garbage: CID[] = []
-  const report = (): void => { onProgress?.({ phase: 'sweep', blockCount, removedCount, removedByteLength }) }
+/** What is kept by an edge is noted again when it loses that; what is kept by a lease, or a pin whose edges come later, stays noted. */
+type KeptBy = 'edge' | 'other'
 
-  const removeGarbage = async (): Promise<void> => {
-    const cids = garbage
-    garbage = []
-    const removals = await settled(cids.map((cid) => removeBlock(deps, cid, dryRun)))
-    for (const [index, cid] of cids.entries()) {
-      const byteLength = removals[index]
-      if (byteLength === undefined) {
-        keptCount++
+/** Looks at blocks one after the other, and removes what nothing keeps. */
+class Sweep {
+  readonly #deps: CollectDeps
+  readonly #collection: Collection
+  readonly #options: CollectOptions
+  /** A block may be noted twice; only one that was removed is gone the second time. */
+  readonly #told: DigestSet | undefined
+  #waiting: Array<{ readonly cid: CID, readonly left: CID[] | undefined }> = []
+  #blockCount = 0
+  #keptCount = 0
+  #removedCount = 0
+  #removedByteLength = 0
+
+  constructor (deps: CollectDeps, collection: Collection, options: CollectOptions) {
+    this.#deps = deps
+    this.#collection = collection
+    this.#options = options
+    this.#told = options.dryRun === true ? new DigestSet() : undefined
+  }
+
+  /** @param left Where the block is added when it may be garbage later, at the latest by the next `flush`. */
+  async look (cid: CID, left?: CID[]): Promise<void> {
+    this.#options.signal?.throwIfAborted()
+    const why = this.#whyKept(cid)
+    if (why === undefined) this.#waiting.push({ cid, left })
+    else this.#keptCount++
+    if (why === 'other') left?.push(cid)
+    if (this.#waiting.length === REMOVALS_IN_FLIGHT) await this.flush()
+    if (++this.#blockCount % BLOCKS_PER_PROGRESS !== 0) return
+    this.#report()
+    await nextTurn()
+  }
+
+  /** Resolves when what waits is removed. */
+  async flush (): Promise<void> {
+    const waiting = this.#waiting
+    this.#waiting = []
+    const outcomes = await settled(waiting.map(({ cid }) => this.#remove(cid)))
+    for (const [index, { cid, left }] of waiting.entries()) {
+      const outcome = outcomes[index] ?? 'absent'
+      if (outcome === 'absent') continue
+      if (typeof outcome === 'object') {
+        this.#removedCount++
+        this.#removedByteLength += outcome.removedByteLength
+        await this.#options.onRemoved?.(cid)
       } else {
-        removedCount++
-        removedByteLength += byteLength
-        await onRemoved?.(cid)
+        this.#keptCount++
+        if (outcome === 'other') left?.push(cid)
       }
     }
   }
 
-  for await (const cid of deps.blocks.list({ signal })) {
-    signal?.throwIfAborted()
-    if (isKept(deps, cid)) keptCount++
-    else garbage.push(cid)
-    if (garbage.length === REMOVALS_IN_FLIGHT) await removeGarbage()
-    if (++blockCount % BLOCKS_PER_PROGRESS === 0) report()
+  end (): CollectResult {
+    this.#report()
+    return { keptCount: this.#keptCount, removedCount: this.#removedCount, removedByteLength: this.#removedByteLength }
   }
-  await removeGarbage()
-  report()
-  return { keptCount, removedCount, removedByteLength }
+
+  async #remove (cid: CID): Promise<Outcome> {
+    const { blocks } = this.#deps
+    const byteLength = await byteLengthOf(blocks, cid)
+    if (this.#told !== undefined) return byteLength !== undefined && this.#told.add(cid) ? { removedByteLength: byteLength } : 'absent'
+    // A lease that comes from here on waits until the block is gone before it looks for it.
+    using removal = new DisposableStack()
+    let why: KeptBy | undefined
+    const isRemoved = await blocks.delete(cid, {
+      when: () => {
+        why = this.#whyKept(cid)
+        if (why !== undefined) return false
+        removal.use(this.#collection.beginRemoval(cid))
+        return true
+      }
+    })
+    return isRemoved ? { removedByteLength: byteLength ?? 0 } : why ?? 'absent'
+  }
+
+  #whyKept (cid: CID): KeptBy | undefined {
+    const { references, leases } = this.#deps
+    if (references.store.isReferenced(cid)) return 'edge'
+    return references.isKept(cid) || leases.isProtected(cid) ? 'other' : undefined
+  }
+
+  #report (): void {
+    this.#options.onProgress?.({ phase: 'sweep', blockCount: this.#blockCount, removedCount: this.#removedCount, removedByteLength: this.#removedByteLength })
+  }
 }
 
-function isKept ({ kept, leases }: SweepDeps, cid: CID): boolean {
-  return kept.has(cid) || leases.isProtected(cid)
-}
-
-/** Returns the length of the block that was removed, or `undefined` when it stayed: a lease may have come for it. */
-async function removeBlock (deps: SweepDeps, cid: CID, dryRun: boolean): Promise<number | undefined> {
-  const { blocks, collection } = deps
-  const byteLength = await byteLengthOf(blocks, cid)
-  if (dryRun) return byteLength
-  // A lease that comes from here on waits until the block is gone before it looks for it.
-  using removal = new DisposableStack()
-  const removed = await blocks.delete(cid, {
-    when: () => {
-      if (isKept(deps, cid)) return false
-      removal.use(collection.beginRemoval(cid))
-      return true
-    }
-  })
-  return removed ? byteLength : undefined
-}
-
-async function byteLengthOf (blocks: Blockstore, cid: CID): Promise<number> {
+async function byteLengthOf (blocks: Blockstore, cid: CID): Promise<number | undefined> {
   try {
-    return (await blocks.get(cid))?.bytes.byteLength ?? 0
+    return await blocks.byteLengthOf?.(cid) ?? (await blocks.get(cid))?.bytes.byteLength
   } catch (err) {
     // Garbage that rotted is garbage still.
     if (!isErrorCode(err, 'CORRUPT')) throw err

@@ -22,6 +22,12 @@ export interface Lease extends Disposable {
   hold(cid: CID): Promise<void>
 }
 
+/** A lease of work that passes over DAGs which are kept already. */
+export interface DagLease extends Lease {
+  /** Keeps a DAG whose edges are known: the DAG node, and with it all that its edges lead to. Costs about 100 bytes. */
+  protectDag(cid: CID): void
+}
+
 /** A lease on the blocks that were protected last, for readers: whoever reads on needs those it met long ago no more. */
 export interface LeaseWindow extends Lease {
   /** Lets all blocks go; the window stays open. */
@@ -40,20 +46,32 @@ export interface Collection extends Disposable {
   beginRemoval(cid: CID): Disposable
 }
 
+/** What a lease keeps. */
+interface Protected {
+  readonly blocks: DigestSet
+  /** DAG nodes whose edges must stay, by codec and multihash. Exact: a node that is wrongly kept would stay for ever. */
+  readonly dags: ReadonlySet<string>
+}
+
+function dagKey (cid: CID): string {
+  return `${cid.code} ${multihashKey(cid)}`
+}
+
 /** Knows which blocks are in use by work under way, and who collects. */
 export class LeaseBook {
-  readonly #open = new Map<object, { reason: string, blocks: DigestSet }>()
+  readonly #open = new Map<object, Protected & { readonly reason: string }>()
   /** Of leases that were let go while a collection runs. */
-  #retired: DigestSet[] = []
+  #retired: Protected[] = []
   readonly #windows = new Set<Set<string>>()
   readonly #releaseListeners: Array<() => void> = []
   #collecting = false
   readonly #removals = new Map<string, Promise<void>>()
 
   /** @param reason What the work is, for whoever asks why a block stays. */
-  open (reason: string): Lease {
+  open (reason: string): DagLease {
     const blocks = new DigestSet()
-    const lease: Lease = {
+    const dags = new Set<string>()
+    const lease: DagLease = {
       protect: (cid) => {
         assert(this.#open.has(lease), `Lease for ${reason} was let go`)
         blocks.add(cid)
@@ -62,13 +80,17 @@ export class LeaseBook {
         lease.protect(cid)
         await this.#removals.get(multihashKey(cid))
       },
+      protectDag: (cid) => {
+        lease.protect(cid)
+        dags.add(dagKey(cid))
+      },
       [Symbol.dispose]: () => {
         if (!this.#open.delete(lease)) return
-        if (this.#collecting && blocks.count > 0) this.#retired.push(blocks)
+        if (this.#collecting && blocks.count > 0) this.#retired.push({ blocks, dags })
         this.#released()
       }
     }
-    this.#open.set(lease, { reason, blocks })
+    this.#open.set(lease, { reason, blocks, dags })
     return lease
   }
 
@@ -103,7 +125,14 @@ export class LeaseBook {
   isProtected (cid: CID): boolean {
     for (const { blocks } of this.#open.values()) if (blocks.has(cid)) return true
     if (this.#windows.size > 0 && this.#isInWindow(multihashKey(cid))) return true
-    return this.#retired.some((blocks) => blocks.has(cid))
+    return this.#retired.some(({ blocks }) => blocks.has(cid))
+  }
+
+  /** Reports whether a lease keeps the DAG below the node: its edges must stay. */
+  isDagProtected (cid: CID): boolean {
+    const key = dagKey(cid)
+    for (const { dags } of this.#open.values()) if (dags.has(key)) return true
+    return this.#retired.some(({ dags }) => dags.has(key))
   }
 
   /**

@@ -54,9 +54,18 @@ export interface PinSet extends AsyncDisposable {
   /** The durable pins that fit, by `createdMs`. Pins that come or go during the iteration may or may not appear. */
   list(filter?: PinFilter): Iterable<Pin>
 
+  /** Reports whether a durable pin is of the block itself, by multihash. */
+  isPinned(cid: CID): boolean
+
   /** Number of durable pins. */
   readonly count: number
+
+  /** Has `listener` called for every pin when it becomes visible, or is no more, until the result is disposed. */
+  watch(listener: PinListener): Disposable
 }
+
+/** Told of a pin that came, or went. */
+export type PinListener = (change: { readonly kind: 'pinned' | 'unpinned', readonly pin: Pin }) => void
 
 export interface PinSetOptions {
   /** @default silent */
@@ -118,6 +127,7 @@ class JournaledPinSet implements PinSet {
   readonly #adding = new Map<string, Promise<Pin>>()
   /** Ids of pins whose removal is not durable yet. */
   readonly #removing = new Set<string>()
+  readonly #listeners = new Set<PinListener>()
   #lastCreatedMs = 0
   /** Records in the journal that are ours, those without effect included. */
   #recordCount = 0
@@ -172,6 +182,7 @@ class JournaledPinSet implements PinSet {
       const records = unpinRecords(ids)
       await this.#journal.append(records)
       for (const id of ids) this.#erase(id)
+      for (const pin of observed) this.#tell('unpinned', pin)
       this.#recordCount += records.length
     } finally {
       for (const id of ids) this.#removing.delete(id)
@@ -184,14 +195,28 @@ class JournaledPinSet implements PinSet {
     for (const pin of this.#select(filter)) yield pinFrom(pin)
   }
 
+  isPinned (cid: CID): boolean {
+    return this.#byMultihash.has(multihashKey(cid))
+  }
+
+  watch (listener: PinListener): Disposable {
+    this.#listeners.add(listener)
+    return { [Symbol.dispose]: () => { this.#listeners.delete(listener) } }
+  }
+
   async [Symbol.asyncDispose] (): Promise<void> {
     this.#closed = true
     await this.#compacting
   }
 
+  #tell (kind: 'pinned' | 'unpinned', pin: StoredPin): void {
+    for (const listener of this.#listeners) listener({ kind, pin: pinFrom(pin) })
+  }
+
   async #append (pin: Pin): Promise<Pin> {
     await this.#journal.append([pinRecord(pin)])
     const stored = this.#insert(pin)
+    this.#tell('pinned', stored)
     this.#recordCount++
     this.#compactIfWorthwhile()
     return pinFrom(stored)

@@ -8,7 +8,7 @@ import { join } from 'node:path'
 import { after, test } from 'node:test'
 import { openJournal } from './journal/journal.ts'
 import { LeaseBook } from './leases.ts'
-import { indirectPins, pinDag, type PinProgress } from './pinning.ts'
+import { pinDag, type PinProgress } from './pinning.ts'
 import { openPinSet, type PinSet } from './pin-set.ts'
 
 const scratch = await mkdtemp(join(tmpdir(), 'holdfast-pinning-'))
@@ -93,6 +93,8 @@ test('all that was read is protected until the pin is durable, and then left to 
     },
     remove: async (match) => await pins.remove(match),
     list: (filter) => pins.list(filter),
+    isPinned: (cid) => pins.isPinned(cid),
+    watch: (listener) => pins.watch(listener),
     count: 0,
     [Symbol.asyncDispose]: async () => {}
   }
@@ -124,26 +126,4 @@ test('a chain of 5,000 DAG nodes is pinned: depth costs no stack', async () => {
   let blockCount = 0
   await pinDag(deps, { cid: top.cid, kind: 'recursive' }, { onProgress: (event) => { blockCount = event.blockCount } })
   assert.equal(blockCount, 5001)
-})
-
-test('blocks below recursive pins are listed once with the oldest root; roots and direct pins are not', async () => {
-  const deps = await newDeps()
-  const second = await nodeOf([root, b])
-  await deps.blocks.putMany([...all, second])
-  await pinDag(deps, { cid: root.cid, kind: 'recursive' })
-  await pinDag(deps, { cid: second.cid, kind: 'recursive' })
-  await pinDag(deps, { cid: b.cid, kind: 'direct' })
-  const found = await Array.fromAsync(indirectPins(deps))
-  const expected = [inner, a].map(({ cid }) => ({ cid: cid.toString(), root: root.cid.toString() }))
-  assert.deepEqual(found.map(({ cid, root }) => ({ cid: cid.toString(), root: root.toString() })).sort((x, y) => x.cid < y.cid ? -1 : 1), expected.sort((x, y) => x.cid < y.cid ? -1 : 1))
-})
-
-test('listing indirect pins ends with the reason of who gave up, and names the pin that is not whole', async () => {
-  const deps = await newDeps()
-  await deps.blocks.putMany(all)
-  const pin = await pinDag(deps, { cid: root.cid, kind: 'recursive' })
-  const reason = new Error('changed my mind')
-  await assert.rejects(Array.fromAsync(indirectPins(deps, { signal: AbortSignal.abort(reason) })), (err) => err === reason)
-  await deps.blocks.delete(inner.cid)
-  await assert.rejects(Array.fromAsync(indirectPins(deps)), (err) => isErrorCode(err, 'NOT_FOUND') && err.details['pin'] === pin.id)
 })

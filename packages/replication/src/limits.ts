@@ -50,6 +50,21 @@ export const MAX_MEMBER_RECORDS = 8192
 /** Pins of a cluster, deleted ones included. reference/replication.md 5.9: at a million memory is about 1 GB. */
 export const MAX_PINS = 1_000_000
 
+/** Pins that one record has forgotten: with their 16 bytes each it stays below `MAX_RECORD_BYTES`. */
+export const MAX_FORGOTTEN_PER_RECORD = 400
+
+/** Records of forgotten pins: three million pins in some 50 MB. */
+export const MAX_FORGET_RECORDS = 8192
+
+/** How long a deleted pin is remembered at least, in ms, before it is forgotten for good. reference/replication.md 5.8. */
+export const FORGET_AFTER_MS: number = 7 * 24 * 60 * 60 * 1000
+
+/** How often deleted pins are looked for that can be forgotten, in ms. */
+export const FORGET_INTERVAL_MS: number = 60 * 60 * 1000
+
+/** Pins that are forgotten in one go. The rest follows with the next. */
+export const MAX_FORGOTTEN_AT_ONCE: number = 50 * MAX_FORGOTTEN_PER_RECORD
+
 /** Reports of copies: four of each pin. */
 export const MAX_HOLDS: number = 4 * MAX_PINS
 
@@ -59,6 +74,9 @@ export const MAX_WAITING_BYTES: number = 8 * MIB
 
 /** How far ahead of the local clock a record may be dated, in ms. reference/replication.md 5.10. */
 export const MAX_CLOCK_LEAD_MS: number = 5 * 60 * 1000
+
+/** How far apart clocks may be that agree, in ms: two that are so far from a third are not farther apart than a record may be ahead. */
+export const CLOCK_TOLERANCE_MS: number = MAX_CLOCK_LEAD_MS / 2
 
 /** Bytes of one message of the records protocol. reference/replication.md 5.3. */
 export const MAX_MESSAGE_BYTES: number = 256 * KIB
@@ -108,6 +126,9 @@ export const ANSWER_TIMEOUT_MS = 15_000
 
 /** How long an invite may be used at most, in ms. DESIGN.md, Rulings. */
 export const INVITE_LIFETIME_MS: number = 24 * 60 * 60 * 1000
+
+/** Admins that are asked to let this node go, one after the other, before it gives up: two minutes of silence at most. */
+export const MAX_ADMINS_ASKED = 8
 
 /** Invites that may be open at once. */
 export const MAX_OPEN_INVITES = 1024

@@ -2,11 +2,14 @@ import { type Blockstore, MemoryBlockstore } from '@holdfast/blockstore'
 import { type Logger, silentLogger } from '@holdfast/core'
 import { importBytes, recipeOf } from '@holdfast/dag'
 import { type Exchange, openExchange } from '@holdfast/exchange'
-import { collectGarbage, LeaseBook, openPinSet, type PinSet } from '@holdfast/pins'
+import { collectGarbage, LeaseBook, openPinSet, openReferences, type PinSet } from '@holdfast/pins'
 import type { CID } from 'multiformats/cid'
 import { createHash } from 'node:crypto'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import type { TestContext } from 'node:test'
-import { type Keeper, type KeeperOptions, openKeeper } from '../src/index.ts'
+import { type ClusterPin, type Keeper, type KeeperOptions, openKeeper, type PinRequest } from '../src/index.ts'
 import { openNode, type TestNode, type TestNodeOptions, until } from './nodes.ts'
 
 /** Short times, so that tests end soon. */
@@ -86,6 +89,22 @@ async function * contentOf (seed: number, byteLength: number): AsyncIterable<Uin
   }
 }
 
+/** Removes what no pin of the node keeps, by an index that is made anew. */
 export async function collect ({ blocks, pins, leases }: KeepingNode): Promise<number> {
-  return (await collectGarbage({ blocks, pins, leases })).removedCount
+  const folder = await mkdtemp(join(tmpdir(), 'holdfast-collect-'))
+  try {
+    await using references = await openReferences({ blocks, pins, leases }, { path: join(folder, 'state.mdb') })
+    return (await collectGarbage({ blocks, references, leases })).removedCount
+  } finally {
+    await rm(folder, { recursive: true, force: true })
+  }
+}
+
+/** Pins as the daemon does: here for the cluster first, then the record. The content has one block. */
+export async function putWithCopy ({ pins, keeper, replication, blocks }: KeepingNode, cid: CID, { isVerified = true, ...request }: Omit<PinRequest, 'cid'> & { readonly isVerified?: boolean }): Promise<ClusterPin> {
+  using _ = keeper.expect(cid, 'recursive')
+  await pins.add({ cid, kind: 'recursive', owner: 'cluster' })
+  const byteLength = (await blocks.get(cid))?.bytes.byteLength ?? 0
+  const [, pin] = await Promise.all([keeper.reportCopy(cid, 'recursive', { byteLength, isVerified }), replication.putPin({ ...request, cid })])
+  return pin
 }

@@ -26,19 +26,21 @@ export interface TestNodeOptions {
   intervalMs?: number
   capacityBytes?: number
   load?: () => NodeLoad
+  /** @default as in production: a week, looked at each hour */
+  forget?: { readonly forgetAfterMs: number, readonly forgetIntervalMs: number }
   /** Replaces parts of the disk below the journal. */
   fs?: Partial<JournalFs>
 }
 
 /** A node with a real host on loopback and a journal on the disk, which ends with the test at the latest. */
-export async function openNode (context: TestContext, { now, folder, zone = '', intervalMs = INTERVAL_MS, capacityBytes = 1 << 30, load, fs = {} }: TestNodeOptions = {}): Promise<TestNode> {
+export async function openNode (context: TestContext, { now, folder, zone = '', intervalMs = INTERVAL_MS, capacityBytes = 1 << 30, load, forget, fs = {} }: TestNodeOptions = {}): Promise<TestNode> {
   const path = folder ?? await mkdtemp(join(tmpdir(), 'holdfast-'))
   if (folder === undefined) context.after(async () => { await rm(path, { recursive: true, force: true }) })
   const open = new AsyncDisposableStack()
   const identity = await openIdentity(join(path, 'identity.key'))
   const host = open.use(new GatedHost(await openHost({ identity, log: silentLogger }, { mode: 'lan', listen: ['/ip4/127.0.0.1/tcp/0'], dht: 'off' })))
   const journal = open.use(await openJournal(join(path, 'journal'), { fs }))
-  const replication = open.use(await openReplication({ identity, host, journal, log: silentLogger, now, load }, { profile: { zone, capacityBytes, version: 'test' }, intervalMs }))
+  const replication = open.use(await openReplication({ identity, host, journal, log: silentLogger, now, load }, { profile: { zone, capacityBytes, version: 'test' }, intervalMs, ...forget }))
   const node = { identity, host, journal, replication, folder: path, [Symbol.asyncDispose]: async () => { await open.disposeAsync() } }
   context.after(async () => { await node[Symbol.asyncDispose]() })
   return node
@@ -59,7 +61,7 @@ export async function openCluster (context: TestContext, count: number, options:
 }
 
 /** Waits until all hold the same records, and at least so many pins. */
-export async function untilSame (nodes: readonly TestNode[], pinCount = 0, timeoutMs = 20_000): Promise<void> {
+export async function untilSame (nodes: readonly TestNode[], pinCount = 0, timeoutMs = 60_000): Promise<void> {
   await until(() => {
     const stats = nodes.map(({ replication }) => replication.stats())
     return new Set(stats.map(({ root }) => root)).size === 1 && stats.every((stat) => stat.pinCount >= pinCount)
@@ -67,7 +69,7 @@ export async function untilSame (nodes: readonly TestNode[], pinCount = 0, timeo
 }
 
 /** Waits for something that happens on its own. */
-export async function until (isTrue: () => boolean, timeoutMs = 10_000): Promise<void> {
+export async function until (isTrue: () => boolean, timeoutMs = 60_000): Promise<void> {
   const endMs = performance.now() + timeoutMs
   while (!isTrue()) {
     if (performance.now() > endMs) throw new Error(`Not within ${timeoutMs} ms: ${String(isTrue)}`)
@@ -80,7 +82,8 @@ export async function cutApart (some: readonly TestNode[], others: readonly Test
   for (const [here, there] of [[some, others], [others, some]] as const) {
     for (const { host } of here) for (const { identity } of there) host.blocked.add(identity.peerId)
   }
-  for (const { host } of some) for (const { identity } of others) await host.disconnect(identity.peerId)
+  // All at once: who loses one peer long before the next sees something else than a cut.
+  await Promise.all(some.flatMap(({ host }) => others.map(async ({ identity }) => { await host.disconnect(identity.peerId) })))
 }
 
 /** Lets all meet again; they find each other by themselves. */
@@ -123,6 +126,11 @@ export class GatedHost implements Host {
     this.#requireOpen(stream.peer)
     await handler(stream)
   }, options)
+
+  identify: Host['identify'] = async (peer, options) => {
+    this.#requireOpen(peer)
+    return await this.#host.identify(peer, options)
+  }
 
   addresses: Host['addresses'] = () => this.#host.addresses()
   peers: Host['peers'] = () => this.#host.peers()

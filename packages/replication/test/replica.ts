@@ -5,7 +5,8 @@ import { createHash, randomBytes } from 'node:crypto'
 import { RecordMap, type RecordMapOptions } from '../src/map/record-map.ts'
 import { type PinContent, RecordWriter } from '../src/map/record-writer.ts'
 import { envelopeOf, type StoredPin } from '../src/map/stored-record.ts'
-import { type ClusterRecord, type GenesisRecord, parseRecord, pinKeyBytes } from '../src/record/record.ts'
+import { parseRecord } from '../src/record/parse-record.ts'
+import { type ClusterRecord, type GenesisRecord, pinKeyBytes } from '../src/record/record.ts'
 
 /** A map with the writer of one identity, and no disk or network. */
 export class Replica {
@@ -25,6 +26,10 @@ export class Replica {
 
   put (content: Partial<PinContent> = {}): ClusterRecord {
     return this.write(this.writer.pin({ pinId: randomBytes(16), op: 'put', cid: cidOf(0), mode: 'recursive', copies: { min: 1, max: 2 }, origin: this.identity.peerId, createdMs: 1, ...content }))
+  }
+
+  forget (pinIds: readonly Uint8Array[]): ClusterRecord {
+    return this.write(this.writer.forget(pinIds))
   }
 
   hold (seed: number, bytes: number): ClusterRecord {

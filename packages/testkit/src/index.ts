@@ -1,5 +1,8 @@
+export { CrashDisk, type CrashDiskOptions, type DiskFault } from './crash-disk.ts'
 export { type BlockstoreCounts, countingBlockstore } from './counting-blockstore.ts'
+export { threadCpuMs } from './cpu-time.ts'
 export { DEFAULT_DELAY_BUFFER_BYTES, type DelayProxy, type DelayProxyOptions, openDelayProxy } from './delay-proxy.ts'
 export { type FaultOptions, faultyBlockstore } from './faulty-blockstore.ts'
 export { fixturePath } from './fixtures.ts'
+export { type MetricFamily, parsePrometheus } from './prometheus.ts'
 export { type FlagVector, flagVectors, type KeyStream, keyStream, type OptionVector, optionVectors, type VectorInput, vectorSource, type VectorSource } from './vectors.ts'

@@ -15,8 +15,8 @@ export const CLUSTER_FLAGS = {
 
 /** Flags of commands that can wait for copies. */
 export const WAIT_FLAGS = {
-  wait: { type: 'boolean', help: 'Wait until there are as many copies as the pin asks for at least: half of N' },
-  'wait-for': { type: 'string', value: 'N', help: 'Wait until there are N copies' },
+  wait: { type: 'boolean', help: 'Wait for the least number of copies that --copies N asks for: half of N, rounded up; 1 for all' },
+  'wait-for': { type: 'string', value: 'N', help: 'Wait for N copies' },
   timeout: { type: 'string', value: 'DURATION', help: 'How long to wait for copies [default: 10min]' }
 } as const satisfies FlagDeclarations
 
@@ -27,7 +27,7 @@ export function clusterArgs ({ copies, zone, meta, expire }: FlagValues<typeof C
     if (surplus !== undefined) throw new HoldfastError('INVALID', `--${surplus[0]} is for copies in the cluster: say how many by --copies N`)
     return {}
   }
-  return { copies: copiesIn(copies), zones: zone, meta: meta === undefined ? undefined : metaIn(meta), expireAtMs: expire === undefined ? undefined : expiryIn(expire) }
+  return { copies: copiesIn(copies), zones: zone, meta: meta === undefined ? undefined : metaIn(meta), ...expire !== undefined && expiryIn(expire) }
 }
 
 function copiesIn (text: string): number | 'all' {
@@ -44,12 +44,14 @@ function metaIn (entries: readonly string[]): Record<string, string> {
   }))
 }
 
-function expiryIn (text: string): number {
+/** How long is counted by the node, whose clock may be another one than that of this command. */
+function expiryIn (text: string): Pick<ClusterPinArgs, 'expireAtMs' | 'expireInMs'> {
   const ms = parseDuration(text)
-  const atMs = ms === undefined ? (/^\d{4}-\d\d-\d\d/.test(text) ? Date.parse(text) : NaN) : Date.now() + ms
+  if (ms !== undefined && Number.isSafeInteger(ms) && ms > 0) return { expireInMs: ms }
+  const atMs = /^\d{4}-\d\d-\d\d/.test(text) ? Date.parse(text) : NaN
   if (!Number.isSafeInteger(atMs)) throw new HoldfastError('INVALID', `--expire must be a duration such as 30d, or a date such as 2027-01-31T12:00Z, not ${JSON.stringify(text)}`)
   if (atMs <= Date.now()) throw new HoldfastError('INVALID', `--expire ${text} is over already`)
-  return atMs
+  return { expireAtMs: atMs }
 }
 
 /** How long to wait and for what; `undefined` when nobody asked to. */
@@ -72,5 +74,5 @@ export function waitArgs (flags: FlagValues<typeof WAIT_FLAGS>): WaitArgs | unde
 /** Waits for the copies of pins, shows how it goes, and prints how they are in the end. */
 export async function waitForPins (context: CommandContext, ids: readonly string[], wait: WaitArgs): Promise<void> {
   const view = new StatusView(context)
-  for (const id of ids) await view.follow(context.daemon.call('pin-status', { id, ...wait }, context))
+  for (const id of ids) await view.follow(context.daemon.call('pin-status', { id, ...wait }, context), wait)
 }

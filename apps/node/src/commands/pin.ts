@@ -66,7 +66,7 @@ const KINDS = ['recursive', 'direct', 'indirect', 'all'] as const
 export const pinLs = command({
   usage: 'pin ls [CID[/PATH]] [--type recursive|direct|indirect|all] [--name NAME] [--status]',
   summary: 'List what is kept',
-  details: 'Lists what this node keeps, for its user and for the cluster; with --status what the cluster keeps, and how the copies are.\nIndirect pins, the blocks below recursive ones, are listed only when they are asked for: it takes a walk over all of them.',
+  details: 'Lists what this node keeps, for its user and for the cluster; with --status what the cluster keeps, and how the copies are.\nIndirect pins, the blocks below recursive ones, are listed only when they are asked for: they are many.',
   flags: {
     type: { type: 'string', short: 't', value: 'KIND', help: 'Only pins of this kind' },
     name: { type: 'string', short: 'n', value: 'NAME', help: 'Only pins of this name' },
@@ -109,7 +109,7 @@ export const pinStatus = command({
     const view = new StatusView(context)
     for (const text of requireCids(args)) {
       const answers = context.daemon.call('pin-status', { ...pathOrId(text), ...wait }, context)
-      if (wait !== undefined) await view.follow(answers)
+      if (wait !== undefined) await view.follow(answers, wait)
       else for await (const answer of answers) if (answer.type === 'event') view.print(answer.event.status)
     }
   }
@@ -152,7 +152,7 @@ function kindWords ({ kind, cluster }: PinEvent): string {
 function format (pin: PinEvent, isQuiet: boolean, { isJson }: CommandContext): string {
   if (isJson) return JSON.stringify(pin)
   if (isQuiet) return pin.cid
-  const detail = pin.owner === 'cluster' ? 'for the cluster' : pin.root === undefined ? pin.name ?? '' : `below ${pin.root}`
+  const detail = pin.owner === 'cluster' ? ['for the cluster', ...pin.name === undefined ? [] : [pin.name]].join(', ') : pin.root === undefined ? pin.name ?? '' : `below ${pin.root}`
   return formatTable([[pin.cid, pin.kind, printable(detail)]]).join('').trimEnd()
 }
 

@@ -25,6 +25,7 @@ export const start = command({
     'gateway-port': { type: 'string', value: 'N', help: 'Port of the gateway, 0 for any free one [default: 8080]' },
     'gateway-host': { type: 'string', value: 'IP', help: 'Address of the gateway [default: 127.0.0.1, this machine only]' },
     'swarm-port': { type: 'string', value: 'N', help: 'Port for peers, 0 for any free one [default: 4001]' },
+    announce: { type: 'string', value: 'LIST', help: 'Addresses to tell others instead of those it listens on: multiaddrs with commas between, or none [default: none]' },
     'rpc-port': { type: 'string', value: 'N', help: 'Port of the Kubo-compatible RPC, 0 for any free one [default: 5001]' },
     'cache-max-bytes': { type: 'string', value: 'BYTES', help: 'Bytes of blocks that were only fetched, for example 500MB [default: 10GiB]' },
     'member-name': { type: 'string', value: 'NAME', help: 'What the members of the cluster call this node [default: name of the machine]' },
@@ -69,11 +70,11 @@ function flagLayer (flags: Readonly<Record<string, string | undefined>>): Config
   const numbers = { swarmPort: 'swarm-port', gatewayPort: 'gateway-port', rpcPort: 'rpc-port' } as const
   const words = { network: 'network', dht: 'dht', mdns: 'mdns', upnp: 'upnp', relayClient: 'relay-client', autonat: 'autonat', holePunching: 'hole-punching', provideStrategy: 'provide-strategy', gatewayHost: 'gateway-host', memberName: 'member-name', zone: 'zone', repairGrace: 'repair-grace', logLevel: 'log-level' } as const
   const bytes = { cacheMaxBytes: 'cache-max-bytes', storageMaxBytes: 'storage-max-bytes', repairBytesPerSecond: 'repair-bytes-per-second' } as const
-  const names: Readonly<Record<string, string>> = { ...numbers, ...words, ...bytes, bootstrap: 'bootstrap' }
+  const names: Readonly<Record<string, string>> = { ...numbers, ...words, ...bytes, bootstrap: 'bootstrap', announce: 'announce' }
   const values: Record<string, unknown> = {}
   for (const [key, flag] of Object.entries(numbers)) values[key] = wholeNumber(flag, flags[flag])
   for (const [key, flag] of Object.entries(words)) values[key] = flags[flag]
-  if (flags['bootstrap'] !== undefined) values['bootstrap'] = parseList(flags['bootstrap'])
+  for (const key of ['bootstrap', 'announce']) if (flags[key] !== undefined) values[key] = parseList(flags[key])
   for (const [key, flag] of Object.entries(bytes)) values[key] = parseBytes(flags[flag] ?? '') ?? flags[flag]
   const given = Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined))
   return { values: given, sourceOf: (key) => `--${names[key] ?? key}` }

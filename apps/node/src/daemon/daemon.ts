@@ -5,6 +5,7 @@ import { openNode, type StorageNode } from '../node.ts'
 import { readConfigFile, readVersion } from '../repository.ts'
 import { socketPathOf } from '../repository-path.ts'
 import { createLog } from './log.ts'
+import { startQuietHeap } from './quiet-heap.ts'
 
 /** A node with its configuration, and the promise that it is asked to stop. */
 export interface Daemon extends AsyncDisposable {
@@ -43,10 +44,12 @@ export async function openDaemon (repository: string, flags: ConfigLayer): Promi
       reject(reason)
     }
   })
+  const quietHeap = startQuietHeap()
   return {
     node,
     stopped,
     async [Symbol.asyncDispose] () {
+      quietHeap[Symbol.dispose]()
       try {
         await node[Symbol.asyncDispose]()
       } catch (err) {

@@ -1,5 +1,5 @@
-import { createRpcTokens, type RpcTokens } from '@holdfast/api'
-import { HoldfastError } from '@holdfast/core'
+import { ANY_ORIGIN, createRpcTokens, type RpcTokens } from '@holdfast/api'
+import { HoldfastError, type Logger } from '@holdfast/core'
 import { X509Certificate } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { BlockList, isIP } from 'node:net'
@@ -13,14 +13,18 @@ export interface RpcAccess {
   readonly tokens?: RpcTokens
   /** Says whether a name that stands in `Host` is one of this node's. */
   isOwnName(name: string): boolean
+  /** Further origins whose pages may call. */
+  readonly allowedOrigins: readonly string[]
 }
+
+type RpcSettings = Pick<Config, 'rpcHost' | 'rpcTlsCert' | 'rpcTlsKey' | 'rpcTokens' | 'rpcAllowedOrigins' | 'rpcAllowedHosts'>
 
 /**
  * Reads what guards the RPC.
  *
  * @throws `INVALID` when others could reach it without TLS or without a token, or when certificate and key cannot be used.
  */
-export async function openRpcAccess ({ rpcHost, rpcTlsCert, rpcTlsKey, rpcTokens }: Pick<Config, 'rpcHost' | 'rpcTlsCert' | 'rpcTlsKey' | 'rpcTokens'>): Promise<RpcAccess> {
+export async function openRpcAccess ({ rpcHost, rpcTlsCert, rpcTlsKey, rpcTokens, rpcAllowedOrigins, rpcAllowedHosts }: RpcSettings, log: Logger): Promise<RpcAccess> {
   const tokens = Object.values(rpcTokens)
   if ((rpcTlsCert === '') !== (rpcTlsKey === '')) throw new HoldfastError('INVALID', 'Set both rpcTlsCert and rpcTlsKey, or neither')
   const missing = [...(rpcTlsCert === '' ? ['a certificate (rpcTlsCert and rpcTlsKey)'] : []), ...(tokens.length === 0 ? ['a token (rpcTokens)'] : [])]
@@ -29,10 +33,12 @@ export async function openRpcAccess ({ rpcHost, rpcTlsCert, rpcTlsKey, rpcTokens
   }
   const tls = rpcTlsCert === '' ? undefined : await readTls(rpcTlsCert, rpcTlsKey)
   const certificate = tls === undefined ? undefined : new X509Certificate(tls.cert)
+  if (rpcAllowedOrigins.includes(ANY_ORIGIN) && tokens.length === 0) log.warn('Every web page that a browser on this machine shows can control this node: rpcAllowedOrigins has *, and there is no token (rpcTokens)')
   return {
     ...(tls === undefined ? {} : { tls }),
     ...(tokens.length === 0 ? {} : { tokens: createRpcTokens(tokens) }),
-    isOwnName: (name) => isNameOf(name, { rpcHost, certificate })
+    isOwnName: (name) => rpcAllowedHosts.includes(name) || isNameOf(name, { rpcHost, certificate }),
+    allowedOrigins: rpcAllowedOrigins
   }
 }
 

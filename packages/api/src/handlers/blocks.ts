@@ -1,5 +1,4 @@
-import { HoldfastError, multihashKey } from '@holdfast/core'
-import { indirectPins } from '@holdfast/pins'
+import { HoldfastError } from '@holdfast/core'
 import type { CID } from 'multiformats/cid'
 import type { ApiNode } from '../api-node.ts'
 
@@ -13,19 +12,19 @@ export interface RemovedBlock {
 /**
  * Removes single blocks that nothing keeps, and tells of each what became of it.
  *
- * Counts as a collection, so that no pin that is being made loses a block. When a block may lie below a pin, every pinned DAG is walked.
+ * Counts as a collection, so that no pin that is being made loses a block.
  *
- * @throws `UNAVAILABLE` while a collection runs; `NOT_FOUND` or `CORRUPT` when a pinned DAG cannot be walked: nothing is removed then.
+ * @throws `UNAVAILABLE` while a collection runs; `NOT_FOUND` or `CORRUPT` when a pin that is not walked yet is not whole: nothing is removed then.
  */
 export async function * removeBlocks (node: ApiNode, cids: readonly CID[], { signal }: { signal: AbortSignal }): AsyncIterable<RemovedBlock> {
   using collection = node.leases.beginCollection()
-  const indirect = await indirectAmong(node, cids, signal)
+  await node.references.settle({ signal })
   for (const cid of cids) {
     signal.throwIfAborted()
     using removal = new DisposableStack()
     const why = (): string | undefined => {
       for (const { kind } of node.pins.list({ cid })) return `pinned: ${kind}`
-      return indirect.has(multihashKey(cid)) ? 'pinned: indirect' : node.leases.isProtected(cid) ? 'in use by work that is not finished' : undefined
+      return node.references.isKept(cid) ? 'pinned: indirect' : node.leases.isProtected(cid) ? 'in use by work that is not finished' : undefined
     }
     const isRemoved = await node.blocks.delete(cid, {
       when: () => {
@@ -43,16 +42,4 @@ function stayed (cid: CID, why: string | undefined): HoldfastError {
   return why === undefined
     ? new HoldfastError('NOT_FOUND', `Block ${cid} was not found`, { reason: 'no-block', cid: cid.toString() })
     : new HoldfastError('INVALID', why, { cid: cid.toString() })
-}
-
-/** Which of these lie below a recursive pin, by the key of their multihash. */
-async function indirectAmong (node: ApiNode, cids: readonly CID[], signal: AbortSignal): Promise<ReadonlySet<string>> {
-  const wanted = new Set(cids.map(multihashKey))
-  const found = new Set<string>()
-  for await (const { cid } of indirectPins(node, { signal })) {
-    const key = multihashKey(cid)
-    if (wanted.has(key)) found.add(key)
-    if (found.size === wanted.size) break
-  }
-  return found
 }

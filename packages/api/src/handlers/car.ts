@@ -1,7 +1,7 @@
 import { encodeCarHeader, encodeCarSection, readCar } from '@holdfast/car'
 import { type Block, HoldfastError } from '@holdfast/core'
-import { BlockSink, measurePath, walkDag } from '@holdfast/dag'
-import { leasedWriter, pinDag } from '@holdfast/pins'
+import { BlockSink, measurePath, requireBlock, walkDag } from '@holdfast/dag'
+import { type Lease, leasedWriter, pinDag } from '@holdfast/pins'
 import type { CID } from 'multiformats/cid'
 import { createReadStream } from 'node:fs'
 import { isAbsolute } from 'node:path'
@@ -32,11 +32,12 @@ export async function dagImport (node: ApiNode, { paths, pinRoots, name }: ArgsO
     : await Promise.all(paths.map(async (path) => ({ source: path, bytes: openArchive(path), totalByteLength: await measurePath(path, exchange) })))
   for (const archive of archives) {
     const pinned: string[] = []
-    const pinRoot = async (cid: CID): Promise<void> => {
+    using lease = node.leases.open('dag import')
+    const { roots, ...counts } = await importArchive(node, archive, lease, exchange)
+    for (const cid of pinRoots === false ? [] : roots) {
       await pinImported(node, { cid, name }, exchange)
       pinned.push(cid.toString())
     }
-    const { roots, ...counts } = await importArchive(node, archive, pinRoots === false ? {} : { pinRoot }, exchange)
     await exchange.emit({ imported: { source: archive.source, roots: roots.map(String), ...counts, pinned } })
   }
 }
@@ -48,9 +49,8 @@ export async function pinImported (node: ApiNode, { cid, name }: { readonly cid:
   node.announcer.announce(cid)
 }
 
-/** Imports one archive; its blocks are protected until each root was handed to `pinRoot`. */
-export async function importArchive (node: ApiNode, { bytes, totalByteLength }: Pick<Archive, 'bytes' | 'totalByteLength'>, { pinRoot }: { readonly pinRoot?: (cid: CID) => Promise<void> }, exchange: Pick<Exchange<ProgressEvent>, 'emit' | 'signal'>): Promise<{ roots: readonly CID[], blockCount: number, byteLength: number }> {
-  using lease = node.leases.open('dag import')
+/** Imports one archive, whose blocks `lease` protects: it is to be let go when the roots are pinned. */
+export async function importArchive (node: ApiNode, { bytes, totalByteLength }: Pick<Archive, 'bytes' | 'totalByteLength'>, lease: Lease, exchange: Pick<Exchange<ProgressEvent>, 'emit' | 'signal'>): Promise<{ roots: readonly CID[], blockCount: number, byteLength: number }> {
   const sink = new BlockSink(leasedWriter(node.blocks, lease), exchange)
   const report = progressReporter(exchange)
   const { roots, blocks } = await readCar(bytes, exchange)
@@ -65,7 +65,6 @@ export async function importArchive (node: ApiNode, { bytes, totalByteLength }: 
     // Also of a broken archive: its good blocks make the next try short.
     await sink.flush()
   }
-  if (pinRoot !== undefined) for (const cid of roots) await pinRoot(cid)
   return { roots, blockCount: sink.blockCount, byteLength }
 }
 
@@ -80,13 +79,14 @@ async function * openArchive (path: string): AsyncIterable<Uint8Array> {
   }
 }
 
-/** Sends the DAG below a path as a CARv1 whose blocks come depth first, each once. */
-export async function dagExport (node: ApiNode, { path }: ArgsOf<'dag-export'>, exchange: Exchange<EventOf<'dag-export'>>): Promise<void> {
+/** Sends the DAG below a path as a CARv1 whose blocks come depth first, each once; `partial` leaves out what is absent below the root. */
+export async function dagExport (node: ApiNode, { path, partial = false }: ArgsOf<'dag-export'> & { readonly partial?: boolean }, exchange: Exchange<EventOf<'dag-export'>>): Promise<void> {
   const { signal } = exchange
   const { found: { cid }, reader } = await openFound(node, path, exchange, { walk: true, find: async (blocks) => await locate(blocks, path, signal) })
   using blocks = reader
+  if (partial) await requireBlock(blocks, cid, { signal })
   await exchange.send(encodeCarHeader([cid]))
-  for await (const block of walkDag(blocks, [cid], { signal })) await sendSection(block, exchange)
+  for await (const block of walkDag(blocks, [cid], { signal, ...(partial ? { onAbsent: () => {} } : {}) })) await sendSection(block, exchange)
 }
 
 async function sendSection (block: Block, exchange: Pick<Exchange, 'send'>): Promise<void> {

@@ -8,15 +8,16 @@ import { resolveToCid } from './content-path.ts'
 /** How long to wait for copies, in ms, unless the caller says something else. */
 export const WAIT_TIMEOUT_MS: number = 10 * 60 * 1000
 
-type NewPin = Omit<PinRequest, 'id' | 'cid'>
+/** What is asked of the cluster, whatever it is pinned. */
+export type NewPin = Omit<PinRequest, 'id' | 'cid'>
 
 /** Reads what arguments ask of the cluster: nothing without a number of copies. */
-export function clusterRequest ({ copies, meta, zones, expireAtMs }: ClusterPinArgs, { mode, name }: Pick<NewPin, 'mode' | 'name'>): NewPin | undefined {
+export function clusterRequest ({ replication }: Pick<ApiNode, 'replication'>, { copies, meta, zones, expireAtMs, expireInMs }: ClusterPinArgs, { mode, name }: Pick<NewPin, 'mode' | 'name'>): NewPin | undefined {
   if (copies === undefined) {
-    if (meta === undefined && zones === undefined && expireAtMs === undefined) return undefined
+    if (meta === undefined && zones === undefined && expireAtMs === undefined && expireInMs === undefined) return undefined
     throw new HoldfastError('INVALID', 'Meta, zones and an expiry are for pins of the cluster: say how many copies there shall be')
   }
-  return { mode, name, copies, meta, zones, expireAtMs }
+  return { mode, name, copies, meta, zones, expireAtMs: expireInMs === undefined ? expireAtMs : Math.floor(replication.now() + expireInMs) }
 }
 
 /** Checks that the cluster would take such a pin, before work is done for it; makes a cluster of this node alone when it is in none. */

@@ -1,24 +1,24 @@
-import { isErrorCode } from '@holdfast/core'
 import { collectGarbage, type CollectOptions, type CollectResult } from '@holdfast/pins'
 import { statfs } from 'node:fs/promises'
 import type { ApiNode } from '../api-node.ts'
 import { type Exchange, progressReporter } from '../exchange.ts'
 import type { ArgsOf, EventOf } from '../operations.ts'
+import { verifyBlocks } from './verify-blocks.ts'
 
-export async function gc (node: ApiNode, { dryRun }: ArgsOf<'gc'>, exchange: Exchange<EventOf<'gc'>>): Promise<void> {
+export async function gc (node: ApiNode, { dryRun, full }: ArgsOf<'gc'>, exchange: Exchange<EventOf<'gc'>>): Promise<void> {
   const report = progressReporter(exchange)
   const collected = await collect(node, {
     signal: exchange.signal,
     dryRun: dryRun === true,
+    full: full === true,
     onProgress: ({ phase, blockCount, removedByteLength }) => { report({ phase, blockCount, byteLength: removedByteLength }) }
   })
   await exchange.emit({ collected })
 }
 
 /** Removes what nothing keeps. */
-export async function collect (node: ApiNode, options: Omit<CollectOptions, 'trustLeaves'>): Promise<CollectResult> {
-  // Raw leaves link to nothing: that they are here is enough to mark them, and `repo verify` is there to hash them.
-  const result = await collectGarbage(node, { ...options, trustLeaves: true })
+export async function collect (node: ApiNode, options: CollectOptions): Promise<CollectResult> {
+  const result = await collectGarbage(node, options)
   const { removedCount, removedByteLength } = result
   if (options.dryRun !== true) node.events.tell({ type: 'collected', removedCount, removedByteLength })
   return result
@@ -41,21 +41,16 @@ export async function repoStat (node: ApiNode, _args: object, exchange: Exchange
 
 /** Reads and hashes every block; reports each that does not match its CID and goes on. */
 export async function repoVerify (node: ApiNode, _args: object, exchange: Exchange<EventOf<'repo-verify'>>): Promise<void> {
-  const { signal } = exchange
   const report = progressReporter(exchange)
   let blockCount = 0
   let damagedCount = 0
-  let byteLength = 0
-  for await (const cid of node.storedBlocks.list({ signal })) {
-    try {
-      // A block that went while we walked is no damage.
-      byteLength += (await node.storedBlocks.get(cid, { signal }))?.bytes.byteLength ?? 0
-    } catch (err) {
-      if (!isErrorCode(err, 'CORRUPT') && !isErrorCode(err, 'UNAVAILABLE') && !isErrorCode(err, 'LIMIT')) throw err
-      damagedCount++
-      await exchange.emit({ damaged: { cid: cid.toString(), reason: err.message } })
-    }
-    report({ blockCount: ++blockCount, byteLength })
+  const onProgress = (progress: { blockCount: number, byteLength: number }): void => {
+    blockCount = progress.blockCount
+    report(progress)
+  }
+  for await (const { cid, reason } of verifyBlocks(node, { signal: exchange.signal, onProgress })) {
+    damagedCount++
+    await exchange.emit({ damaged: { cid: cid.toString(), reason } })
   }
   await exchange.emit({ verified: { blockCount, damagedCount } })
 }

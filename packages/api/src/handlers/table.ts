@@ -3,10 +3,11 @@ import type { Exchange } from '../exchange.ts'
 import type { ArgsOf, EventOf, OperationName } from '../operations.ts'
 import { add } from './add.ts'
 import { dagExport, dagImport } from './car.ts'
-import { memberInvite, memberJoin, memberLs, memberRm } from './members.ts'
+import { memberInvite, memberJoin, memberLeave, memberLs, memberRm, memberRole } from './members.ts'
 import { id, settings, stop } from './node.ts'
 import { connect, disconnect, findProviders, peers, provide, stats } from './network.ts'
 import { pinStatus } from './cluster-pins.ts'
+import { pinStat, pinWhy } from './pin-keepers.ts'
 import { pinUpdate } from './pin-update.ts'
 import { pinAdd, pinLs, pinRm } from './pins.ts'
 import { cat, get, ls, stat } from './read.ts'
@@ -31,12 +32,16 @@ export const HANDLERS: { readonly [Name in OperationName]: Handler<Name> } = {
   'pin-rm': pinRm,
   'pin-ls': pinLs,
   'pin-status': pinStatus,
+  'pin-why': pinWhy,
+  'pin-stat': pinStat,
   'pin-update': pinUpdate,
   gc,
   'member-invite': memberInvite,
   'member-join': memberJoin,
+  'member-leave': memberLeave,
   'member-ls': memberLs,
   'member-rm': memberRm,
+  'member-role': memberRole,
   peers,
   connect,
   disconnect,

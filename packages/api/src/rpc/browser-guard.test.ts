@@ -79,3 +79,26 @@ test('only allowed origins are told that they may read, and may come after a pre
   assert.equal(guard.preflightHeaders({ origin: COMPANION })['access-control-allow-methods'], 'POST')
   assert.equal(guard.preflightHeaders({ origin: 'https://evil.example' })['access-control-allow-methods'], undefined)
 })
+
+test('origins that the user allowed come in, read and preflight, and no others', () => {
+  const open = createBrowserGuard({ port: () => 5001, allowedOrigins: ['https://webui.example', 'http://localhost:3000'] })
+  for (const origin of ['https://webui.example', 'http://localhost:3000', COMPANION]) {
+    open.admit('POST', { host: 'localhost:5001', origin, referer: `${origin}/page`, 'user-agent': MOZILLA, 'sec-fetch-site': 'cross-site' })
+    assert.equal(open.corsHeaders({ origin })['access-control-allow-origin'], origin)
+    assert.equal(open.preflightHeaders({ origin, 'access-control-request-private-network': 'true' })['access-control-allow-private-network'], 'true')
+  }
+  for (const origin of ['http://webui.example', 'https://webui.example:8443', 'https://webui.example.evil.example', 'http://localhost:3001', 'null']) {
+    assert.throws(() => { open.admit('POST', { host: 'localhost:5001', origin }) }, origin)
+    assert.deepEqual(open.corsHeaders({ origin }), { vary: 'Origin' })
+    assert.deepEqual(open.preflightHeaders({ origin, 'access-control-request-private-network': 'true' }), { vary: 'Origin', allow: 'OPTIONS, POST' })
+  }
+  assert.throws(() => { open.admit('POST', { host: 'webui.example:5001', origin: 'https://webui.example' }) }, 'an origin is no name of the node')
+})
+
+test('a star opens the RPC to every page, but not to every name', () => {
+  const open = createBrowserGuard({ port: () => 5001, allowedOrigins: ['*'] })
+  open.admit('POST', { host: 'localhost:5001', origin: 'https://any.example', referer: 'https://any.example/' })
+  assert.equal(open.corsHeaders({ origin: 'https://any.example' })['access-control-allow-origin'], 'https://any.example')
+  assert.throws(() => { open.admit('POST', { host: 'rebound.example:5001', origin: 'http://rebound.example:5001' }) })
+  assert.throws(() => { open.admit('POST', { host: 'localhost:5001', 'user-agent': MOZILLA }) }, 'a page that hides')
+})

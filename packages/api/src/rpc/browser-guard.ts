@@ -24,7 +24,12 @@ export interface BrowserGuardOptions {
   readonly port: () => number
   /** Says which other names may stand in `Host`: those of the certificate, when there is one. @default none */
   readonly isOwnName?: ((name: string) => boolean) | undefined
+  /** Further origins whose pages may call, as browsers write them; `*` is every page of every site. @default none */
+  readonly allowedOrigins?: readonly string[] | undefined
 }
+
+/** Stands among the allowed origins for every origin. */
+export const ANY_ORIGIN = '*'
 
 /** Decides about requests by their headers alone. */
 export interface BrowserGuard {
@@ -37,8 +42,9 @@ export interface BrowserGuard {
 }
 
 /** Builds the guard of one listener. */
-export function createBrowserGuard ({ port, isOwnName = () => false }: BrowserGuardOptions): BrowserGuard {
-  const isAllowedOrigin = (origin: string): boolean => COMPANION_ORIGINS.has(origin) ||
+export function createBrowserGuard ({ port, isOwnName = () => false, allowedOrigins = [] }: BrowserGuardOptions): BrowserGuard {
+  const further = new Set(allowedOrigins)
+  const isAllowedOrigin = (origin: string): boolean => COMPANION_ORIGINS.has(origin) || further.has(origin) || further.has(ANY_ORIGIN) ||
     LOOPBACK_NAMES.some((name) => origin === `http://${name}:${port()}` || origin === `https://${name}:${port()}`)
   const corsHeaders = ({ origin }: IncomingHttpHeaders): Record<string, string> => ({
     vary: 'Origin',
@@ -56,7 +62,13 @@ export function createBrowserGuard ({ port, isOwnName = () => false }: BrowserGu
       ...corsHeaders(headers),
       allow: 'OPTIONS, POST',
       ...(isAllowedOrigin(headers.origin ?? '')
-        ? { 'access-control-allow-methods': 'POST', 'access-control-allow-headers': 'Origin, Accept, Authorization, Content-Type, X-Requested-With', 'access-control-expose-headers': EXPOSED_HEADERS }
+        ? {
+            'access-control-allow-methods': 'POST',
+            'access-control-allow-headers': 'Origin, Accept, Authorization, Content-Type, X-Requested-With',
+            'access-control-expose-headers': EXPOSED_HEADERS,
+            // Sites that are not on this machine ask for this too. @see https://wicg.github.io/private-network-access/
+            ...(headers['access-control-request-private-network'] === 'true' ? { 'access-control-allow-private-network': 'true' } : {})
+          }
         : {})
     })
   }

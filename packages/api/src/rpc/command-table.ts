@@ -7,6 +7,7 @@ import { events } from './commands/events.ts'
 import { filesStat } from './commands/files.ts'
 import { nameResolve, resolve } from './commands/name.ts'
 import { commandsOf, config, configShow, id, keyList, shutdown, version } from './commands/node.ts'
+import { ping } from './commands/ping.ts'
 import * as pin from './commands/pin.ts'
 import { refs, refsLocal } from './commands/refs.ts'
 import * as repo from './commands/repo.ts'
@@ -45,6 +46,7 @@ export const RPC_COMMANDS: Readonly<Record<string, RpcCommand>> = {
   'pin/rm': pin.rm,
   'pin/update': pin.update,
   'pin/verify': pin.verify,
+  ping,
   refs,
   'refs/local': refsLocal,
   'repo/gc': repo.gc,

@@ -1,6 +1,8 @@
+import type { ByteCounts } from '@holdfast/network'
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 import type { ApiNode } from '../api-node.ts'
-import type { Metric, Sample } from './prometheus.ts'
+import { gatewayMetrics } from './gateway-metrics.ts'
+import { counter, gauge, type Metric, optional, type Sample } from './prometheus.ts'
 
 /** How old the count of blocks may be, in milliseconds: counting them may walk the whole store. */
 const USAGE_MAX_AGE_MS: number = 5 * 60 * 1000
@@ -27,15 +29,19 @@ export class NodeMetrics {
   /** Reads every figure as it is now. The count of blocks is missing until the first count is done. */
   read (): Metric[] {
     this.#countBlocks()
-    return [...this.#ofNode(), ...this.#ofPeers(), ...this.#ofCluster(), ...this.#ofCalls(), ...this.#ofProcess()]
+    return [...this.#ofNode(), ...this.#ofPeers(), ...this.#ofAnnouncements(), ...this.#ofCluster(), ...gatewayMetrics(this.#node.gatewayFigures()), ...this.#ofCalls(), ...this.#ofProcess()]
   }
 
   #ofNode (): Metric[] {
     const { agent } = this.#node.describe()
+    const { blockCount, byteLength, maxBytes } = this.#node.cache.status
     return [
       gauge('holdfast_build_info', 'The program that runs', [{ labels: { agent, node: process.version }, value: 1 }]),
       gauge('holdfast_blocks', 'Blocks in the store, counted every few minutes', optional(this.#usage?.blockCount)),
       gauge('holdfast_block_bytes', 'Bytes of those blocks', optional(this.#usage?.byteLength)),
+      gauge('holdfast_cache_blocks', 'Blocks in the store that were only fetched', [{ value: blockCount }]),
+      gauge('holdfast_cache_bytes', 'Bytes of those blocks', [{ value: byteLength }]),
+      gauge('holdfast_cache_max_bytes', 'What these may be at most', [{ value: maxBytes }]),
       gauge('holdfast_pins', 'Pins, recursive and direct', [{ value: this.#node.pins.count }]),
       gauge('holdfast_leases', 'Imports and fetches that protect blocks', [{ value: this.#node.leases.list().length }]),
       gauge('holdfast_journal_bytes', 'Bytes of the journal', [{ value: this.#node.journal.byteLength }])
@@ -43,12 +49,16 @@ export class NodeMetrics {
   }
 
   #ofPeers (): Metric[] {
-    const { total } = this.#node.host.traffic()
+    const { total, byProtocol } = this.#node.host.traffic()
     const exchange = this.#node.exchangeStats()
+    const peers = this.#node.host.peers()
+    const ofProtocols = (bytesOf: (counts: ByteCounts) => number): Sample[] => Object.entries(byProtocol).map(([protocol, counts]) => ({ labels: { protocol }, value: bytesOf(counts) }))
     return [
-      gauge('holdfast_peers', 'Peers that are connected', [{ value: this.#node.host.peers().length }]),
+      gauge('holdfast_peers', 'Peers that are connected', (['inbound', 'outbound'] as const).map((direction) => ({ labels: { direction }, value: peers.filter((peer) => peer.direction === direction).length }))),
       counter('holdfast_network_sent_bytes_total', 'Bytes sent to peers, with framing', total.sentBytes),
       counter('holdfast_network_received_bytes_total', 'Bytes received from peers, with framing', total.receivedBytes),
+      { name: 'holdfast_protocol_sent_bytes_total', help: 'Bytes sent inside the streams of each protocol', type: 'counter', samples: ofProtocols(({ sentBytes }) => sentBytes) },
+      { name: 'holdfast_protocol_received_bytes_total', help: 'Bytes received inside the streams of each protocol', type: 'counter', samples: ofProtocols(({ receivedBytes }) => receivedBytes) },
       counter('holdfast_bitswap_sent_blocks_total', 'Blocks sent to peers', exchange.sentBlockCount),
       counter('holdfast_bitswap_sent_bytes_total', 'Bytes of those blocks', exchange.sentByteLength),
       counter('holdfast_bitswap_received_blocks_total', 'Blocks received from peers', exchange.receivedBlockCount),
@@ -56,6 +66,16 @@ export class NodeMetrics {
       counter('holdfast_bitswap_duplicate_blocks_total', 'Blocks that came again', exchange.duplicateBlockCount),
       counter('holdfast_bitswap_duplicate_bytes_total', 'Bytes of those blocks', exchange.duplicateByteLength),
       gauge('holdfast_bitswap_open_wants', 'Blocks that are waited for', [{ value: exchange.openWantCount }])
+    ]
+  }
+
+  #ofAnnouncements (): Metric[] {
+    const { waitingCount, round: { isRunning, announcedCount, failedCount, startedAtMs } } = this.#node.announcer.status()
+    return [
+      gauge('holdfast_announcements_waiting', 'Roots that wait for their first announcement', [{ value: waitingCount }]),
+      gauge('holdfast_announcement_round_running', 'Whether a round of announcements runs', [{ value: isRunning ? 1 : 0 }]),
+      gauge('holdfast_announcement_round_cids', 'CIDs announced in the round that runs or ran last', [{ labels: { result: 'taken' }, value: announcedCount - failedCount }, { labels: { result: 'failed' }, value: failedCount }]),
+      gauge('holdfast_announcement_round_start_time_seconds', 'When that round began, in seconds since 1970', optional(startedAtMs === undefined ? undefined : startedAtMs / 1000))
     ]
   }
 
@@ -122,16 +142,4 @@ export class NodeMetrics {
       (err: unknown) => { this.#node.log.warn('The blocks could not be counted', { err }) }
     )
   }
-}
-
-function gauge (name: string, help: string, samples: readonly Sample[]): Metric {
-  return { name, help, type: 'gauge', samples }
-}
-
-function counter (name: string, help: string, value: number): Metric {
-  return { name, help, type: 'counter', samples: [{ value }] }
-}
-
-function optional (value: number | undefined): Sample[] {
-  return value === undefined ? [] : [{ value }]
 }

@@ -86,6 +86,11 @@ export function parseDuration (text: string): number {
   return Math.min(MAX_TIMEOUT_MS, Math.ceil(parts.reduce((sum, [, count, unit = '']) => sum + Number(count) * (UNITS_MS[unit] ?? 0), 0)))
 }
 
+/** What a command finds wrong with what it was asked: 400 in JSON, as every failure of a command. */
+export function callerMistake (message: string): HoldfastError {
+  return new HoldfastError('INVALID', message)
+}
+
 /** A request that is not of the form of this command: 400 in plain text. */
 export function badRequest (message: string): HoldfastError {
   return new HoldfastError('INVALID', message, { refusal: { status: 400 } })

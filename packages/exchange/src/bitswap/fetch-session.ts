@@ -64,6 +64,7 @@ export class FetchSession implements ExchangeSession {
     })
     client.addSession(this.#wants)
     options.signal?.addEventListener('abort', this.#onAbort, { once: true })
+    for (const peer of options.holders ?? []) this.#foundProvider(peer)
   }
 
   async get (cid: CID, { signal }: AbortOptions = {}): Promise<Block | undefined> {

@@ -1,4 +1,5 @@
 import { isErrorCode, isHoldfastError } from '@holdfast/core'
+import { threadCpuMs } from '@holdfast/testkit'
 import fc from 'fast-check'
 import { multiaddr } from '@multiformats/multiaddr'
 import { peerIdFromString } from '@libp2p/peer-id'
@@ -93,9 +94,10 @@ test('T2.3-e: the largest message of empty entries is refused at once and costs 
     const bytes = new Uint8Array(MAX_DHT_REPLY_BYTES)
     for (let at = 0; at < bytes.byteLength; at += 2) bytes[at] = tag
     const before = process.memoryUsage().heapUsed
-    const startMs = performance.now()
+    const startMs = threadCpuMs()
     assert.throws(() => decodeDhtMessage(bytes), (err) => isErrorCode(err, 'LIMIT') && err.message.includes(String(MAX_DHT_ENTRIES)))
-    assert.ok(performance.now() - startMs < 100, `${performance.now() - startMs} ms`)
+    const usedMs = threadCpuMs() - startMs
+    assert.ok(usedMs < 100, `${usedMs} ms of CPU`)
     assert.ok(process.memoryUsage().heapUsed - before < 16 << 20)
   }
 })
@@ -104,9 +106,10 @@ test('T2.3-e: the largest message of one peer with empty addresses costs no stal
   const peer = new Uint8Array(MAX_DHT_REPLY_BYTES - 16)
   for (let at = 0; at < peer.byteLength; at += 2) peer[at] = 0x12
   const message = Buffer.concat([Uint8Array.of(0x42, ...lengthOf(peer.byteLength)), peer])
-  const startMs = performance.now()
+  const startMs = threadCpuMs()
   assert.throws(() => decodeDhtMessage(message), (err) => isErrorCode(err, 'LIMIT'))
-  assert.ok(performance.now() - startMs < 100, `${performance.now() - startMs} ms`)
+  const usedMs = threadCpuMs() - startMs
+  assert.ok(usedMs < 100, `${usedMs} ms of CPU`)
 })
 
 test('messages are found in bytes however they are cut', () => {

@@ -211,7 +211,7 @@ async function provideAndLeave (context: TestContext, server: Libp2p): Promise<{
   await holder[Symbol.asyncDispose]()
   const id = peerIdFromString(holder.peer)
   let isKnown = true
-  await until(() => { void server.peerStore.has(id).then((has) => { isKnown = has }); return !isKnown }, 10_000)
+  await until(() => { void server.peerStore.has(id).then((has) => { isKnown = has }); return !isKnown }, 60_000)
   return left
 }
 

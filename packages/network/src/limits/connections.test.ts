@@ -68,7 +68,7 @@ function openSockets (context: TestContext, port: number, { count, from = '127.0
 }
 
 async function untilSettled (sockets: readonly Socket[]): Promise<void> {
-  await until(() => sockets.every(({ connecting }) => !connecting), 20_000)
+  await until(() => sockets.every(({ connecting }) => !connecting), 60_000)
 }
 
 function openCount (sockets: readonly Socket[]): number {
@@ -94,7 +94,7 @@ test('T2.1-a: a thousand silent connections cost little and keep no honest peer 
     assert.ok(performance.now() - startMs < 2_000, `round ${round} took ${performance.now() - startMs} ms`)
   }
   await untilSettled(sockets)
-  await until(() => openCount(sockets) <= MAX_PENDING_HANDSHAKES, 10_000)
+  await until(() => openCount(sockets) <= MAX_PENDING_HANDSHAKES, 60_000)
   assert.ok(process.memoryUsage().rss - beforeBytes < 64 << 20, `${process.memoryUsage().rss - beforeBytes} bytes more`)
   await until(() => server.peers().length === 5)
 })

@@ -1,8 +1,8 @@
 /** Who we are in a TLS handshake. */
 import type { PrivateKey } from '@libp2p/interface'
-import { generateCertificate } from '@libp2p/tls/utils'
 import { constants } from 'node:crypto'
 import { createSecureContext, type SecureContext } from 'node:tls'
+import { newCertificate } from './certificate.ts'
 
 /** One certificate and what OpenSSL keeps for it, made when the first connection asks and shared by all that follow. */
 export class Credentials {
@@ -24,11 +24,9 @@ export class Credentials {
 }
 
 /**
- * The certificate is valid for 100 years, so no process outlives it.
- *
  * No tickets: who came back with one would be taken for the peer without showing a certificate, which no spec of libp2p allows for.
  */
 async function createContext (privateKey: PrivateKey): Promise<SecureContext> {
-  const { cert, key } = await generateCertificate(privateKey)
+  const { cert, key } = await newCertificate(privateKey)
   return createSecureContext({ cert, key, minVersion: 'TLSv1.3', maxVersion: 'TLSv1.3', secureOptions: constants.SSL_OP_NO_TICKET })
 }

@@ -2,10 +2,10 @@ import type { BlockReader, Blockstore } from '@holdfast/blockstore'
 import { type AbortOptions, type Block, HoldfastError, IDENTITY, multihashKey } from '@holdfast/core'
 import type { CID } from 'multiformats/cid'
 import type { LeaseWindow } from '../leases.ts'
-import type { PinSet } from '../pin-set.ts'
-import { type Evicted, evictOldest, forgetPinned } from './evict.ts'
-import type { CacheStatus, FetchCache, FetchCacheDeps, FetchCacheOptions } from './fetch-cache.ts'
+import { type Evicted, evictOldest } from './evict.ts'
+import type { CacheReferences, CacheStatus, FetchCache, FetchCacheDeps, FetchCacheOptions } from './fetch-cache.ts'
 import { MAX_CACHED_BLOCKS, type OpenedBook } from './open-book.ts'
+import { cidOfKey } from './log-format.ts'
 import { isOutOfSpace } from './out-of-space.ts'
 
 /** Share of the bound that is left after an eviction, so that the next one is some time away. */
@@ -38,8 +38,9 @@ export class BookedCache implements FetchCache {
   readonly #maxBlocks: number
   readonly #fetched: LeaseWindow
   #readerCount = 0
-  #pins: PinSet | undefined
-  /** Walks the pins once, when the book is doubtful; evictions wait for it. */
+  #writtenByteLength = 0
+  #references: CacheReferences | undefined
+  /** Looks once what pins keep, when the book is doubtful; evictions wait for it. */
   #checked: Promise<void> | undefined
   /** Evictions take turns. */
   #turn: Promise<void> = Promise.resolve()
@@ -59,18 +60,34 @@ export class BookedCache implements FetchCache {
     this.fetchedBlocks = this.#storeWith((blocks, options) => this.#putFetched(blocks, options))
   }
 
+  get writtenByteLength (): number {
+    return this.#writtenByteLength
+  }
+
   get status (): CacheStatus {
     const { blockCount, byteLength } = this.#opened.book
     return { blockCount, byteLength, maxBytes: this.#maxBytes }
   }
 
-  watch (pins: PinSet): void {
-    this.#pins = pins
+  watch (references: CacheReferences): void {
+    this.#references = references
+    references.besideCached(() => this.#opened.book.blockCount)
     this.#evictIfAbove()
   }
 
+  has (cid: CID): boolean {
+    return this.#opened.book.has(multihashKey(cid))
+  }
+
+  * cids (): Generator<CID> {
+    for (const key of [...this.#opened.book.entries()].map(([key]) => key)) yield cidOfKey(key)
+  }
+
   keep (cid: CID): void {
-    this.#opened.book.forget(multihashKey(cid))
+    const key = multihashKey(cid)
+    // The pin that it is kept for may fail.
+    if (this.#opened.book.has(key)) this.#references?.note(cid)
+    this.#opened.book.forget(key)
   }
 
   async kept (): Promise<void> {
@@ -140,24 +157,39 @@ export class BookedCache implements FetchCache {
       byteLengthOf: async (cid, options) => await blocks.byteLengthOf?.(cid, options),
       put: (block, options) => putMany([block], options),
       putMany,
-      delete: (cid, { when, ...options } = {}) => blocks.delete(cid, {
+      delete: async (cid, { when, ...options } = {}) => await this.#notedWhenItFails(cid, () => blocks.delete(cid, {
         ...options,
         when: () => {
           if (when?.() === false) return false
           book.forget(multihashKey(cid))
           return true
         }
-      }),
+      })),
       list: (options) => blocks.list(options),
       usage: (options) => blocks.usage(options),
       [Symbol.asyncDispose]: () => blocks[Symbol.asyncDispose]()
     }
   }
 
+  /** A block that could not be removed is no cache any more. */
+  async #notedWhenItFails (cid: CID, remove: () => Promise<boolean>): Promise<boolean> {
+    try {
+      return await remove()
+    } catch (err) {
+      this.#references?.note(cid)
+      throw err
+    }
+  }
+
   /** Whoever puts a block wants it kept, also when it came as cache before. */
   async #putOwned (blocks: readonly Block[], options?: AbortOptions): Promise<void> {
     using _ = this.#opened.book.own(blocks.map(({ cid }) => multihashKey(cid)))
-    await this.withRoom(roomFor(blocks), () => this.#deps.blocks.putMany(blocks, options))
+    try {
+      await this.withRoom(roomFor(blocks), () => this.#write(blocks, options))
+    } finally {
+      // Afterwards: a collection that comes before would find them absent, and forget them.
+      if (this.#references !== undefined) for (const { cid } of blocks) this.#references.note(cid)
+    }
     // Before the put is acknowledged, so that no restart finds the block in the book.
     await this.#opened.forgottenDurably()
   }
@@ -181,11 +213,20 @@ export class BookedCache implements FetchCache {
       await Promise.all(keyed.map(async ({ cid, key }) => {
         if (claim.has(key) && await this.#deps.blocks.has(cid, options)) claim.withdraw(key)
       }))
-      await this.withRoom(roomFor(blocks), () => this.#deps.blocks.putMany(blocks, options))
+      await this.withRoom(roomFor(blocks), () => this.#write(blocks, options))
       for (const { key, byteLength } of keyed) claim.commit(key, byteLength)
     } finally {
-      for (const { key } of keyed) claim.withdraw(key)
+      for (const { cid, key } of keyed) {
+        claim.withdraw(key)
+        // Kept meanwhile, or stored by a put that failed half-way.
+        if (!this.#opened.book.has(key)) this.#references?.note(cid)
+      }
     }
+  }
+
+  async #write (blocks: readonly Block[], options?: AbortOptions): Promise<void> {
+    await this.#deps.blocks.putMany(blocks, options)
+    this.#writtenByteLength += blocks.reduce((sum, { bytes }) => sum + bytes.byteLength, 0)
   }
 
   #isAbove (share: number): boolean {
@@ -195,7 +236,7 @@ export class BookedCache implements FetchCache {
 
   /** Evicts beside what goes on: nobody waits for it. */
   #evictIfAbove (): void {
-    if (this.#closing.signal.aborted || this.#isEvictionDue || this.#pins === undefined || !this.#isAbove(1)) return
+    if (this.#closing.signal.aborted || this.#isEvictionDue || this.#references === undefined || !this.#isAbove(1)) return
     this.#isEvictionDue = true
     this.#inTurn(async () => {
       this.#isEvictionDue = false
@@ -214,7 +255,7 @@ export class BookedCache implements FetchCache {
 
   /** Frees room for a write, and some more. */
   async #makeRoom (byteLength: number): Promise<void> {
-    if (this.#closing.signal.aborted || this.#pins === undefined) return
+    if (this.#closing.signal.aborted || this.#references === undefined) return
     const neededBytes = Math.max(2 * byteLength, MIN_ROOM_BYTES)
     await this.#inTurn(async () => {
       await this.#check()
@@ -230,13 +271,13 @@ export class BookedCache implements FetchCache {
 
   async #evict (isEnough: (evicted: Evicted) => boolean): Promise<void> {
     const { book } = this.#opened
-    const evicted = await evictOldest({ ...this.#deps, book }, isEnough)
+    const evicted = await evictOldest({ ...this.#deps, book, note: (cid) => { this.#references?.note(cid) } }, isEnough)
     if (evicted.blockCount === 0) return
     this.#evictionCount++
     this.#deps.log.debug('Cached blocks were evicted', { ...evicted, cachedBytes: book.byteLength })
   }
 
-  /** A crash, or a copy made at the wrong time, may leave blocks in the book that a pin needs: before the first eviction every pin is walked. */
+  /** A crash, or a copy made at the wrong time, may leave blocks in the book that a pin needs: before the first eviction what every pin keeps is forgotten. */
   async #check (): Promise<void> {
     if (this.#opened.isDoubtful) await (this.#checked ??= this.#forgetPinned())
   }
@@ -244,12 +285,15 @@ export class BookedCache implements FetchCache {
   async #forgetPinned (): Promise<void> {
     const { book } = this.#opened
     const { signal } = this.#closing
+    const references = this.#references
     try {
-      if (this.#pins === undefined) throw new HoldfastError('UNAVAILABLE', 'The pins are not known')
-      await forgetPinned({ blocks: this.#deps.blocks, book, pins: this.#pins }, { signal })
+      if (references === undefined) throw new HoldfastError('UNAVAILABLE', 'It is not known what the pins keep')
+      await references.settle({ signal })
+      for (const cid of this.cids()) if (references.isKept(cid)) book.forget(multihashKey(cid))
     } catch (err) {
       signal.throwIfAborted()
       this.#deps.log.warn('Cached blocks of before the last start are kept until a gc: not all pins could be walked', { err })
+      for (const cid of this.cids()) references?.note(cid)
       book.clear()
     }
     this.#opened.isDoubtful = false

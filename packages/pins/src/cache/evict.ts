@@ -1,9 +1,6 @@
 import type { Blockstore } from '@holdfast/blockstore'
-import { type AbortOptions, multihashKey } from '@holdfast/core'
 import type { CID } from 'multiformats/cid'
 import type { LeaseBook } from '../leases.ts'
-import type { PinSet } from '../pin-set.ts'
-import { reachableFrom, ReachableSet } from '../reachable.ts'
 import { settled } from '../settled.ts'
 import type { CacheBook } from './cache-book.ts'
 import { cidOfKey } from './log-format.ts'
@@ -15,6 +12,8 @@ export interface EvictDeps {
   readonly blocks: Blockstore
   readonly leases: LeaseBook
   readonly book: CacheBook
+  /** Told of blocks that could not be removed, and are no cache any more. */
+  readonly note?: ((cid: CID) => void) | undefined
 }
 
 /** How much was evicted. */
@@ -58,7 +57,16 @@ interface Candidate {
   readonly byteLength: number
 }
 
-async function evict ({ blocks, leases, book }: EvictDeps, { key, cid, byteLength }: Candidate): Promise<Evicted> {
+async function evict (deps: EvictDeps, candidate: Candidate): Promise<Evicted> {
+  try {
+    return await tryToEvict(deps, candidate)
+  } catch (err) {
+    deps.note?.(candidate.cid)
+    throw err
+  }
+}
+
+async function tryToEvict ({ blocks, leases, book }: EvictDeps, { key, cid, byteLength }: Candidate): Promise<Evicted> {
   // A lease that comes from here on waits until the block is gone before it looks for it.
   using removal = new DisposableStack()
   const removed = await blocks.delete(cid, {
@@ -76,18 +84,5 @@ function sumOf (parts: readonly Evicted[]): Evicted {
   return {
     blockCount: parts.reduce((sum, { blockCount }) => sum + blockCount, 0),
     byteLength: parts.reduce((sum, { byteLength }) => sum + byteLength, 0)
-  }
-}
-
-/**
- * Forgets every cached block that a pin needs: for a book that may be older than the pins.
- *
- * @throws as `collectGarbage` when a pin is not whole.
- */
-export async function forgetPinned ({ blocks, book, pins }: Pick<EvictDeps, 'blocks' | 'book'> & { readonly pins: PinSet }, { signal }: AbortOptions): Promise<void> {
-  const seen = new ReachableSet()
-  for (const pin of pins.list()) {
-    signal?.throwIfAborted()
-    for await (const cid of reachableFrom(blocks, pin, seen, { signal, passLeaf: async () => {} })) book.forget(multihashKey(cid))
   }
 }

@@ -13,6 +13,8 @@ import { openJournal } from '../journal/journal.ts'
 import { LeaseBook, leasedWriter } from '../leases.ts'
 import { pinDag } from '../pinning.ts'
 import { openPinSet, type PinSet } from '../pin-set.ts'
+import type { References } from '../references/references.ts'
+import { scratchReferences } from '../references/scratch-references.test.ts'
 import { type FetchCache, openFetchCache } from './fetch-cache.ts'
 import { roomyJournal } from './roomy-journal.ts'
 
@@ -25,6 +27,7 @@ interface World extends AsyncDisposable {
   readonly blocks: Blockstore
   readonly pins: PinSet
   readonly leases: LeaseBook
+  readonly references: References
   readonly path: string
 }
 
@@ -43,11 +46,13 @@ async function openWorld ({ stored = new MemoryBlockstore(), maxBytes = 1000, ma
   const journal = await openJournal(`${path}.journal`)
   const cache = await openFetchCache({ blocks: stored, leases }, { path, maxBytes, maxBlocks })
   const pins = await openPinSet(roomyJournal(journal, cache))
-  cache.watch(pins)
+  const references = await scratchReferences({ blocks: cache.blocks, pins, leases })
+  cache.watch(references)
   return {
-    stored, cache, pins, leases, path,
+    stored, cache, pins, leases, references, path,
     blocks: cache.blocks,
     async [Symbol.asyncDispose] () {
+      await references[Symbol.asyncDispose]()
       await cache[Symbol.asyncDispose]()
       await pins[Symbol.asyncDispose]()
       await journal[Symbol.asyncDispose]()

@@ -3,7 +3,7 @@ import { type Logger, silentLogger } from '@holdfast/core'
 import type { CID } from 'multiformats/cid'
 import { diskWith, type JournalFs } from '../journal/journal-fs.ts'
 import type { LeaseBook } from '../leases.ts'
-import type { PinSet } from '../pin-set.ts'
+import type { References } from '../references/references.ts'
 import { BookedCache } from './booked-cache.ts'
 import type { CacheCounts } from './cache-book.ts'
 import { openBook } from './open-book.ts'
@@ -25,6 +25,9 @@ export interface FetchCacheOptions {
   /** Replaces parts of the disk, for tests that make it fail. */
   readonly fs?: Partial<JournalFs> | undefined
 }
+
+/** What the cache asks of the index of references. */
+export type CacheReferences = Pick<References, 'isKept' | 'note' | 'settle' | 'besideCached'>
 
 /** What is known of the cache. */
 export interface CacheStatus extends CacheCounts {
@@ -51,12 +54,18 @@ export interface FetchCache extends CacheKeeper, AsyncDisposable {
   /** The same for whoever fetches: what is put here and was not there before is cache. */
   readonly fetchedBlocks: Blockstore
   readonly status: CacheStatus
+  /** Bytes of all blocks that were put since the start, repeats included. */
+  readonly writtenByteLength: number
   /** Wraps a reader so that the blocks it read last stay until it is disposed. */
   protectReader(reader: BlockReader & Disposable): BlockReader & Disposable
   /** Runs a write; when it finds no space, evicts and runs it again. */
   withRoom<T>(byteLength: number, write: () => Promise<T>): Promise<T>
-  /** Says where the pins are: without them, nothing is evicted after a crash. */
-  watch(pins: PinSet): void
+  /** Says who knows what pins keep: without that, nothing is evicted. Blocks that are no cache, or no longer, are noted there. */
+  watch(references: CacheReferences): void
+  /** Reports whether the block is cache: fetched, and neither put nor pinned since. */
+  has(cid: CID): boolean
+  /** The cached blocks, the one that was used longest ago first. */
+  cids(): Iterable<CID>
   /** Resolves when no eviction is under way or due. */
   settled(): Promise<void>
 }

@@ -17,6 +17,8 @@ import { openJournal } from '../journal/journal.ts'
 import { LeaseBook, leasedWriter } from '../leases.ts'
 import { pinDag } from '../pinning.ts'
 import { openPinSet, type PinSet } from '../pin-set.ts'
+import type { References } from '../references/references.ts'
+import { scratchReferences } from '../references/scratch-references.test.ts'
 import { type FetchCache, openFetchCache } from './fetch-cache.ts'
 
 const scratch = await mkdtemp(join(tmpdir(), 'holdfast-interleaving-'))
@@ -95,6 +97,7 @@ interface World {
   readonly cache: FetchCache
   readonly pins: PinSet
   readonly leases: LeaseBook
+  readonly references: References
   /** Blocks that were put and not collected since, though nobody pins them. */
   readonly put: Map<string, Block>
 }
@@ -163,12 +166,13 @@ test('whatever happens at once, no block of a pinned DAG and none that was put i
     await using journal = await openJournal(folder)
     await using cache = await openFetchCache({ blocks: stored, leases }, { path: join(folder, 'cache.log'), maxBytes })
     await using pins = await openPinSet(journal)
-    cache.watch(pins)
-    const world: World = { cache, pins, leases, put: new Map() }
+    await using references = await scratchReferences({ blocks: cache.blocks, pins, leases })
+    cache.watch(references)
+    const world: World = { cache, pins, leases, references, put: new Map() }
 
     for (const { operations, gc } of rounds) {
       if (gc) world.put.clear()
-      const withGc = gc ? [collectGarbage({ blocks: cache.blocks, pins, leases })] : []
+      const withGc = gc ? [collectGarbage({ blocks: cache.blocks, references, leases, cache })] : []
       await Promise.all([...withGc, ...operations.map(async ([name, index]) => {
         const dag = dags[index]
         assert.ok(dag)

@@ -5,7 +5,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { PinKey } from '../map/stored-record.ts'
 import { TokenBucket } from '../sync/token-bucket.ts'
 import { answerChallenge, challenge, CHALLENGE_PROTOCOL } from './challenge-protocol.ts'
-import { ASKED_BURST, ASKED_PER_SECOND, CHALLENGE_BLOCKS, CHALLENGE_PAUSE_MS, CHALLENGE_TIMEOUT_MS, MAX_CHALLENGES_WAITING, SILENT_CHALLENGES } from './limits.ts'
+import { ASKED_BURST, ASKED_PER_SECOND, BUSY_CHALLENGE_PAUSE_MS, CHALLENGE_BLOCKS, CHALLENGE_PAUSE_MS, CHALLENGE_TIMEOUT_MS, MAX_CHALLENGES_WAITING, SILENT_CHALLENGES } from './limits.ts'
 import { cidsOf, type Content } from './pin-index.ts'
 import { sampleBlocks } from './sample-blocks.ts'
 
@@ -15,6 +15,8 @@ export interface AuditsDeps {
   readonly log: Logger
   /** Whether the peer and this node are members: nobody else is asked or answered. */
   readonly isPartner: (peer: PeerId) => boolean
+  /** Whether copies are made here. */
+  readonly isBusy: () => boolean
   /** The content, while this node has a copy and the peer claims one. */
   readonly contentOf: (pinKey: PinKey, peer: PeerId) => Content | undefined
   /** Told what came of a challenge. */
@@ -59,7 +61,7 @@ export class Audits implements AsyncDisposable {
 
   async #work (peer: PeerId, waiting: Set<PinKey>): Promise<void> {
     while (waiting.size > 0 && !this.#closed.signal.aborted) {
-      await delay(CHALLENGE_PAUSE_MS, undefined, { signal: this.#closed.signal }).catch(() => {})
+      await delay(this.#deps.isBusy() ? BUSY_CHALLENGE_PAUSE_MS : CHALLENGE_PAUSE_MS, undefined, { signal: this.#closed.signal }).catch(() => {})
       // Who is gone is found out otherwise.
       if (!this.#deps.isPartner(peer) || !this.#deps.host.isConnected(peer)) break
       try {

@@ -1,6 +1,7 @@
 import type { BlockReader } from '@holdfast/blockstore'
 import { type Block, CODECS, decodeDagPb } from '@holdfast/core'
 import type { CompanionOptions, Exchange } from '@holdfast/exchange'
+import type { PeerId } from '@holdfast/network'
 import { type CacheKeeper, type LeaseBook, pinDag, type PinSet } from '@holdfast/pins'
 import type { CID } from 'multiformats/cid'
 import type { PinMode } from '../record/record.ts'
@@ -20,6 +21,8 @@ export interface FetchCopyOptions {
   readonly throttle: Throttle | undefined
   /** Members that fetch the same at the same time: who has it sends each byte about once to all of them. */
   readonly companions?: CompanionOptions | undefined
+  /** Members that say to have it. */
+  readonly holders: readonly PeerId[]
   /** Told how many bytes there will be, where the root says so. Throws when they are too many. */
   readonly onByteLength: (byteLength: number) => void
   /** Told how many bytes were verified. Throws when they are too many. */
@@ -34,7 +37,7 @@ export interface FetchCopyOptions {
  * @returns Bytes of all blocks.
  * @throws as `ExchangeSession.get` and `PinSet.add`, and what the callbacks throw.
  */
-export async function fetchCopy ({ exchange, ...deps }: FetchCopyDeps, { cid, mode }: { readonly cid: CID, readonly mode: PinMode }, { signal, stallMs, throttle, companions, onByteLength, onProgress }: FetchCopyOptions): Promise<number> {
+export async function fetchCopy ({ exchange, ...deps }: FetchCopyDeps, { cid, mode }: { readonly cid: CID, readonly mode: PinMode }, { signal, stallMs, throttle, companions, holders, onByteLength, onProgress }: FetchCopyOptions): Promise<number> {
   let fetchedBytes = 0
   // What is throttled is not fetched far ahead.
   const isWalk = mode === 'recursive' && throttle === undefined
@@ -42,6 +45,7 @@ export async function fetchCopy ({ exchange, ...deps }: FetchCopyDeps, { cid, mo
     signal,
     stallMs,
     walk: isWalk,
+    holders,
     ...isWalk && companions !== undefined && { companions },
     onProgress: ({ byteLength }) => {
       throttle?.spend(byteLength - fetchedBytes)

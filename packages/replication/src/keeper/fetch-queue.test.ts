@@ -2,11 +2,11 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { FetchQueue } from './fetch-queue.ts'
-import { CONCURRENT_FETCHES, CONCURRENT_SEARCHES } from './limits.ts'
+import { CONCURRENT_FETCHES, CONCURRENT_LOCAL_COPIES, CONCURRENT_SEARCHES, CONCURRENT_SMALL_FETCHES, SMALL_BYTES } from './limits.ts'
 import { RetryBook } from './retry-book.ts'
 import { SpaceLedger } from './space-ledger.ts'
 
-const KNOWN = { hasSource: true, copyCount: 1, wasTried: false }
+const KNOWN = { hasSource: true, isLocal: false, copyCount: 1, wasTried: false, toldBytes: 0 }
 
 /** A queue whose fetches end when they are told to. */
 function openQueue (): { queue: FetchQueue, begun: string[], end: (pinKey: string) => Promise<void> } {
@@ -54,6 +54,18 @@ test('content that nobody has takes no slot of what can be fetched', async () =>
   await nextTurn()
   assert.equal(begun.length, CONCURRENT_SEARCHES + 1)
   assert.ok(begun.includes('here'))
+})
+
+test('small content is fetched many at a time, beside what is large and what is here', async () => {
+  const { queue, begun } = openQueue()
+  await using _ = queue
+  for (let index = 0; index < 100; index++) queue.add(`large ${index}`, { ...KNOWN, toldBytes: SMALL_BYTES + 1 })
+  for (let index = 0; index < 100; index++) queue.add(`small ${index}`, { ...KNOWN, toldBytes: SMALL_BYTES })
+  for (let index = 0; index < 100; index++) queue.add(`here ${index}`, { ...KNOWN, isLocal: true })
+  await nextTurn()
+  assert.equal(begun.filter((name) => name.startsWith('here')).length, CONCURRENT_LOCAL_COPIES)
+  assert.equal(begun.filter((name) => name.startsWith('large')).length, CONCURRENT_FETCHES)
+  assert.equal(begun.filter((name) => name.startsWith('small')).length, CONCURRENT_SMALL_FETCHES)
 })
 
 test('waits double up to a bound; a refusal has its own, and a new holder ends the wait', () => {

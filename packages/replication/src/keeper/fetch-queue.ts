@@ -1,14 +1,18 @@
 import type { PinKey } from '../map/stored-record.ts'
-import { CONCURRENT_FETCHES, CONCURRENT_SEARCHES } from './limits.ts'
+import { CONCURRENT_FETCHES, CONCURRENT_LOCAL_COPIES, CONCURRENT_SEARCHES, CONCURRENT_SMALL_FETCHES, SMALL_BYTES } from './limits.ts'
 
 /** How urgent a fetch is. */
 export interface FetchRank {
-  /** Somebody says to have it. */
+  /** This node or another one says to have it. */
   readonly hasSource: boolean
+  /** It is here already, as far as is known. */
+  readonly isLocal: boolean
   /** Copies that count. */
   readonly copyCount: number
   /** It was tried before, and failed. */
   readonly wasTried: boolean
+  /** Bytes of it, as far as others say; 0 when nobody does. */
+  readonly toldBytes: number
 }
 
 /** More copies than this are as good as this many. */
@@ -24,11 +28,14 @@ interface Lane {
 /**
  * Decides which fetch is next: fewest copies first, and what was never tried before what failed.
  *
- * Content that nobody says to have has slots of its own, so that it holds up nothing that can be fetched.
+ * Content that nobody says to have has slots of its own, so that it holds up nothing that can be fetched. So has small content,
+ * of which many fetches share what each of them waits for, and what is here already.
  */
 export class FetchQueue implements AsyncDisposable {
   readonly #run: (pinKey: PinKey, signal: AbortSignal) => Promise<void>
   readonly #fetches: Lane = newLane(2 * (MAX_RANKED_COPIES + 1), CONCURRENT_FETCHES)
+  readonly #smallFetches: Lane = newLane(2 * (MAX_RANKED_COPIES + 1), CONCURRENT_SMALL_FETCHES)
+  readonly #localCopies: Lane = newLane(2 * (MAX_RANKED_COPIES + 1), CONCURRENT_LOCAL_COPIES)
   readonly #searches: Lane = newLane(2, CONCURRENT_SEARCHES)
   readonly #bucketByKey = new Map<PinKey, Set<PinKey>>()
   readonly #running = new Map<PinKey, { readonly controller: AbortController, readonly done: Promise<void> }>()
@@ -100,14 +107,21 @@ export class FetchQueue implements AsyncDisposable {
     await Promise.all([...this.#running.values()].map(async ({ done }) => { await done }))
   }
 
-  #bucketOf ({ hasSource, copyCount, wasTried }: FetchRank): Set<PinKey> {
-    const lane = hasSource ? this.#fetches : this.#searches
+  #bucketOf (rank: FetchRank): Set<PinKey> {
+    const { hasSource, copyCount, wasTried } = rank
+    const lane = this.#laneOf(rank)
     const index = hasSource ? 2 * Math.min(copyCount, MAX_RANKED_COPIES) + Number(wasTried) : Number(wasTried)
     return lane.buckets[index] ?? new Set()
   }
 
+  #laneOf ({ hasSource, isLocal, toldBytes }: FetchRank): Lane {
+    if (isLocal) return this.#localCopies
+    if (!hasSource) return this.#searches
+    return toldBytes > 0 && toldBytes <= SMALL_BYTES ? this.#smallFetches : this.#fetches
+  }
+
   #pump (): void {
-    for (const lane of [this.#fetches, this.#searches]) {
+    for (const lane of [this.#localCopies, this.#fetches, this.#smallFetches, this.#searches]) {
       for (const bucket of lane.buckets) {
         for (const pinKey of bucket) {
           if (this.#isClosed || lane.runningCount >= lane.concurrency) break

@@ -13,6 +13,18 @@ export const KEEPER_INTERVAL_MS = 30_000
 /** Fetches at once of content that somebody says to have. reference/replication.md 5.6. */
 export const CONCURRENT_FETCHES = 8
 
+/** Content of which others say that it has at most so many bytes is small: a fetch of it is a round trip and a few syncs, which many share. */
+export const SMALL_BYTES: number = 256 * 1024
+
+/** Content that others say has at most so many bytes is fetched by each member alone: asking one another costs more than sending it again. */
+export const MAX_UNSHARED_BYTES: number = 64 * 1024
+
+/** Fetches at once of small content, in slots of their own: together 16 MiB, as much as the others have under way. */
+export const CONCURRENT_SMALL_FETCHES = 64
+
+/** First copies at once of content that a user of this node keeps too: it is read and not fetched, eight blocks of each at a time, and others wait to hear that it is there. */
+export const CONCURRENT_LOCAL_COPIES = 16
+
 /** Fetches at once of content that nobody says to have. They have slots of their own, for each may last until it stalls. */
 export const CONCURRENT_SEARCHES = 4
 
@@ -65,6 +77,9 @@ export const MAX_CHALLENGES_WAITING = 10_000
 
 /** A pause between challenges of one member, in ms: some 20 blocks each, so checks take little of its disk. */
 export const CHALLENGE_PAUSE_MS = 100
+
+/** The pause while copies are made here, in ms: a copy that is missing is more urgent than one that may be untrue. */
+export const BUSY_CHALLENGE_PAUSE_MS = 2_000
 
 /** A member that is connected and does not answer so often in a row is doubted. */
 export const SILENT_CHALLENGES = 3

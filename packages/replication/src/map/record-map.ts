@@ -6,13 +6,18 @@
  */
 import { type Logger, silentLogger } from '@holdfast/core'
 import type { PeerId } from '@holdfast/network'
-import { MAX_CONTEXT_WRITERS, MAX_HOLDS, MAX_MEMBER_RECORDS, MAX_PINS } from '../limits.ts'
-import { type MemberTable, memberTable } from '../members/member-table.ts'
-import { compareHlc, type Hlc, isFuture } from '../record/hlc.ts'
-import { decodeEnvelope } from '../record/envelope.ts'
-import { type ClusterRecord, clusterIdOf, type GenesisRecord, type MemberRecord, parseRecord } from '../record/record.ts'
+import { MAX_PINS } from '../limits.ts'
+import type { MemberTable } from '../members/member-table.ts'
+import { type Hlc, isFuture } from '../record/hlc.ts'
+import { decodeEnvelope, type RecordKind } from '../record/envelope.ts'
+import { parseRecord } from '../record/parse-record.ts'
+import { type ClusterRecord, clusterIdOf, type GenesisRecord, type MemberRecord } from '../record/record.ts'
+import { type CopyTotal, HoldBook } from './hold-book.ts'
+import { MemberBook } from './member-book.ts'
 import { MerkleTree } from './merkle-tree.ts'
-import { comparePins, envelopeOf, isReplacedBy, type PinKey, storedHold, type StoredHold, storedMember, type StoredMember, storedPin, type StoredPin, storedProfile, type StoredProfile, type StoredRecord } from './stored-record.ts'
+import { ForgottenPins } from './forgotten-pins.ts'
+import { PinBook } from './pin-book.ts'
+import { envelopeOf, holdWordOf, isNewer, type PinKey, type PinWord, pinWordOf, storedForget, type StoredForget, storedHold, type StoredHold, type StoredMember, storedPin, type StoredPin, storedProfile, type StoredProfile, type StoredRecord } from './stored-record.ts'
 import { WaitingRoom } from './waiting-room.ts'
 
 /** What became different. */
@@ -34,9 +39,9 @@ export interface Applied {
   readonly changes: readonly RecordChange[]
   /** Records that waited and may count now: to be screened again. */
   readonly retry: readonly ClusterRecord[]
+  /** Somebody may do less than before. */
+  readonly isStricter: boolean
 }
-
-const NOTHING: readonly StoredPin[] = []
 
 export class RecordMap {
   readonly genesis: GenesisRecord
@@ -44,39 +49,34 @@ export class RecordMap {
   readonly tree: MerkleTree = new MerkleTree()
   readonly #log: Logger
   readonly #now: () => number
-  readonly #maxPins: number
-  readonly #clusterKey: string
   readonly #byHash = new Map<string, StoredRecord>()
-  readonly #members = new Map<string, StoredMember>()
+  readonly #members: MemberBook
   readonly #profiles = new Map<PeerId, StoredProfile>()
-  /** Of each pin the records that no other replaces; more than one where members changed it without seeing the other. */
-  readonly #pins = new Map<string, readonly StoredPin[]>()
-  readonly #holds = new Map<PinKey, Map<PeerId, StoredHold>>()
+  readonly #pins: PinBook
+  readonly #holds = new HoldBook()
+  readonly #forgotten = new ForgottenPins()
   readonly #waiting = new WaitingRoom()
   /** Writers whose records wait, whatever they say. */
   readonly #suspended = new Set<PeerId>()
   /** Highest seq of each writer that was taken in. */
   readonly #seqs = new Map<PeerId, number>()
-  #table: MemberTable
-  #holdCount = 0
   #equivocationCount = 0
 
   constructor (genesis: GenesisRecord, { log = silentLogger, now = Date.now, maxPins = MAX_PINS }: RecordMapOptions = {}) {
     this.genesis = genesis
     this.cluster = clusterIdOf(decodeEnvelope(genesis.bytes).payload)
-    this.#clusterKey = Buffer.from(this.cluster).toString('latin1')
     this.#log = log
     this.#now = now
-    this.#maxPins = maxPins
-    this.#table = memberTable(genesis, [])
+    this.#pins = new PinBook(maxPins)
+    this.#members = new MemberBook(genesis)
   }
 
   get members (): MemberTable {
-    return this.#table
+    return this.#members.table
   }
 
-  get counts (): { records: number, pins: number, holds: number, waiting: number, equivocations: number } {
-    return { records: this.#byHash.size, pins: this.#pins.size, holds: this.#holdCount, waiting: this.#waiting.count, equivocations: this.#equivocationCount }
+  get counts (): { records: number, pins: number, forgotten: number, holds: number, waiting: number, equivocations: number } {
+    return { records: this.#byHash.size, pins: this.#pins.count, forgotten: this.#forgotten.count, holds: this.#holds.count, waiting: this.#waiting.count, equivocations: this.#equivocationCount }
   }
 
   /** Reports whether a record is held, or waits. */
@@ -93,46 +93,45 @@ export class RecordMap {
   }
 
   holds (pinKey: PinKey): Iterable<StoredHold> {
-    return this.#holds.get(pinKey)?.values() ?? []
+    return this.#holds.of(pinKey)
   }
 
   holdOf (pinKey: PinKey, holder: PeerId): StoredHold | undefined {
-    return this.#holds.get(pinKey)?.get(holder)
+    return this.#holds.get(pinKey, holder)
   }
 
   /** The copies that each member says it has. */
-  copyTotals (): Map<PeerId, { count: number, byteLength: number }> {
-    const totals = new Map<PeerId, { count: number, byteLength: number }>()
-    for (const holds of this.#holds.values()) {
-      for (const { writer, state, byteLength } of holds.values()) {
-        if (state !== 'verified' && state !== 'complete') continue
-        const total = totals.get(writer) ?? { count: 0, byteLength: 0 }
-        totals.set(writer, { count: total.count + 1, byteLength: total.byteLength + byteLength })
-      }
-    }
-    return totals
+  copyTotals (): ReadonlyMap<PeerId, CopyTotal> {
+    return this.#holds.totals
   }
 
   /** The put that decides what a pin is, or `undefined` when it is deleted or was never there. */
   pin (pinId: string): StoredPin | undefined {
-    return decisivePut(this.#pins.get(pinId) ?? NOTHING)
+    return this.#pins.get(pinId)
   }
 
   /** The put of each pin that is not deleted. */
-  * pins (): Generator<StoredPin> {
-    for (const records of this.#pins.values()) {
-      const put = decisivePut(records)
-      if (put !== undefined) yield put
-    }
+  pins (): Iterable<StoredPin> {
+    return this.#pins.list()
+  }
+
+  /** Pins that were deleted, and not changed since a time in ms, by their ids in latin1. */
+  deletedBefore (timeMs: number): Generator<string> {
+    return this.#pins.deletedBefore(timeMs)
+  }
+
+  /** Whether a pin is one of those. */
+  isDeletedBefore (pinId: string, timeMs: number): boolean {
+    return this.#pins.isDeletedBefore(pinId, timeMs)
   }
 
   get memberRecords (): MemberRecord[] {
-    return [...this.#members.values()].map(({ record }) => record)
+    return this.#members.records
   }
 
   /** The records, members first, so that who reads them again knows the writers of the rest. */
   * records (): Generator<StoredRecord> {
-    yield * this.#members.values()
+    yield * this.#members.list()
     for (const record of this.#byHash.values()) if (record.kind !== 'member') yield record
   }
 
@@ -153,21 +152,12 @@ export class RecordMap {
 
   /** What a new record of this pin replaces: all that is held of it, and all that those replaced. */
   contextOf (pinId: string): Map<PeerId, number> {
-    const context = new Map<PeerId, number>()
-    const add = (writer: PeerId, seq: number): void => { context.set(writer, Math.max(seq, context.get(writer) ?? 0)) }
-    const held = this.#pins.get(pinId) ?? NOTHING
-    for (const record of held) add(record.writer, record.seq)
-    for (const record of held) {
-      for (const [writer, seq] of record.context) {
-        if (context.has(writer) || context.size < MAX_CONTEXT_WRITERS) add(writer, seq)
-      }
-    }
-    return new Map([...context].slice(0, MAX_CONTEXT_WRITERS))
+    return this.#pins.contextOf(pinId)
   }
 
   /** When the pin was changed last. */
   latestTimeOf (pinId: string): Hlc | undefined {
-    return this.#pins.get(pinId)?.map(({ hlc }) => hlc).reduce((latest, hlc) => compareHlc(hlc, latest) > 0 ? hlc : latest)
+    return this.#pins.latestTimeOf(pinId)
   }
 
   /**
@@ -178,7 +168,7 @@ export class RecordMap {
    * @param options.anyTime Also those that are dated in the future: they were kept before, and this node's clock went back since. @default false
    */
   screen (records: readonly ClusterRecord[], { anyTime = false }: { anyTime?: boolean } = {}): ClusterRecord[] {
-    const table = this.#tableWith(records)
+    const table = this.#members.tableWith(records.filter((record) => record.kind === 'member').filter((record) => this.#isOurs(record)))
     const distinct = new Map(records.map((record) => [record.hash, record]))
     return [...distinct.values()].filter((record) => {
       if (this.#byHash.has(record.hash) || !this.#isOurs(record)) return false
@@ -198,14 +188,12 @@ export class RecordMap {
   /** Takes in records that `screen` let through, and which are durable by now. */
   apply (records: readonly ClusterRecord[]): Applied {
     const changes: RecordChange[] = []
-    const before = this.#table
-    this.#applyMembers(records)
-    if (this.#table !== before) {
-      changes.push({ kind: 'members' })
-      if (isStricter(this.#table, before)) this.#dropInvalid(changes)
-    }
+    const change = this.#members.put(records.filter((record) => record.kind === 'member'))
+    for (const stored of change?.added ?? []) this.#insert(stored)
+    if (change !== undefined) changes.push({ kind: 'members' })
+    if (change?.isStricter === true) this.#dropInvalid(changes)
     for (const record of records) if (record.kind !== 'member') this.#applyOther(record, changes)
-    return { changes, retry: this.#table === before ? [] : this.takeDue() }
+    return { changes, retry: change === undefined ? [] : this.takeDue(), isStricter: change?.isStricter === true }
   }
 
   /** Records that waited and may count now: those that were dated in the future and are not any more, or whose writer is known by now. */
@@ -213,20 +201,14 @@ export class RecordMap {
     return this.#waiting.take((record) => !this.#isFuture(record) && (record.kind === 'member' || this.#mayWrite(record.kind, record.writer, record.fields.seq)))
   }
 
-  #tableWith (records: readonly ClusterRecord[]): MemberTable {
-    const candidates = records.filter((record) => record.kind === 'member').filter((record) => this.#isOurs(record) && !this.#members.has(record.hash))
-    return candidates.length === 0 ? this.#table : memberTable(this.genesis, [...this.memberRecords, ...candidates])
-  }
-
-  /** Removals have room that admissions do not get, so that nobody who fills it cannot be removed. */
-  #hasRoomFor ({ fields: { state } }: MemberRecord): boolean {
-    const hasRoom = this.#members.size < (state === 'removed' ? 2 * MAX_MEMBER_RECORDS : MAX_MEMBER_RECORDS)
-    if (!hasRoom) this.#log.warn('No room for a member record', { count: this.#members.size })
+  #hasRoomFor (record: MemberRecord): boolean {
+    const hasRoom = this.#members.hasRoomFor(record)
+    if (!hasRoom) this.#log.warn('No room for a member record', { count: this.#members.count })
     return hasRoom
   }
 
   #isOurs ({ fields: { cluster } }: ClusterRecord): boolean {
-    return Buffer.from(cluster).toString('latin1') === this.#clusterKey
+    return Buffer.compare(cluster, this.cluster) === 0
   }
 
   #isFuture (record: ClusterRecord): boolean {
@@ -235,48 +217,21 @@ export class RecordMap {
   }
 
   /** Whether a record may be taken in now. */
-  #mayWrite (kind: 'pin' | 'hold' | 'profile', writer: PeerId, seq: number): boolean {
-    return !this.#suspended.has(writer) && this.#hasRight(kind, writer, seq)
-  }
-
-  /** Whether a record counts by what is known of its writer. */
-  #hasRight (kind: 'pin' | 'hold' | 'profile', writer: PeerId, seq: number): boolean {
-    const member = this.#table.byPeer.get(writer)
-    return member !== undefined && (kind === 'pin' ? seq <= member.cutoff : member.isActive)
+  #mayWrite (kind: RecordKind, writer: PeerId, seq: number): boolean {
+    return !this.#suspended.has(writer) && this.#members.hasRight(kind, writer, seq)
   }
 
   #isNews (record: Exclude<ClusterRecord, MemberRecord>): boolean {
     switch (record.kind) {
-      case 'profile': return isNewer(record, this.#profiles.get(record.writer))
-      case 'hold': return this.#isNewHold(storedHold(record))
+      case 'profile': return isNewer({ hash: record.hash, seq: record.fields.seq }, this.#profiles.get(record.writer))
+      case 'hold': return this.#holds.isNews(holdWordOf(record))
       case 'pin': {
-        const pin = storedPin(record)
+        const pin = pinWordOf(record)
         this.#noteEquivocation(pin)
-        return this.#isNewPin(pin)
+        return !this.#forgotten.has(pin.pinId) && this.#pins.isNews(pin)
       }
+      case 'forget': return this.#forgotten.hasRoom
     }
-  }
-
-  #isNewHold (hold: StoredHold): boolean {
-    const known = this.#holds.get(hold.pinKey)?.get(hold.writer)
-    return isNewer(hold, known) && (known !== undefined || this.#holdCount < MAX_HOLDS)
-  }
-
-  #isNewPin (pin: StoredPin): boolean {
-    const held = this.#pins.get(pin.pinId)
-    if (held === undefined) return this.#pins.size < this.#maxPins
-    return !held.some((other) => other.hash === pin.hash || isReplacedBy(pin, other))
-  }
-
-  #applyMembers (records: readonly ClusterRecord[]): void {
-    const before = this.#members.size
-    for (const record of records) {
-      if (record.kind !== 'member' || this.#members.has(record.hash)) continue
-      const stored = storedMember(record)
-      this.#members.set(record.hash, stored)
-      this.#insert(stored)
-    }
-    if (this.#members.size > before) this.#table = memberTable(this.genesis, this.memberRecords)
   }
 
   #applyOther (record: Exclude<ClusterRecord, MemberRecord>, changes: RecordChange[]): void {
@@ -289,6 +244,7 @@ export class RecordMap {
       case 'profile': return this.#applyProfile(storedProfile(record), changes)
       case 'hold': return this.#applyHold(storedHold(record), changes)
       case 'pin': return this.#applyPin(storedPin(record), changes)
+      case 'forget': return this.#applyForget(storedForget(record), changes)
     }
   }
 
@@ -302,61 +258,62 @@ export class RecordMap {
   }
 
   #applyHold (hold: StoredHold, changes: RecordChange[]): void {
-    if (!this.#isNewHold(hold)) return
-    const holds = this.#holds.get(hold.pinKey) ?? new Map<PeerId, StoredHold>()
-    const known = holds.get(hold.writer)
-    if (known === undefined) this.#holdCount++
-    else this.#remove(known)
-    this.#holds.set(hold.pinKey, holds.set(hold.writer, hold))
+    if (!this.#holds.isNews(hold)) return
+    const replaced = this.#holds.put(hold)
+    if (replaced !== undefined) this.#remove(replaced)
     this.#insert(hold)
     changes.push({ kind: 'hold', pinKey: hold.pinKey, holder: hold.writer })
   }
 
   #applyPin (pin: StoredPin, changes: RecordChange[]): void {
-    const held = this.#pins.get(pin.pinId) ?? NOTHING
-    if (!this.#isNewPin(pin)) return
-    const replaced = held.filter((other) => isReplacedBy(other, pin))
-    for (const other of replaced) this.#remove(other)
-    this.#pins.set(pin.pinId, [...held.filter((other) => !replaced.includes(other)), pin])
+    if (this.#forgotten.has(pin.pinId) || !this.#pins.isNews(pin)) return
+    for (const replaced of this.#pins.put(pin)) this.#remove(replaced)
     this.#insert(pin)
     changes.push({ kind: 'pin', pinId: pin.pinId })
   }
 
+  #applyForget (forget: StoredForget, changes: RecordChange[]): void {
+    if (!this.#forgotten.hasRoom) return
+    this.#insert(forget)
+    for (const pinId of this.#forgotten.put(forget)) {
+      const held = this.#pins.forget(pinId)
+      for (const pin of held) this.#remove(pin)
+      if (held.length > 0) changes.push({ kind: 'pin', pinId })
+    }
+  }
+
   /** Two records of one writer with the same number: it was copied, or means harm. Merging bears it. */
-  #noteEquivocation ({ pinId, writer, seq, hash }: StoredPin): void {
-    if (this.#pins.get(pinId)?.some((other) => other.writer === writer && other.seq === seq && other.hash !== hash) !== true) return
+  #noteEquivocation (pin: PinWord): void {
+    if (!this.#pins.contradicts(pin)) return
     this.#equivocationCount++
-    this.#log.warn('A member signed two records with the same number', { peer: writer, seq })
+    this.#log.warn('A member signed two records with the same number', { peer: pin.writer, seq: pin.seq })
   }
 
   /** Takes out what does not count any more. What it had replaced comes back from members that still have it. */
   #dropInvalid (changes: RecordChange[]): void {
     for (const stored of this.#byHash.values()) {
-      if (stored.kind === 'member' || this.#hasRight(stored.kind, stored.writer, stored.seq)) continue
+      if (stored.kind === 'member' || this.#members.hasRight(stored.kind, stored.writer, stored.seq)) continue
       this.#remove(stored)
       const record = parseRecord(envelopeOf(stored), { isTrusted: true })
       if (record.kind !== 'genesis') this.#waiting.add(record)
-      changes.push(this.#forget(stored))
+      changes.push(...this.#takeOut(stored))
     }
   }
 
-  #forget (stored: Exclude<StoredRecord, StoredMember>): RecordChange {
+  #takeOut (stored: Exclude<StoredRecord, StoredMember>): RecordChange[] {
     switch (stored.kind) {
       case 'profile':
         this.#profiles.delete(stored.writer)
-        return { kind: 'profile', peer: stored.writer }
-      case 'hold': {
-        const holds = this.#holds.get(stored.pinKey)
-        if (holds?.delete(stored.writer) === true) this.#holdCount--
-        if (holds?.size === 0) this.#holds.delete(stored.pinKey)
-        return { kind: 'hold', pinKey: stored.pinKey, holder: stored.writer }
-      }
-      case 'pin': {
-        const rest = (this.#pins.get(stored.pinId) ?? NOTHING).filter((other) => other !== stored)
-        if (rest.length === 0) this.#pins.delete(stored.pinId)
-        else this.#pins.set(stored.pinId, rest)
-        return { kind: 'pin', pinId: stored.pinId }
-      }
+        return [{ kind: 'profile', peer: stored.writer }]
+      case 'hold':
+        this.#holds.delete(stored)
+        return [{ kind: 'hold', pinKey: stored.pinKey, holder: stored.writer }]
+      case 'pin':
+        this.#pins.delete(stored)
+        return [{ kind: 'pin', pinId: stored.pinId }]
+      case 'forget':
+        this.#forgotten.delete(stored)
+        return []
     }
   }
 
@@ -370,26 +327,4 @@ export class RecordMap {
     this.#byHash.delete(record.hash)
     this.tree.delete(record.bucket, record.hash)
   }
-}
-
-/** Whether somebody may do less than before. */
-function isStricter (table: MemberTable, before: MemberTable): boolean {
-  return [...before.byPeer.values()].some(({ peer, isActive, cutoff }) => {
-    const now = table.byPeer.get(peer)
-    return now === undefined || isActive && !now.isActive || now.cutoff < cutoff
-  })
-}
-
-function decisivePut (records: readonly StoredPin[]): StoredPin | undefined {
-  let decisive: StoredPin | undefined
-  for (const record of records) {
-    if (record.isPut && (decisive === undefined || comparePins(record, decisive) > 0)) decisive = record
-  }
-  return decisive
-}
-
-/** One writer's word on one thing: the highest seq decides, of two with the same the higher hash. */
-function isNewer (record: { readonly hash: string } & ({ readonly seq: number } | { readonly fields: { readonly seq: number } }), known: StoredRecord | undefined): boolean {
-  const seq = 'seq' in record ? record.seq : record.fields.seq
-  return known === undefined || seq > known.seq || seq === known.seq && record.hash > known.hash
 }

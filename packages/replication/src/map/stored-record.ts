@@ -3,7 +3,8 @@ import type { PeerId } from '@holdfast/network'
 import { CID } from 'multiformats/cid'
 import { decode as decodeDigest } from 'multiformats/hashes/digest'
 import { compareHlc, type Hlc } from '../record/hlc.ts'
-import { type HoldRecord, type HoldState, type MemberRecord, parseRecord, type PinMode, type PinRecord, pinKeyBytes, type ProfileFields, type ProfileRecord } from '../record/record.ts'
+import { parseRecord } from '../record/parse-record.ts'
+import { type ForgetRecord, type HoldRecord, type HoldState, type MemberRecord, type PinMode, type PinRecord, pinKeyBytes, type ProfileFields, type ProfileRecord } from '../record/record.ts'
 import { bucketOf } from './merkle-tree.ts'
 
 /**
@@ -67,21 +68,39 @@ export interface StoredMember extends Stored {
   readonly record: MemberRecord
 }
 
-export type StoredRecord = StoredPin | StoredHold | StoredProfile | StoredMember
+export interface StoredForget extends Stored {
+  readonly kind: 'forget'
+}
+
+export type StoredRecord = StoredPin | StoredHold | StoredProfile | StoredMember | StoredForget
 
 /** One for all pins that nobody changed. */
 const NO_CONTEXT: ReadonlyMap<PeerId, number> = new Map()
 
+/** What of a pin record merging looks at. */
+export type PinWord = Pick<StoredPin, 'hash' | 'writer' | 'seq' | 'pinId' | 'hlc' | 'context'>
+
+export function pinWordOf ({ hash, writer, fields: { pinId, seq, hlc, context } }: PinRecord): PinWord {
+  return { hash, writer, seq, pinId: Buffer.from(pinId).toString('latin1'), hlc, context: context.size === 0 ? NO_CONTEXT : context }
+}
+
+/** What of a hold record merging looks at. */
+export type HoldWord = Pick<StoredHold, 'hash' | 'writer' | 'seq' | 'pinKey'>
+
+export function holdWordOf ({ hash, writer, fields: { pinKey, seq } }: HoldRecord): HoldWord {
+  return { hash, writer, seq, pinKey: Buffer.from(pinKey).toString('hex') }
+}
+
 export function storedPin (record: PinRecord): StoredPin {
-  const { pinId, cid, mode, op, hlc, context } = record.fields
-  const id = Buffer.from(pinId).toString('latin1')
-  return { kind: 'pin', ...stored(record, `pin/${id}`), pinId: id, pinKey: pinKeyOf(cid, mode), isPut: op === 'put', hlc, context: context.size === 0 ? NO_CONTEXT : context }
+  const { cid, mode, op } = record.fields
+  const word = pinWordOf(record)
+  return { kind: 'pin', ...stored(record, `pin/${word.pinId}`), ...word, pinKey: pinKeyOf(cid, mode), isPut: op === 'put' }
 }
 
 export function storedHold (record: HoldRecord): StoredHold {
-  const { pinKey, state, bytes, hlc, why, doubts } = record.fields
-  const key = Buffer.from(pinKey).toString('hex')
-  return { kind: 'hold', ...stored(record, `hold/${record.writer}/${key}`), pinKey: key, state, byteLength: bytes, hlc, ...why !== undefined && { why }, ...doubts !== undefined && { doubts } }
+  const { state, bytes, hlc, why, doubts } = record.fields
+  const word = holdWordOf(record)
+  return { kind: 'hold', ...stored(record, `hold/${record.writer}/${word.pinKey}`), ...word, state, byteLength: bytes, hlc, ...why !== undefined && { why }, ...doubts !== undefined && { doubts } }
 }
 
 export function storedProfile (record: ProfileRecord): StoredProfile {
@@ -90,6 +109,16 @@ export function storedProfile (record: ProfileRecord): StoredProfile {
 
 export function storedMember (record: MemberRecord): StoredMember {
   return { kind: 'member', ...stored(record, `member/${record.hash}`), record }
+}
+
+export function storedForget (record: ForgetRecord): StoredForget {
+  return { kind: 'forget', ...stored(record, `forget/${record.hash}`) }
+}
+
+/** The pins that a record has forgotten, by their ids in latin1. */
+export function forgottenIn (forget: StoredForget): string[] {
+  const record = parseRecord(envelopeOf(forget), { isTrusted: true })
+  return record.kind === 'forget' ? record.fields.pinIds.map((id) => Buffer.from(id).toString('latin1')) : []
 }
 
 /** The envelope, as it was signed. */
@@ -105,7 +134,7 @@ export function pinRecordOf (pin: StoredPin): PinRecord {
 }
 
 /** A total order in which what was written later comes later. */
-export function comparePins (a: StoredPin, b: StoredPin): number {
+export function comparePins (a: PinWord, b: PinWord): number {
   return compareHlc(a.hlc, b.hlc) || compareText(a.writer, b.writer) || compareText(a.hash, b.hash)
 }
 
@@ -115,8 +144,13 @@ export function comparePins (a: StoredPin, b: StoredPin): number {
  * Never against the order of time, so that no two records, however they were forged, replace each other. A writer's own later
  * record always replaces its earlier one, so that of each pin there are at most as many records as writers.
  */
-export function isReplacedBy (b: StoredPin, a: StoredPin): boolean {
+export function isReplacedBy (b: PinWord, a: PinWord): boolean {
   return comparePins(a, b) > 0 && (a.writer === b.writer || (a.context.get(b.writer) ?? 0) >= b.seq)
+}
+
+/** One writer's word on one thing: the highest seq decides, of two with the same the higher hash. */
+export function isNewer (word: Pick<Stored, 'hash' | 'seq'>, known: Pick<Stored, 'hash' | 'seq'> | undefined): boolean {
+  return known === undefined || word.seq > known.seq || word.seq === known.seq && word.hash > known.hash
 }
 
 export function compareText (a: string, b: string): number {

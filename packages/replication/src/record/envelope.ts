@@ -13,13 +13,14 @@ import { type Identity, type PeerId, SIGNATURE_BYTES, verifySignature } from '@h
 import { encode } from '@ipld/dag-cbor'
 import { hash } from 'node:crypto'
 import { MAX_RECORD_BYTES, MAX_RECORD_DEPTH, MAX_RECORD_ITEMS } from '../limits.ts'
+import { splitEnvelope } from './envelope-layout.ts'
 import { Fields } from './fields.ts'
-import { peerToBytes } from './peer-bytes.ts'
+import { peerFromBytes, peerToBytes } from './peer-bytes.ts'
 
 /** What a record is about. */
-export type RecordKind = 'genesis' | 'member' | 'profile' | 'pin' | 'hold'
+export type RecordKind = 'genesis' | 'member' | 'profile' | 'pin' | 'hold' | 'forget'
 
-export const RECORD_KINDS: readonly RecordKind[] = ['genesis', 'member', 'profile', 'pin', 'hold']
+export const RECORD_KINDS: readonly RecordKind[] = ['genesis', 'member', 'profile', 'pin', 'hold', 'forget']
 
 /** Version of the envelope that is read and written here. */
 export const RECORD_VERSION = 1
@@ -57,6 +58,19 @@ export interface DecodeOptions {
  */
 export function decodeEnvelope (bytes: Uint8Array, options: DecodeOptions = {}): Envelope {
   if (bytes.byteLength > MAX_RECORD_BYTES) throw new HoldfastError('LIMIT', `Record has ${bytes.byteLength} bytes; at most ${MAX_RECORD_BYTES} are read`, { byteLength: bytes.byteLength })
+  return readLayout(bytes) ?? decodeAny(bytes, options)
+}
+
+/** What every envelope looks like that is written here; `undefined` for others. */
+function readLayout (bytes: Uint8Array): Envelope | undefined {
+  const parts = splitEnvelope(bytes)
+  const kind = RECORD_KINDS.find((name) => name === parts?.kind)
+  const writer = parts === undefined ? undefined : peerFromBytes(parts.writer)
+  if (parts === undefined || kind === undefined || writer === undefined) return undefined
+  return { kind, payload: parts.payload, writer, signature: parts.signature, bytes }
+}
+
+function decodeAny (bytes: Uint8Array, options: DecodeOptions): Envelope {
   const fields = decodeFields(bytes, 'A record', options)
   if (fields.integer('v') !== RECORD_VERSION) throw new HoldfastError('UNSUPPORTED', `Records of version ${fields.integer('v')} are not read here`)
   const kind = fields.text('kind', 64)

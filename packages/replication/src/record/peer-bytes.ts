@@ -11,6 +11,9 @@ export const PEER_BYTES: number = PREFIX.byteLength + 32
 const MAX_KNOWN = 2048
 const peerByBytes = new Map<string, PeerId>()
 
+/** The one that was asked for last: records of one writer come in a row. */
+let last: { readonly bytes: Uint8Array, readonly peer: PeerId } | undefined
+
 /** @param peer The id of an Ed25519 key. */
 export function peerToBytes (peer: PeerId): Uint8Array {
   return base58btc.baseDecode(peer)
@@ -18,11 +21,13 @@ export function peerToBytes (peer: PeerId): Uint8Array {
 
 /** The peer id, or `undefined` for bytes that are not the id of an Ed25519 key. */
 export function peerFromBytes (bytes: Uint8Array): PeerId | undefined {
+  if (last !== undefined && Buffer.compare(bytes, last.bytes) === 0) return last.peer
   if (bytes.byteLength !== PEER_BYTES || !PREFIX.every((byte, index) => bytes[index] === byte)) return undefined
   const key = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('latin1')
   const known = peerByBytes.get(key)
+  const peer = known ?? base58btc.baseEncode(bytes)
+  last = { bytes: Uint8Array.from(bytes), peer }
   if (known !== undefined) return known
-  const peer = base58btc.baseEncode(bytes)
   if (peerByBytes.size >= MAX_KNOWN) peerByBytes.clear()
   peerByBytes.set(key, peer)
   return peer

@@ -9,7 +9,8 @@ import { test, type TestContext } from 'node:test'
 import { newIdentities } from '../../test/identities.ts'
 import { cidOf, recordsOf, Replica, shown } from '../../test/replica.ts'
 import { inviteRecord } from '../members/invite-book.ts'
-import { type ClusterRecord, type PinRecord, signGenesis } from '../record/record.ts'
+import type { ClusterRecord, PinRecord } from '../record/record.ts'
+import { signGenesis } from '../record/sign-record.ts'
 import { openRecordStore, type RecordStore } from './record-store.ts'
 
 const [founder, alice] = await newIdentities(2)
@@ -167,6 +168,42 @@ test('what a removal made void has erased nothing when the journal is read again
   await using journal = await openJournal(folder)
   await using store = await storeOn(journal)
   assert.equal([...store.cluster?.map.pins() ?? []].length, 1)
+})
+
+test('the journal is read once, and anew with the members first only after a removal', async (context) => {
+  await using journal = await openJournal(await newFolder(context))
+  let readCount = 0
+  const counting: Journal = {
+    append: async (records) => { await journal.append(records) },
+    compact: async (records, options) => { await journal.compact(records, options) },
+    replay: () => {
+      readCount++
+      return journal.replay()
+    },
+    get byteLength () { return journal.byteLength },
+    [Symbol.asyncDispose]: async () => {}
+  }
+  {
+    await using store = await storeOn(journal)
+    await store.begin(genesis, [])
+    const { cluster } = store
+    assert.ok(cluster !== undefined)
+    await store.write(cluster.writer.member({ peer: alice.peerId, role: 'member', state: 'active' }))
+    const theirs = new Replica(alice, genesis)
+    theirs.learn(recordsOf(cluster.map))
+    await store.ingest([theirs.put()])
+    await store.write(newPin(store))
+  }
+  {
+    await using store = await storeOn(counting)
+    assert.equal(readCount, 1)
+    assert.equal(store.cluster?.map.counts.pins, 2)
+    await store.write(store.cluster?.writer.member({ peer: alice.peerId, role: 'member', state: 'removed', cutoff: 0 }) ?? assert.fail())
+  }
+  readCount = 0
+  await using store = await storeOn(counting)
+  assert.ok(readCount > 1, `${readCount} reads`)
+  assert.equal(store.cluster?.map.counts.pins, 1, 'what the removal made void does not count')
 })
 
 test('a journal record that is none is CORRUPT', async (context) => {

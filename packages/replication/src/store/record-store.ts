@@ -1,21 +1,13 @@
-import { HoldfastError, type Ipld, type Logger } from '@holdfast/core'
+import { HoldfastError, type Logger } from '@holdfast/core'
 import type { Identity } from '@holdfast/network'
 import type { Journal, JournalRecord } from '@holdfast/pins'
-import { RecordMap, type RecordChange } from '../map/record-map.ts'
-import { RecordWriter } from '../map/record-writer.ts'
-import { envelopeOf } from '../map/stored-record.ts'
-import { InviteBook } from '../members/invite-book.ts'
-import { decodeEnvelope, type RecordKind } from '../record/envelope.ts'
-import { type AnyRecord, type ClusterRecord, type GenesisRecord, parseRecord } from '../record/record.ts'
-
-/** Kinds of journal records that are read and written here. */
-export const JOURNAL_KINDS: readonly string[] = ['record', 'record-seq', 'invite']
-
-/** Journal records without effect, and their share, from which on the journal is compacted; as in @holdfast/pins. */
-export const MIN_DEAD_RECORDS = 10_000
-
-/** Records that are read from the journal before they are merged together. */
-const REPLAY_BATCH = 1024
+import type { RecordChange, RecordMap } from '../map/record-map.ts'
+import type { InviteBook } from '../members/invite-book.ts'
+import type { ClusterRecord, GenesisRecord } from '../record/record.ts'
+import { ClusterMemory, type ClusterState } from './cluster-memory.ts'
+import { journalRecord, leftRecord } from './journal-records.ts'
+import { replayJournal } from './replay.ts'
+import { MIN_DEAD_RECORDS, Upkeep } from './upkeep.ts'
 
 export interface RecordStoreDeps {
   readonly identity: Identity
@@ -30,12 +22,6 @@ export interface RecordStoreOptions {
   maxPins?: number | undefined
 }
 
-/** The cluster of this node. */
-export interface ClusterState {
-  readonly map: RecordMap
-  readonly writer: RecordWriter
-}
-
 /** Records that were made durable and merged. */
 export interface KeptRecords {
   readonly records: readonly ClusterRecord[]
@@ -45,7 +31,7 @@ export interface KeptRecords {
 }
 
 /**
- * Reads the records from the journal.
+ * Reads the records from the journal: about a kilobyte of memory each.
  *
  * The journal stays the caller's, may hold records of others, and must outlive the store.
  */
@@ -57,30 +43,26 @@ export async function openRecordStore (deps: RecordStoreDeps, options: RecordSto
 
 /** The records of this node's cluster, durable before they count. */
 export class RecordStore implements AsyncDisposable {
-  readonly invites: InviteBook = new InviteBook()
-  readonly #deps: RecordStoreDeps
-  readonly #minDeadRecords: number
-  readonly #maxPins: number | undefined
+  readonly #journal: Journal
+  readonly #memory: ClusterMemory
+  readonly #upkeep: Upkeep
   readonly #watchers = new Set<(kept: KeptRecords) => void>()
   /** Hashes of records that are on their way to the disk. */
   readonly #appending = new Set<string>()
-  /** Read from the journal and not merged yet. */
-  readonly #replayed: ClusterRecord[] = []
-  #cluster: ClusterState | undefined
-  #journalCount = 0
-  #compactAtCount = 0
-  #compacting: Promise<void> | undefined
-  #isClosed = false
 
-  constructor (deps: RecordStoreDeps, { minDeadRecords = MIN_DEAD_RECORDS, maxPins }: RecordStoreOptions) {
-    this.#deps = deps
-    this.#minDeadRecords = minDeadRecords
-    this.#maxPins = maxPins
+  constructor ({ identity, journal, log, now }: RecordStoreDeps, { minDeadRecords = MIN_DEAD_RECORDS, maxPins }: RecordStoreOptions) {
+    this.#journal = journal
+    this.#memory = new ClusterMemory({ identity, log, now, maxPins })
+    this.#upkeep = new Upkeep({ journal, memory: this.#memory, log, now }, { minDeadRecords })
   }
 
   /** `undefined` until a cluster was created or joined. */
   get cluster (): ClusterState | undefined {
-    return this.#cluster
+    return this.#memory.cluster
+  }
+
+  get invites (): InviteBook {
+    return this.#memory.invites
   }
 
   /** Calls for all that is kept from now on. */
@@ -92,8 +74,17 @@ export class RecordStore implements AsyncDisposable {
   /** Begins with a cluster, and forgets the one before, when there was one. Durable when it resolves. */
   async begin (genesis: GenesisRecord, records: readonly ClusterRecord[]): Promise<void> {
     await this.#append([genesis, ...records].map(journalRecord))
-    this.#start(genesis)
-    this.#merge(records, true)
+    this.#memory.start(genesis)
+    const { map } = this.#memory.requireCluster()
+    for (let next = records; next.length > 0;) next = this.#apply(map.screen(next, { anyTime: true }), true)
+  }
+
+  /** Forgets the cluster. Durable when it resolves. */
+  async leave (): Promise<void> {
+    const { map: { cluster }, writer: { seq } } = this.#memory.requireCluster()
+    await this.#append([leftRecord({ cluster, seq })])
+    this.#memory.end({ cluster, seq })
+    for (const watcher of this.#watchers) watcher({ records: [], changes: [{ kind: 'members' }], isOwn: true })
   }
 
   /**
@@ -102,7 +93,7 @@ export class RecordStore implements AsyncDisposable {
    * @throws `LIMIT` when the cluster has no room for it; what `Journal.append` throws.
    */
   async write (record: ClusterRecord, more: readonly JournalRecord[] = []): Promise<void> {
-    const map = this.#requireCluster().map
+    const { map } = this.#memory.requireCluster()
     if (map.screen([record]).length === 0) throw new HoldfastError('LIMIT', `The cluster has no room for another ${record.kind} record`, { kind: record.kind })
     await this.#keep(map, [record], true, more)
   }
@@ -118,7 +109,7 @@ export class RecordStore implements AsyncDisposable {
    * @throws what `Journal.append` throws.
    */
   async ingest (records: readonly ClusterRecord[]): Promise<void> {
-    const map = this.#requireCluster().map
+    const { map } = this.#memory.requireCluster()
     for (let next = records; next.length > 0;) {
       const fresh = map.screen(next).filter(({ hash }) => !this.#appending.has(hash))
       next = fresh.length === 0 ? [] : await this.#keep(map, fresh, false)
@@ -127,54 +118,18 @@ export class RecordStore implements AsyncDisposable {
 
   /** Takes in what waited for its time. */
   async ingestDue (): Promise<void> {
-    const due = this.#cluster?.map.takeDue() ?? []
+    const due = this.cluster?.map.takeDue() ?? []
     if (due.length > 0) await this.ingest(due)
   }
 
-  /**
-   * Reads the members first, then the rest: so a record that a removal made void replaces nothing, although it came before.
-   */
+  /** Reads the journal. To be called once, before anything else. */
   async replay (): Promise<void> {
-    for await (const { kind, value } of this.#journal()) {
-      this.#journalCount++
-      if (kind === 'invite') this.invites.apply(value)
-      else if (kind === 'record-seq') this.#cluster?.writer.raiseSeq(seqOf(value))
-      else this.#replayMember(value)
-    }
-    this.#merge(this.#replayed.splice(0), false)
-    for await (const { kind, value } of this.#journal()) {
-      if (kind === 'record' && isOf(value, ['pin', 'hold', 'profile'])) this.#replayed.push(...clusterRecordsOf(value))
-      if (this.#replayed.length >= REPLAY_BATCH) this.#merge(this.#replayed.splice(0), false)
-    }
-    this.#merge(this.#replayed.splice(0), false)
-  }
-
-  async * #journal (): AsyncGenerator<JournalRecord> {
-    for await (const record of this.#deps.journal.replay()) if (JOURNAL_KINDS.includes(record.kind)) yield record
-  }
-
-  #replayMember (value: Ipld): void {
-    if (isOf(value, ['member'])) this.#replayed.push(...clusterRecordsOf(value))
-    if (!isOf(value, ['genesis'])) return
-    this.#merge(this.#replayed.splice(0), false)
-    const genesis = recordOf(value)
-    if (genesis.kind === 'genesis') this.#start(genesis)
+    this.#upkeep.count(await replayJournal(this.#journal, this.#memory))
   }
 
   async [Symbol.asyncDispose] (): Promise<void> {
-    this.#isClosed = true
     this.#watchers.clear()
-    await this.#compacting
-  }
-
-  /** A genesis read again changes nothing: after a compaction records may come twice. */
-  #start (genesis: GenesisRecord): void {
-    if (this.#cluster?.map.genesis.hash === genesis.hash) return
-    // They would let somebody into a cluster that they were not meant for.
-    this.invites.clear()
-    const { identity, log, now } = this.#deps
-    const map = new RecordMap(genesis, { log, now, ...this.#maxPins !== undefined && { maxPins: this.#maxPins } })
-    this.#cluster = { map, writer: new RecordWriter({ identity, map, now }) }
+    await this.#upkeep[Symbol.asyncDispose]()
   }
 
   async #keep (map: RecordMap, records: readonly ClusterRecord[], isOwn: boolean, more: readonly JournalRecord[] = []): Promise<readonly ClusterRecord[]> {
@@ -182,107 +137,21 @@ export class RecordStore implements AsyncDisposable {
     try {
       await this.#append([...records.map(journalRecord), ...more])
       // In the turn in which it became durable, as `Journal.compact` asks.
-      return this.#cluster?.map === map ? this.#apply(records, isOwn) : []
+      return this.cluster?.map === map ? this.#apply(records, isOwn) : []
     } finally {
       for (const { hash } of records) this.#appending.delete(hash)
     }
   }
 
   #apply (records: readonly ClusterRecord[], isOwn: boolean): readonly ClusterRecord[] {
-    const { map, writer } = this.#requireCluster()
-    for (const { fields } of records) if ('hlc' in fields) writer.clock.observe(fields.hlc)
-    const { changes, retry } = map.apply(records)
+    const { changes, retry } = this.#memory.apply(records)
     for (const watcher of this.#watchers) watcher({ records, changes, isOwn })
-    this.#compactIfWorthwhile(map)
+    this.#upkeep.compactIfWorthwhile()
     return retry
   }
 
-  /** Merges what is durable already. */
-  #merge (records: readonly ClusterRecord[], isOwn: boolean): void {
-    for (let next = records; next.length > 0;) {
-      const fresh = this.#requireCluster().map.screen(next, { anyTime: true })
-      next = fresh.length === 0 ? [] : this.#apply(fresh, isOwn)
-    }
-  }
-
   async #append (records: readonly JournalRecord[]): Promise<void> {
-    await this.#deps.journal.append(records)
-    this.#journalCount += records.length
+    await this.#journal.append(records)
+    this.#upkeep.count(records.length)
   }
-
-  #requireCluster (): ClusterState {
-    if (this.#cluster === undefined) throw new HoldfastError('INVALID', 'This node is in no cluster. Invite a member, or join with an invite', { reason: 'no-cluster' })
-    return this.#cluster
-  }
-
-  #compactIfWorthwhile (map: RecordMap): void {
-    const liveCount = map.counts.records
-    if (this.#isClosed || this.#compacting !== undefined || this.#journalCount < this.#compactAtCount) return
-    if (this.#journalCount - liveCount < Math.max(this.#minDeadRecords, liveCount)) return
-    this.#compacting = this.#compact().finally(() => { this.#compacting = undefined })
-  }
-
-  async #compact (): Promise<void> {
-    const journalCount = this.#journalCount
-    const records = this.#snapshot()
-    try {
-      await this.#deps.journal.compact(this.#whileOpen(records), { kinds: JOURNAL_KINDS })
-      this.#journalCount += records.length - journalCount
-    } catch (err) {
-      if (!this.#isClosed) this.#deps.log.warn('Could not compact the journal of records', { err })
-    }
-    // After a failure the next try waits for as many changes again.
-    this.#compactAtCount = this.#journalCount + this.#minDeadRecords
-  }
-
-  /** The state now, as functions: an envelope is made of its string when it is written. */
-  #snapshot (): ReadonlyArray<() => JournalRecord> {
-    const { map, writer } = this.#requireCluster()
-    const { seq } = writer
-    return [
-      () => journalRecord(map.genesis),
-      ...[...map.records()].map((record) => () => journalRecord({ bytes: envelopeOf(record) })),
-      () => ({ kind: 'record-seq', value: { seq } }),
-      ...this.invites.records(this.#deps.now()).map((record) => () => record)
-    ]
-  }
-
-  * #whileOpen (records: ReadonlyArray<() => JournalRecord>): Generator<JournalRecord> {
-    for (const record of records) {
-      if (this.#isClosed) throw new HoldfastError('UNAVAILABLE', 'The record store is closed')
-      yield record()
-    }
-  }
-}
-
-function journalRecord ({ bytes }: { readonly bytes: Uint8Array }): JournalRecord {
-  return { kind: 'record', value: bytes }
-}
-
-/** Reports whether a record of the journal is of these kinds, without reading its fields. */
-function isOf (value: Ipld, kinds: readonly RecordKind[]): boolean {
-  return kinds.includes(readRecord(value, (bytes) => decodeEnvelope(bytes, { isTrusted: true })).kind)
-}
-
-function clusterRecordsOf (value: Ipld): ClusterRecord[] {
-  return [recordOf(value)].filter((record) => record.kind !== 'genesis')
-}
-
-/** Signatures were checked before the record was kept, and the journal has checksums of its own. */
-function recordOf (value: Ipld): AnyRecord {
-  return readRecord(value, (bytes) => parseRecord(bytes, { isTrusted: true }))
-}
-
-function readRecord<T> (value: Ipld, read: (bytes: Uint8Array) => T): T {
-  if (!(value instanceof Uint8Array)) throw new HoldfastError('CORRUPT', 'A record of the journal is not bytes')
-  try {
-    return read(value)
-  } catch (cause) {
-    throw new HoldfastError('CORRUPT', 'A record of the journal is not of a form that is read here', { cause })
-  }
-}
-
-function seqOf (value: Ipld): number {
-  if (typeof value !== 'object' || value === null || !('seq' in value) || typeof value.seq !== 'number') throw new HoldfastError('CORRUPT', 'A record-seq of the journal is not of the form that is read here')
-  return value.seq
 }

@@ -2,7 +2,7 @@ import { HoldfastError } from '@holdfast/core'
 import { discardingWriter, type ImportAttributes, type ImportedEntry, openTreeImport, type RecipeOptions, recipeOf, type TreeImport } from '@holdfast/dag'
 import { leasedWriter, MAX_PIN_NAME_BYTES } from '@holdfast/pins'
 import { pinRoots } from '../../handlers/add.ts'
-import { badRequest } from '../rpc-request.ts'
+import { callerMistake } from '../rpc-request.ts'
 import { type OptionValues, type RpcCall, type RpcCommand, rpcCommand } from '../rpc-command.ts'
 import { parseMode, parseMtime, type UploadedPart } from '../upload.ts'
 
@@ -56,8 +56,9 @@ export const add: RpcCommand = rpcCommand({
     const { node, options, signal, reply, upload } = call
     for (const name of NOT_HERE) if (options[name] !== undefined && options[name] !== false) throw new HoldfastError('UNSUPPORTED', `Option ${name} of add is not supported by this node`)
     const pin = options.pin !== false && options['only-hash'] !== true
-    if (!pin && options['pin-name'] !== undefined) throw badRequest('pin-name option requires pin to be set')
-    if (Buffer.byteLength(options['pin-name'] ?? '') > MAX_PIN_NAME_BYTES) throw badRequest(`pin-name has more than ${MAX_PIN_NAME_BYTES} bytes`)
+    if (!pin && options['pin-name'] !== undefined) throw callerMistake('pin-name option requires pin to be set')
+    if (Buffer.byteLength(options['pin-name'] ?? '') > MAX_PIN_NAME_BYTES) throw callerMistake(`pin-name has more than ${MAX_PIN_NAME_BYTES} bytes`)
+    requireReadableTimes(options)
     const recipe = recipeOf(recipeOptions(options))
     using lease = node.leases.open('rpc add')
     const writer = options['only-hash'] === true ? discardingWriter : leasedWriter(node.blocks, lease)
@@ -100,7 +101,7 @@ async function * withProgress ({ path, content }: UploadedPart & { kind: 'file' 
 function recipeOptions (options: AddOptions): RecipeOptions {
   const wantsAttributes = ['preserve-mode', 'preserve-mtime', 'mode', 'mtime'] as const
   if (options['raw-leaves'] === true && wantsAttributes.some((name) => options[name] !== undefined && options[name] !== false)) {
-    throw badRequest("raw-leaves can't be used with UnixFS metadata like mode or modification time")
+    throw callerMistake("raw-leaves can't be used with UnixFS metadata like mode or modification time")
   }
   return {
     profile: options.profile ?? (options['cid-version'] === 0 ? 'unixfs-v0-2015' : undefined),
@@ -110,6 +111,15 @@ function recipeOptions (options: AddOptions): RecipeOptions {
     chunker: options.chunker === '' ? undefined : options.chunker,
     maxFileLinks: options['max-file-links']
   }
+}
+
+/** What cannot be read in an option is a mistake; in a part of the upload it is passed over. */
+function requireReadableTimes ({ mode, mtime, 'mtime-nsecs': nanoseconds }: AddOptions): void {
+  if (mode !== undefined && parseMode(mode).mode === undefined) throw callerMistake(`mode must be octal, such as 0644, not ${JSON.stringify(mode.slice(0, 100))}`)
+  if (mtime !== undefined && parseMtime(mtime).mtime === undefined) throw callerMistake(`mtime must be whole seconds since 1970, not ${JSON.stringify(mtime.slice(0, 100))}`)
+  if (nanoseconds === undefined) return
+  if (mtime === undefined) throw callerMistake('mtime-nsecs needs mtime')
+  if (!/^\d{1,9}$/.test(nanoseconds)) throw callerMistake(`mtime-nsecs must be below a billion, not ${JSON.stringify(nanoseconds.slice(0, 100))}`)
 }
 
 /** What UnixFS keeps of an entry: what the options say for all, or what came with it when they ask for that. */

@@ -6,7 +6,7 @@ import { removeBlocks } from '../../handlers/blocks.ts'
 import { pinRoots } from '../../handlers/add.ts'
 import { locateBlock } from '../../handlers/read.ts'
 import { codecNamed } from '../codec-names.ts'
-import { badRequest } from '../rpc-request.ts'
+import { callerMistake } from '../rpc-request.ts'
 import { type OptionValues, type RpcCommand, rpcCommand } from '../rpc-command.ts'
 import type { UploadedPart } from '../upload.ts'
 import { callExchange } from './call-exchange.ts'
@@ -56,8 +56,8 @@ export const put: RpcCommand = rpcCommand({
 /** Which CID a block gets. `format` is the old way to say it: there `v0` and `protobuf` are blocks of CIDv0. */
 function blockForm ({ 'cid-codec': codec = 'raw', format = '', mhtype = 'sha2-256', mhlen = -1 }: OptionValues<typeof PUT_OPTIONS>): { codec: number, hash: number, version: 0 | 1 } {
   const hash = hasherNamed(mhtype).code
-  if (mhlen !== -1 && !(hash === SHA2_256 && mhlen === 32)) throw badRequest('mhlen is not supported: a digest has the length of its hash')
-  if (format !== '' && codec !== 'raw') throw badRequest('unable to use "format" (deprecated) and a custom "cid-codec" at the same time')
+  if (mhlen !== -1 && !(hash === SHA2_256 && mhlen === 32)) throw callerMistake('mhlen is not supported: a digest has the length of its hash')
+  if (format !== '' && codec !== 'raw') throw callerMistake('unable to use "format" (deprecated) and a custom "cid-codec" at the same time')
   switch (format) {
     case '': return { codec: codecNamed(codec), hash, version: 1 }
     case 'v0': return { codec: CODECS.dagPb, hash, version: 0 }
@@ -68,7 +68,7 @@ function blockForm ({ 'cid-codec': codec = 'raw', format = '', mhtype = 'sha2-25
 
 /** Reads an upload that becomes one block. @throws `LIMIT` in the words that clients of Kubo look for. */
 export async function uploadedBytes (part: UploadedPart): Promise<Uint8Array> {
-  if (part.kind !== 'file') throw badRequest('A block is uploaded as a file')
+  if (part.kind !== 'file') throw callerMistake('A block is uploaded as a file')
   const pieces: Uint8Array[] = []
   let byteLength = 0
   for await (const piece of part.content) {

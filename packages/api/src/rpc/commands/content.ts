@@ -1,12 +1,13 @@
-import { HoldfastError } from '@holdfast/core'
+import { CODECS, HoldfastError } from '@holdfast/core'
 import { parseContentPath } from '@holdfast/dag'
 import { isUnixFs, tarEntries, tarStream } from '@holdfast/gateway'
+import { CID } from 'multiformats/cid'
 import { pipeline, Readable } from 'node:stream'
 import { createGzip } from 'node:zlib'
 import { openFound } from '../../handlers/open-reader.ts'
 import { locate, ls as lsHandler, printableByteLength, printedContent } from '../../handlers/read.ts'
 import type { EntryEvent } from '../../operations.ts'
-import { badRequest } from '../rpc-request.ts'
+import { callerMistake } from '../rpc-request.ts'
 import { type RpcCall, type RpcCommand, rpcCommand } from '../rpc-command.ts'
 import { callExchange } from './call-exchange.ts'
 
@@ -43,7 +44,7 @@ export const get: RpcCommand = rpcCommand({
   async run (call) {
     const { node, args: [path = ''], options, signal, reply } = call
     const level = options['compression-level'] ?? 6
-    if (level < 1 || level > 9) throw badRequest('compression level must be between 1 and 9')
+    if (level < 1 || level > 9) throw callerMistake('compression level must be between 1 and 9')
     const { found: entry, reader } = await openFound(node, path, callExchange(call), { walk: true, find: async (blocks) => await locate(blocks, path, signal) })
     using blocks = reader
     if (!isUnixFs(entry)) throw new HoldfastError('UNSUPPORTED', `Cannot get ${path}: it is not UnixFS. Use block get or dag get`)
@@ -115,22 +116,25 @@ interface Link {
 
 async function listLinks (call: RpcCall<typeof LS_OPTIONS>, path: string, onLink: (link: Link) => Promise<void>): Promise<void> {
   const { 'resolve-type': resolveType = true, size = true } = call.options
-  await lsHandler(call.node, { path, size: resolveType || size }, callExchange(call, async (event) => {
+  const isResolved = resolveType || size
+  await lsHandler(call.node, { path, size: isResolved }, callExchange(call, async (event) => {
     // A file lists nothing: the one entry without a name is the file itself.
     if ('progress' in event || (event.path === '' && event.kind !== 'directory')) return
-    await onLink(linkOf(event, { resolveType }))
+    await onLink(linkOf(event, isResolved))
   }))
 }
 
 /** Numbers of the UnixFS types, as Kubo tells them; what is no UnixFS has 0. */
 const TYPES: Readonly<Record<EntryEvent['kind'], number>> = { directory: 1, file: 2, symlink: 4, ipld: 0, opaque: 0 }
 
-function linkOf ({ path, cid, kind, byteLength = 0, target = '', mode, mtimeSeconds }: EntryEvent, { resolveType }: { resolveType: boolean }): Link {
+/** Of what was not read only a raw block is known for what it is. @see kubo core/coreapi/unixfs.go */
+function linkOf ({ path, cid, kind, byteLength = 0, target = '', mode, mtimeSeconds }: EntryEvent, isResolved: boolean): Link {
+  const isKnown = isResolved || CID.parse(cid).code === CODECS.raw
   return {
     Name: path,
     Hash: cid,
-    Size: kind === 'directory' ? 0 : byteLength,
-    Type: resolveType ? TYPES[kind] : 0,
+    Size: isKnown && kind !== 'directory' ? byteLength : 0,
+    Type: isKnown ? TYPES[kind] : 0,
     Target: target,
     ...(mode === undefined ? {} : { Mode: mode }),
     ...(mtimeSeconds === undefined ? {} : { ModTime: isoTime(mtimeSeconds) })

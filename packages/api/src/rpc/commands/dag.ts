@@ -2,13 +2,15 @@ import { Block, hasherNamed, HoldfastError, type Ipld, MAX_BLOCK_BYTES } from '@
 import { DigestSet, parseContentPath, requireBlock, resolvePath, walkDag } from '@holdfast/dag'
 import { leasedWriter } from '@holdfast/pins'
 import type { CID } from 'multiformats/cid'
+import { progressReporter } from '../../exchange.ts'
 import { pinRoots } from '../../handlers/add.ts'
 import { dagExport, importArchive, pinImported } from '../../handlers/car.ts'
 import { openReader } from '../../handlers/open-reader.ts'
 import { locateBlock } from '../../handlers/read.ts'
 import { codecNamed } from '../codec-names.ts'
 import { convert, encodeIpld, ipldOf } from '../ipld-form.ts'
-import { badRequest } from '../rpc-request.ts'
+import { offlineNode } from '../offline-node.ts'
+import { callerMistake } from '../rpc-request.ts'
 import { type RpcCall, type RpcCommand, rpcCommand } from '../rpc-command.ts'
 import { uploadedBytes } from './block.ts'
 import { callExchange } from './call-exchange.ts'
@@ -69,7 +71,13 @@ export const resolve: RpcCommand = rpcCommand({
 
 const IMPORT_OPTIONS = { 'pin-roots': ['bool'], silent: ['bool'], stats: ['bool'], 'local-only': ['bool'], 'allow-big-block': ['bool'] } as const
 
-/** Imports archives. A root that cannot be pinned is told with its reason, and the others go on. */
+/** Most roots of the archives of one call, which are held until the last archive is read: some 200 bytes each. */
+const MAX_IMPORTED_ROOTS = 65_536
+
+/**
+ * Imports archives, then pins their roots: a DAG may be spread over several of them. A root that cannot be pinned is told with its
+ * reason, and the others go on.
+ */
 export const importCars: RpcCommand = rpcCommand({
   options: IMPORT_OPTIONS,
   takesUpload: true,
@@ -79,12 +87,17 @@ export const importCars: RpcCommand = rpcCommand({
     reply.asValues()
     let blockCount = 0
     let byteLength = 0
+    using lease = node.leases.open('dag import')
+    const roots = new Map<string, CID>()
     for await (const part of upload) {
-      if (part.kind !== 'file') throw badRequest('An archive is uploaded as a file')
-      const imported = await importArchive(node, { bytes: part.content }, pins ? { pinRoot: async (cid) => { await reply.emit({ Root: await pinnedRoot(call, cid) }) } } : {}, callExchange(call))
+      if (part.kind !== 'file') throw callerMistake('An archive is uploaded as a file')
+      const imported = await importArchive(node, { bytes: part.content }, lease, callExchange(call))
       blockCount += imported.blockCount
       byteLength += imported.byteLength
+      if (pins) for (const cid of imported.roots) roots.set(cid.toString(), cid)
+      if (roots.size > MAX_IMPORTED_ROOTS) throw new HoldfastError('LIMIT', `The archives have more than ${MAX_IMPORTED_ROOTS} roots together: import them in several calls`)
     }
+    for (const cid of roots.values()) await reply.emit({ Root: await pinnedRoot(call, cid) })
     if (options.stats === true) await reply.emit({ Stats: { BlockCount: blockCount, BlockBytesCount: byteLength } })
   }
 })
@@ -99,47 +112,54 @@ async function pinnedRoot (call: RpcCall<typeof IMPORT_OPTIONS>, cid: CID): Prom
   }
 }
 
+/** Sends a CAR. With `local-only` nobody is asked for blocks, and those that are not here are left out with what is below them. */
 export const exportCar: RpcCommand = rpcCommand({
   args: { names: ['root'] },
   options: { progress: ['bool', 'p'], 'local-only': ['bool'] },
   async run (call) {
-    const { node, args: [path = ''], options, reply } = call
-    if (options['local-only'] === true) throw new HoldfastError('UNSUPPORTED', 'Option local-only of dag export is not supported by this node')
+    const { node, args: [path = ''], options: { 'local-only': partial = false }, reply } = call
     reply.asBytes('application/vnd.ipld.car')
-    await dagExport(node, { path }, callExchange(call))
+    await dagExport(partial ? offlineNode(node) : node, { path, partial }, callExchange(call))
   }
 })
 
-/** Counts the blocks below some roots, each once for a root and once in all. */
+interface RootStat {
+  readonly Cid: string
+  Size: number
+  NumBlocks: number
+}
+
+/** Counts the blocks below some roots, each once for a root and once in all; with `progress` also while it counts. */
 export const stat: RpcCommand = rpcCommand({
   args: { names: ['root'], repeats: true },
   options: { progress: ['bool', 'p'] },
   async run (call) {
-    const { node, args, signal, reply } = call
+    const { node, args, options: { progress = false }, signal, reply } = call
     const all = new DigestSet()
-    const roots: Array<{ Cid: string, Size: number, NumBlocks: number }> = []
-    let uniqueCount = 0
-    let uniqueByteLength = 0
+    const roots: RootStat[] = []
+    const unique = { blockCount: 0, byteLength: 0 }
+    const report = progressReporter({ emit: async () => { await reply.emit({ TotalSize: unique.byteLength, DagStats: roots }) } })
     for (const path of args) {
-      const { cid: root, blocks } = await locateBlock(node, path, callExchange(call), { walk: true })
+      const { cid, blocks } = await locateBlock(node, path, callExchange(call), { walk: true })
       using _session = blocks
-      let byteLength = 0
-      let blockCount = 0
-      for await (const { cid, bytes } of walkDag(blocks, [root], { signal })) {
-        blockCount++
-        byteLength += bytes.byteLength
-        if (!all.add(cid)) continue
-        uniqueCount++
-        uniqueByteLength += bytes.byteLength
+      const root: RootStat = { Cid: cid.toString(), Size: 0, NumBlocks: 0 }
+      roots.push(root)
+      for await (const block of walkDag(blocks, [cid], { signal })) {
+        root.NumBlocks++
+        root.Size += block.bytes.byteLength
+        if (all.add(block.cid)) {
+          unique.blockCount++
+          unique.byteLength += block.bytes.byteLength
+        }
+        if (progress) report(unique)
       }
-      roots.push({ Cid: root.toString(), Size: byteLength, NumBlocks: blockCount })
     }
-    const redundantByteLength = roots.reduce((sum, { Size }) => sum + Size, 0)
+    const byteLength = roots.reduce((sum, { Size }) => sum + Size, 0)
     await reply.emit({
-      UniqueBlocks: uniqueCount,
-      TotalSize: uniqueByteLength,
-      SharedSize: redundantByteLength - uniqueByteLength,
-      Ratio: uniqueByteLength === 0 ? 1 : redundantByteLength / uniqueByteLength,
+      UniqueBlocks: unique.blockCount,
+      TotalSize: unique.byteLength,
+      SharedSize: byteLength - unique.byteLength,
+      Ratio: unique.byteLength === 0 ? 1 : byteLength / unique.byteLength,
       DagStats: roots
     })
   }

@@ -1,5 +1,7 @@
+import type { BlockReader } from '@holdfast/blockstore'
 import { CODECS, codecName, decodeDagPb, HoldfastError } from '@holdfast/core'
-import { requireBlock } from '@holdfast/dag'
+import { type DagEntry, requireBlock, walkDag } from '@holdfast/dag'
+import type { CID } from 'multiformats/cid'
 import { openReader } from '../../handlers/open-reader.ts'
 import { locate } from '../../handlers/read.ts'
 import { type RpcCommand, rpcCommand } from '../rpc-command.ts'
@@ -12,14 +14,22 @@ export const filesStat: RpcCommand = rpcCommand({
   async run (call) {
     const { node, args: [path = ''], options, signal, reply } = call
     if (!/^\/ip[fn]s\//.test(path)) throw new HoldfastError('UNSUPPORTED', `There is no mutable file system here: ${path.slice(0, 100)} must begin with /ipfs/`)
-    if (options['with-local'] === true) throw new HoldfastError('UNSUPPORTED', 'Option with-local of files stat is not supported by this node')
     using blocks = openReader(node, path, callExchange(call))
-    await reply.one(await statOf(blocks, path, signal))
+    const entry = await locate(blocks, path, signal)
+    const stat = await statOf(blocks, { entry, path, signal })
+    await reply.one(options['with-local'] === true ? { ...stat, ...await localityOf(node.blocks, entry.cid, signal) } : stat)
   }
 })
 
-async function statOf (blocks: Parameters<typeof locate>[0], path: string, signal: AbortSignal): Promise<object> {
-  const entry = await locate(blocks, path, signal)
+/** How much of a DAG is here, each block counted once. */
+async function localityOf (blocks: BlockReader, cid: CID, signal: AbortSignal): Promise<{ WithLocality: true, Local: boolean, SizeLocal: number }> {
+  let isWhole = true
+  let byteLength = 0
+  for await (const { bytes } of walkDag(blocks, [cid], { signal, onAbsent: () => { isWhole = false } })) byteLength += bytes.byteLength
+  return { WithLocality: true, Local: isWhole, SizeLocal: byteLength }
+}
+
+async function statOf (blocks: BlockReader, { entry, path, signal }: { readonly entry: DagEntry, readonly path: string, readonly signal: AbortSignal }): Promise<object> {
   const block = await requireBlock(blocks, entry.cid, { signal })
   const links = entry.cid.code === CODECS.dagPb ? decodeDagPb(block.bytes).links : []
   const { mode, mtime } = { mode: undefined, mtime: undefined, ...entry }

@@ -1,26 +1,33 @@
-import { HoldfastError } from '@holdfast/core'
+import { CODECS, HoldfastError } from '@holdfast/core'
+import { base32 } from 'multiformats/bases/base32'
+import { base36 } from 'multiformats/bases/base36'
 import { base58btc } from 'multiformats/bases/base58'
+import { CID, type MultibaseEncoder } from 'multiformats/cid'
 import * as Digest from 'multiformats/hashes/digest'
 import type { ApiNode } from '../../api-node.ts'
+import { callerMistake } from '../rpc-request.ts'
 import { type OptionDeclarations, type RpcCommand, rpcCommand } from '../rpc-command.ts'
 
+/** Tells who this node is, or another one: that is connected for it, because it says so only itself. */
 export const id: RpcCommand = rpcCommand({
   args: { names: ['peerid'], required: 0 },
   options: { format: ['string', 'f'], 'peerid-base': ['string'] },
 
-  async run ({ node, args: [peer], reply }) {
-    const { peerId, agent, swarm } = node.describe()
-    if (peer === undefined || peer === peerId) {
-      return await reply.one({ ID: peerId, PublicKey: publicKeyOf(peerId), Addresses: swarm, AgentVersion: agent, Protocols: [] })
-    }
-    const connected = node.host.peers().find((candidate) => candidate.peer === peer)
-    if (connected === undefined) throw new HoldfastError('NOT_FOUND', `Peer ${peer.slice(0, 100)} is not connected, so nothing is known of it`)
-    await reply.one({ ID: peer, PublicKey: publicKeyOf(peer), Addresses: connected.addresses, AgentVersion: '', Protocols: connected.protocols })
+  async run ({ node, args: [asked], signal, reply }) {
+    const own = node.describe()
+    const { peer, agent, protocols, addresses } = await node.host.identify(asked ?? own.peerId, { signal })
+    await reply.one({
+      ID: peer,
+      PublicKey: publicKeyOf(peer),
+      Addresses: addresses.map((address) => `${address}/p2p/${peer}`),
+      AgentVersion: peer === own.peerId ? own.agent : agent,
+      Protocols: protocols.toSorted()
+    })
   }
 })
 
 /** The public key that the id of a peer carries, as Kubo writes it; nothing for ids that are only a hash. */
-function publicKeyOf (peerId: string): string {
+export function publicKeyOf (peerId: string): string {
   try {
     const { code, digest } = Digest.decode(base58btc.baseDecode(peerId))
     return code === 0 ? Buffer.from(digest).toString('base64') : ''
@@ -96,10 +103,15 @@ export const config: RpcCommand = rpcCommand({
 /** What tools look up in the configuration of Kubo, and beside it the settings as this node knows them. */
 function kuboConfigOf (node: ApiNode): object {
   const { peerId, gateway, rpc, swarm } = node.describe()
+  const settings: Readonly<Record<string, unknown>> = Object.fromEntries([...node.settings()].map(({ key, value }) => [key, value]))
   return {
     Identity: { PeerID: peerId },
     Addresses: { Swarm: swarm, API: multiaddrOf(rpc), Gateway: multiaddrOf(gateway) },
-    Holdfast: Object.fromEntries([...node.settings()].map(({ key, value }) => [key, value]))
+    API: { HTTPHeaders: { 'Access-Control-Allow-Origin': settings['rpcAllowedOrigins'] ?? [] } },
+    Bootstrap: settings['bootstrap'] ?? [],
+    Discovery: { MDNS: { Enabled: settings['mdns'] === 'on' } },
+    Provide: { Strategy: settings['provideStrategy'] ?? '' },
+    Holdfast: settings
   }
 }
 
@@ -109,8 +121,19 @@ function multiaddrOf (url: string): string {
   return host === '' ? '' : host.startsWith('[') ? `/ip6/${host.slice(1, -1)}/tcp/${port}` : `/ip4/${host}/tcp/${port}`
 }
 
-/** A node has one key, its identity. */
+/** A node has one key, its identity. Ids are CIDs in base36 unless `ipns-base` asks for the base58 of peer ids. */
 export const keyList: RpcCommand = rpcCommand({
   options: { long: ['bool', 'l'], 'ipns-base': ['string'] },
-  async run ({ node, reply }) { await reply.one({ Keys: [{ Name: 'self', Id: node.describe().peerId }] }) }
+  async run ({ node, options: { 'ipns-base': base = 'base36' }, reply }) {
+    await reply.one({ Keys: [{ Name: 'self', Id: keyIdOf(node.describe().peerId, base) }] })
+  }
 })
+
+const KEY_BASES: Readonly<Record<string, MultibaseEncoder<string>>> = { base36, base32 }
+
+function keyIdOf (peerId: string, base: string): string {
+  if (base === 'b58mh') return peerId
+  const encoder = Object.hasOwn(KEY_BASES, base) ? KEY_BASES[base] : undefined
+  if (encoder === undefined) throw callerMistake(`ipns-base must be b58mh, ${Object.keys(KEY_BASES).join(' or ')}, not ${JSON.stringify(base.slice(0, 100))}`)
+  return CID.createV1(CODECS.libp2pKey, Digest.decode(base58btc.baseDecode(peerId))).toString(encoder)
+}

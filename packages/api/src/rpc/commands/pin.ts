@@ -5,7 +5,7 @@ import { resolveToCid } from '../../handlers/content-path.ts'
 import { pinUpdateHere } from '../../handlers/pin-update.ts'
 import { pinAdd, pinLs, pinRm } from '../../handlers/pins.ts'
 import type { PinEvent } from '../../operations.ts'
-import { badRequest } from '../rpc-request.ts'
+import { callerMistake } from '../rpc-request.ts'
 import { type RpcCall, type RpcCommand, rpcCommand } from '../rpc-command.ts'
 import { callExchange } from './call-exchange.ts'
 
@@ -80,17 +80,19 @@ interface ListedPin {
 async function listPins (call: RpcCall<typeof LS_OPTIONS>, onPin: (pin: ListedPin) => Promise<void>): Promise<void> {
   const { node, args, options: { type = 'all', name, names = name !== undefined } } = call
   const kind = KINDS.find((known) => known === type)
-  if (kind === undefined) throw badRequest(`invalid type '${type.slice(0, 100)}', must be one of {direct, indirect, recursive, all}`)
+  if (kind === undefined) throw callerMistake(`invalid type '${type.slice(0, 100)}', must be one of {direct, indirect, recursive, all}`)
   const seen = new DigestSet()
   const exchange = callExchange<PinEvent>(call, async (pin) => {
+    // Any part of a name fits, but what is asked for by its path is told whatever its name.
+    if (name !== undefined && args.length === 0 && pin.name?.includes(name) !== true) return
     if (!seen.add(parseCid(pin.cid))) return
     const type = pin.kind === 'indirect' && args.length > 0 ? `indirect through ${pin.root}` : pin.kind
     await onPin({ cid: pin.cid, type, name: names ? pin.name ?? '' : '' })
   })
-  // Kubo lists indirect pins among all; the door leaves them out, because that walks every pinned DAG.
+  // Kubo lists indirect pins among all; the door leaves them out, because they are many.
   const kinds = kind === 'all' && args.length === 0 && name === undefined ? ['recursive', 'direct', 'indirect'] as const : [kind]
   for (const path of args.length === 0 ? [undefined] : args) {
-    for (const kind of kinds) await pinLs(node, { path, kind, name }, exchange)
+    for (const kind of kinds) await pinLs(node, { path, kind }, exchange)
   }
 }
 
@@ -110,6 +112,7 @@ export const verify: RpcCommand = rpcCommand({
   options: { verbose: ['bool'], quiet: ['bool', 'q'] },
 
   async run ({ node, options: { verbose = false, quiet = false }, signal, reply }) {
+    if (verbose && quiet) throw callerMistake('the --verbose and --quiet options can not be used at the same time')
     reply.asValues()
     for (const pin of node.pins.list({ kind: 'recursive' })) {
       const bad = await firstBadNode(node.storedBlocks, pin, signal)

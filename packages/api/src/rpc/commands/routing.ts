@@ -1,6 +1,7 @@
-import { HoldfastError, isErrorCode } from '@holdfast/core'
+import { HoldfastError, isErrorCode, parseCid } from '@holdfast/core'
+import { walkDag } from '@holdfast/dag'
 import { findProviders, provide as provideHandler } from '../../handlers/network.ts'
-import { badRequest } from '../rpc-request.ts'
+import { callerMistake } from '../rpc-request.ts'
 import { type RpcCommand, rpcCommand } from '../rpc-command.ts'
 import { callExchange } from './call-exchange.ts'
 
@@ -25,7 +26,7 @@ export const findprovs: RpcCommand = rpcCommand({
   options: { verbose: ['bool', 'v'], 'num-providers': ['int', 'n'] },
   async run (call) {
     const { node, args: [cid = ''], options: { 'num-providers': limit = 20 }, reply } = call
-    if (limit < 1) throw badRequest('number of providers must be greater than 0')
+    if (limit < 1) throw callerMistake('number of providers must be greater than 0')
     reply.asValues()
     try {
       await findProviders(node, { cid, limit }, callExchange(call, async ({ peer, addresses }) => { await reply.emit(queryEvent(PROVIDER, { peer, addresses })) }))
@@ -46,19 +47,21 @@ export const findpeer: RpcCommand = rpcCommand({
   }
 })
 
-/** Announces blocks that lie here; resolves when those who keep the records have answered. */
+/** Announces blocks that lie here, with `recursive` also all below them; resolves when those who keep the records have answered. */
 export const provide: RpcCommand = rpcCommand({
   args: { names: ['key'], repeats: true },
   options: { verbose: ['bool', 'v'], recursive: ['bool', 'r'] },
   async run (call) {
-    const { node, args, options: { recursive = false }, reply } = call
-    if (recursive) throw new HoldfastError('UNSUPPORTED', 'Option recursive of routing provide is not supported by this node; set provideStrategy to pinned')
+    const { node, args, options: { recursive = false }, signal, reply } = call
     reply.asValues()
-    for (const cid of args) {
+    const announce = async (cid: string): Promise<void> => {
       await provideHandler(node, { cid }, callExchange(call, async ({ acceptedCount, failures }) => {
         if (acceptedCount === 0) throw new HoldfastError('UNAVAILABLE', `Nobody took the announcement of ${cid}: ${failures.join('; ') || 'no peer is known'}`)
         for (const failure of failures) await reply.emit(queryEvent(QUERY_ERROR, { extra: failure }))
       }))
     }
+    if (!recursive) for (const cid of args) await announce(cid)
+    // Only what lies here: the walk fails at a block that does not, as the announcement of it would.
+    else for await (const { cid } of walkDag(node.blocks, args.map((text) => parseCid(text)), { signal })) await announce(cid.toString())
   }
 })
