@@ -1,4 +1,4 @@
-import { HoldfastError, type Logger, silentLogger } from '@holdfast/core'
+import { HoldfastError, lockFile, type Logger, silentLogger } from '@holdfast/core'
 import { dirname, join, resolve } from 'node:path'
 import type { Durability } from '../fs/durable-folder.ts'
 import { errnoOf, explained, unless } from '../fs/fs-errors.ts'
@@ -9,7 +9,7 @@ import { OpenPacks } from './open-packs.ts'
 import { PackBlockstore } from './pack-blockstore.ts'
 import { PackDisk } from './pack-disk.ts'
 import type { IndexOpener } from './pack-index.ts'
-import { INDEX_FILE } from './pack-names.ts'
+import { INDEX_FILE, LOCK_FILE } from './pack-names.ts'
 import { nodePackOperations, type PackOperations } from './pack-operations.ts'
 import { DEFAULT_PACK_BYTES, MAX_PACK_BYTES, PackWriter } from './pack-writer.ts'
 import { recover, type RecoveryProgress } from './recover.ts'
@@ -47,6 +47,8 @@ export interface PackBlockstoreOptions {
 export interface PackPlatform {
   readonly operations: PackOperations
   readonly opener: IndexOpener
+  /** Makes this process the only one that writes. @default nothing */
+  readonly lock?: () => Promise<AsyncDisposable>
 }
 
 /**
@@ -54,11 +56,12 @@ export interface PackPlatform {
  *
  * Reads the ends of packs that the index does not know yet; all of them when it is missing, of another store or damaged.
  *
- * @throws `UNAVAILABLE` when the folder cannot be used, `LIMIT` when the disk is full, `UNSUPPORTED` for files of a newer version.
+ * @throws `UNAVAILABLE` when the folder cannot be used or another process writes to it, `LIMIT` when the disk is full, `UNSUPPORTED` for files of a newer version.
  */
 export async function openPackBlockstore (path: string, options: PackBlockstoreOptions = {}): Promise<PackBlockstore> {
   const folder = resolve(path)
-  return await openPackBlockstoreOn({ operations: nodePackOperations, opener: lmdbIndexAt(join(folder, INDEX_FILE)) }, folder, options)
+  const lock = async (): Promise<AsyncDisposable> => await lockFile(join(folder, LOCK_FILE), ({ pid }) => `Blockstore ${folder} is written to by process ${pid}. Stop that first`)
+  return await openPackBlockstoreOn({ operations: nodePackOperations, opener: lmdbIndexAt(join(folder, INDEX_FILE)), lock }, folder, options)
 }
 
 /** The same on any implementation of system calls and index: for tests that make them fail. */
@@ -66,12 +69,13 @@ export async function openPackBlockstoreOn (platform: PackPlatform, path: string
   return await explained(`Blockstore ${path} could not be opened`, open(platform, path, options))
 }
 
-async function open ({ operations, opener }: PackPlatform, path: string, options: PackBlockstoreOptions): Promise<PackBlockstore> {
+async function open ({ operations, opener, lock }: PackPlatform, path: string, options: PackBlockstoreOptions): Promise<PackBlockstore> {
   const { durability = 'disk', log = silentLogger, storageMaxBytes = Infinity, reserveBytes = DEFAULT_RESERVE_BYTES, trustMedium = false, compaction = true } = options
   const packBytes = packBytesOf(options)
   const disk = new PackDisk({ operations, path, durability, log, onFatal: options.onFatal })
   await makeFolders(operations, disk.folder)
   await using undo = new AsyncDisposableStack()
+  if (lock !== undefined) undo.use(await lock())
   const packs = undo.use(new OpenPacks(operations, (name) => disk.pathOf(name)))
   if (options.rebuildIndex === true) await opener.remove()
 

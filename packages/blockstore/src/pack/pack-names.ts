@@ -7,6 +7,9 @@ export const PACKS_FOLDER = 'packs'
 /** The index of the packs, below the folder of the store. */
 export const INDEX_FILE = 'blocks.mdb'
 
+/** Names the process that writes, below the folder of the store. */
+export const LOCK_FILE = 'blocks.lock'
+
 const PACK_NAME = /^(\d{8})\.car$/
 
 /** Name of a pack: `00000001.car`. @throws `LIMIT` above `MAX_PACK_NUMBER`. */
