@@ -1,6 +1,5 @@
 import { type ApiNode, createApiListener, createBrowserGuard, createRpcListener, NodeEvents, type NodeIdentity, watchedPins, watchHost } from '@holdfast/api'
 import { type Blockstore, cachedBlockstore } from '@holdfast/blockstore'
-import { openFsBlockstore } from '@holdfast/blockstore/fs'
 import { HoldfastError, type Logger } from '@holdfast/core'
 import { walkDag } from '@holdfast/dag'
 import { openExchange } from '@holdfast/exchange'
@@ -20,9 +19,10 @@ import { listen } from './daemon/listen.ts'
 import { lockRepository } from './daemon/lock.ts'
 import { openProvideSchedule } from './daemon/provide-schedule.ts'
 import { openRpcAccess } from './daemon/rpc-access.ts'
+import { openStorage } from './daemon/storage.ts'
 import { openStorageCapacity } from './daemon/storage-capacity.ts'
 import { requireDuration } from './parse-duration.ts'
-import { initRepository, REPOSITORY_VERSION } from './repository.ts'
+import { DEFAULT_ENGINE, initRepository, migrateRepository, readEngine, REPOSITORY_VERSION } from './repository.ts'
 import { REPOSITORY_FILES } from './repository-path.ts'
 import { AGENT, VERSION } from './version.ts'
 
@@ -79,9 +79,14 @@ export async function openNode (config: Config, log: Logger, { repository, socke
   const rpcAccess = await openRpcAccess(config, part('api'))
   await initRepository(repository)
   opening.use(await lockRepository(file('lock')))
+  const formerVersion = await migrateRepository(repository)
+  if (formerVersion < REPOSITORY_VERSION) log.info('Repository was brought to a newer version', { from: formerVersion, to: REPOSITORY_VERSION })
   const identity = await openIdentity(file('identity'), { log: part('network') })
 
-  const storedBlocks = opening.use(await openFsBlockstore(file('blocks'), { log: part('blockstore'), onFatal: onStop }))
+  const storage = opening.use(await openStorage({ engine: await readEngine(repository) ?? DEFAULT_ENGINE, repository, config, log: part('blockstore'), onFatal: onStop }))
+  const { blocks: storedBlocks, engine } = storage
+  // Deleted blocks may be back: the next collection looks at all, once every pin was walked.
+  if (storage.isIndexNew) await removeStateIndex(file('state'))
   const leases = new LeaseBook()
   const cache = opening.use(await openFetchCache({ blocks: cachedBlockstore(storedBlocks), leases, log: part('cache') }, { path: file('cache'), maxBytes: config.cacheMaxBytes }))
   const { blocks } = cache
@@ -134,7 +139,8 @@ export async function openNode (config: Config, log: Logger, { repository, socke
   let isReady = false
   const apiNode: ApiNode = {
     blocks, storedBlocks, cache, pins, leases, references, dagSizes: new DagSizes({ blocks, references }), journal, host, routing, announcer, replication, keeper, events, openReader, describe,
-    repository: { folder: repository, version: REPOSITORY_VERSION, engine: 'fs' },
+    repository: { folder: repository, version: REPOSITORY_VERSION },
+    engine,
     findPeer: async (peer, options) => await host.routing.findPeer(peer, options),
     exchangeStats: () => exchange.stats(),
     gatewayFigures: () => ({ ...gatewayMeter.figures(), caches: gateway.cacheCounts() }),
@@ -174,7 +180,9 @@ export async function openNode (config: Config, log: Logger, { repository, socke
       reachability: host.reachability(),
       gateway: urlOf('http', config.gatewayHost, ports.gateway),
       rpc: urlOf(rpcAccess.tls === undefined ? 'http' : 'https', config.rpcHost, ports.rpc),
-      repository
+      repository,
+      engine: engine.name,
+      durability: engine.durability
     }
   }
 
@@ -194,6 +202,10 @@ export async function openNode (config: Config, log: Logger, { repository, socke
       await open.disposeAsync()
     }
   }
+}
+
+async function removeStateIndex (path: string): Promise<void> {
+  for (const name of [path, `${path}-lock`, `${path}.seal`]) await rm(name, { force: true })
 }
 
 function urlOf (scheme: string, host: string, port: number): string {
