@@ -1,7 +1,6 @@
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { type OurEnd, openOurs } from './ends.ts'
-import { holdfast } from './processes.ts'
 
 /** How often the members are asked how far they are, in ms: the figures are no finer than that. */
 const POLL_MS = 200
@@ -20,34 +19,36 @@ export interface Members extends AsyncDisposable {
   readonly first: Member
   /** The first one, and all that joined. */
   readonly all: readonly Member[]
-  /** Starts another node and lets it in. */
-  join(): Promise<Member>
+  /** Starts another node and lets it in. Returns it, and when it asked to be let in, on the monotonic clock. */
+  join(): Promise<{ readonly member: Member, readonly askedMs: number }>
 }
 
 /** Starts members that know one another, on the network of this machine. */
 export async function openMembers (folder: string, count: number): Promise<Members> {
   await using opening = new AsyncDisposableStack()
+  let open: AsyncDisposableStack = opening
   const all: Member[] = []
   const start = async (): Promise<Member> => {
-    const node = opening.use(await openOurs(join(folder, `member-${all.length}`)))
+    const node = open.use(await openOurs(join(folder, `member-${all.length}`)))
     const member = { ...node, rpc: await rpcOf(node) }
     all.push(member)
     return member
   }
   const first = await start()
-  const join_ = async (): Promise<Member> => {
-    const invite = await holdfast(['--path', first.repository, 'member', 'invite'])
+  const letIn = async (): Promise<{ readonly member: Member, readonly askedMs: number }> => {
     const member = await start()
-    await holdfast(['--path', member.repository, 'member', 'join', invite])
-    return member
+    const invite = await inviteOf(first)
+    const askedMs = performance.now()
+    for await (const _ of member.api.call('member-join', { invite }));
+    return { member, askedMs }
   }
-  while (all.length < count) await join_()
+  while (all.length < count) await letIn()
   await until('all members know one another', async () => {
     const lists = await Promise.all(all.map(membersOf))
     return lists.every((members) => members.length === count && members.every(({ isAlive, capacityBytes }) => isAlive && capacityBytes !== undefined))
   })
-  const open = opening.move()
-  return { first, all, join: join_, [Symbol.asyncDispose]: async () => { await open.disposeAsync() } }
+  open = opening.move()
+  return { first, all, join: letIn, [Symbol.asyncDispose]: async () => { await open.disposeAsync() } }
 }
 
 interface MemberSeen {
@@ -92,6 +93,11 @@ export async function until (what: string, isSo: () => Promise<boolean>): Promis
     await delay(POLL_MS)
   }
   return performance.now()
+}
+
+async function inviteOf ({ api }: Member): Promise<string> {
+  for await (const answer of api.call('member-invite', {})) if (answer.type === 'event') return answer.event.invite
+  throw new Error('The daemon gave no invite')
 }
 
 async function rpcOf ({ api }: OurEnd): Promise<string> {

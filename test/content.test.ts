@@ -187,6 +187,24 @@ test('pins are added, named, listed, removed, and gc removes exactly what none o
   assert.equal((await node.run(['cat', keep])).status, 3)
 })
 
+test('who keeps a block and how much a pin holds alone is told', async (context) => {
+  const node = await startNode(context)
+  const add = async (name: string, content: string): Promise<string> => await node.ok(['add', '-Q', '--chunker', 'size-2', '--name', name], { stdin: content })
+  const first = await add('first', '0123')
+  const second = await add('second', '01')
+  const [leaf] = (await node.ok(['pin', 'ls', '--type', 'indirect', '-q'])).split('\n')
+  assert.ok(leaf !== undefined)
+  assert.equal(await node.ok(['pin', 'why', leaf]), `${first} -> ${leaf}  recursive first`)
+  assert.equal(await node.ok(['pin', 'why', second]), [`${second}  recursive second`, `${first} -> ${second}  recursive first`].join('\n'))
+  const [stat] = await node.json<{ total: object, shared: object, own: { blockCount: number } }>(['pin', 'stat', first])
+  assert.deepEqual([stat?.shared, stat?.own.blockCount], [{ blockCount: 1, byteLength: 2 }, 2])
+  assert.match(await node.ok(['pin', 'stat', first]), /^shared +1 +2 B$/m)
+
+  const unpinned = await node.ok(['add', '-Q', '--no-pin'], { stdin: 'nobody keeps this' })
+  assert.equal(await node.ok(['pin', 'why', unpinned]), 'nothing keeps it; it goes with the next gc')
+  assert.equal((await node.run(['pin', 'stat', unpinned])).status, 3)
+})
+
 test('indirect pins are told truthfully', async (context) => {
   const node = await startNode(context)
   const root = await node.ok(['add', '-Q', '--chunker', 'size-4'], { stdin: '01234567' })

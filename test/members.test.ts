@@ -179,6 +179,42 @@ describe('members', { concurrency: 3 }, () => {
     assert.match(await newcomer.ok(['member', 'join', fresh]), /^joined cluster/)
   })
 
+  test('a node that is alone in its cluster leaves it when it is told to, roles change everywhere, and who leaves keeps its pins', async (context) => {
+    const [admin, member, late] = await Promise.all([startMember(context, { flags: ['--member-name', 'attic'] }), startMember(context, { flags: ['--member-name', 'cellar'] }), startMember(context)])
+    assert.ok(admin && member && late)
+    await member.ok(['member', 'join', await admin.ok(['member', 'invite'])])
+    const added = await late.run(['add', '-Q', '--copies', '2', '--name', 'diary', '--wait'], { stdin: 'written before there was a cluster' })
+    const cid = added.stdout.split('\n')[0] ?? ''
+    assert.match(added.stderr, new RegExp(`Waited for 1 of 2 copies of ${cid}: --wait waits for half of them at least, --wait-for 2 for all`))
+    const invite = await admin.ok(['member', 'invite'])
+    const refused = await late.run(['member', 'join', invite])
+    assert.equal(refused.status, 2)
+    assert.match(refused.stderr, /this node is in "cluster", where it is alone, with 1 pin\. .*--leave/)
+    const joined = await late.run(['member', 'join', invite, '--leave'])
+    assert.match(joined.stdout, /^joined cluster/)
+    assert.match(joined.stderr, /1 copy is a pin of this node alone now/)
+    assert.equal(await late.ok(['pin', 'ls']), `${cid}  recursive  diary`)
+    assert.equal(await late.ok(['pin', 'ls', '--status']), '')
+
+    await eventually('all know one another', async () => (await Promise.all([admin, member, late].map(membersOf))).every((members) => members.length === 3 && members.every(({ name }) => name !== undefined)))
+    const last = await admin.run(['member', 'role', 'attic', 'member'])
+    assert.equal(last.status, 2)
+    assert.match(last.stderr, /is the last admin of "cluster"/)
+    assert.equal((await member.run(['member', 'role', 'attic', 'reader'])).status, 2)
+    assert.equal((await admin.run(['member', 'role', 'nobody', 'reader'])).status, 3)
+    assert.equal((await admin.run(['member', 'role', 'cellar', 'king'])).status, 2)
+    assert.equal(await admin.ok(['member', 'role', 'cellar', 'admin']), `${member.ready.peerId} is an admin`)
+    await eventually('the new admin may change roles', async () => (await member.run(['member', 'role', late.ready.peerId, 'reader'])).status === 0)
+    await eventually('the reader may not pin', async () => (await late.run(['pin', 'add', cid, '--copies', '2'])).stderr.includes('This node is a reader'))
+    assert.equal((await admin.run(['member', 'role', 'attic', 'member'])).status, 0)
+    await eventually('the former admin may not invite', async () => (await admin.run(['member', 'invite'])).stderr.includes('is no admin'))
+
+    assert.match(await admin.ok(['member', 'leave']), /^left cluster/)
+    await eventually('the others know', async () => (await Promise.all([member, late].map(membersOf))).every((members) => members.length === 2))
+    assert.match((await admin.run(['member', 'ls'])).stderr, /is in no cluster/)
+    assert.match((await member.run(['member', 'leave'])).stderr, /is the last admin of "cluster"/)
+  })
+
   test('copies arrive, a lost one is made elsewhere after kill -9 of its holder, and the holder comes back with pin and record', async (context) => {
     const nodes = await startCluster(context, [['--zone', 'a'], ['--zone', 'b'], ['--zone', 'c']])
     const [adder] = nodes
@@ -194,7 +230,7 @@ describe('members', { concurrency: 3 }, () => {
     const third = nodes.find((node) => node !== adder && node !== holder)
     assert.ok(holder && third)
     await eventually('every member tells the same', async () => (await Promise.all(nodes.map((node) => statusOf(node, status.id)))).every((each) => countedIn(each).join() === countedIn(status).join()))
-    assert.match(await holder.ok(['pin', 'ls']), new RegExp(`^${cid}  recursive  for the cluster$`))
+    assert.match(await holder.ok(['pin', 'ls']), new RegExp(`^${cid}  recursive  for the cluster, photos$`))
     assert.equal((await holder.run(['pin', 'rm', '--local', cid])).status, 3)
 
     await holder.end('SIGKILL')
@@ -229,5 +265,7 @@ describe('members', { concurrency: 3 }, () => {
     assert.equal((await first.run(['pin', 'update', old, next])).status, 3)
     const kept = await first.ok(['pin', 'ls', '--name', 'site', '-q'])
     assert.equal(kept, next)
+    await second.ok(['pin', 'rm', next])
+    await eventually('what the first added goes as well', async () => await first.ok(['pin', 'ls']) === '')
   })
 })

@@ -1,4 +1,3 @@
-import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Bench, Measurement } from '../bench.ts'
 import { fetchBare, openBareHolder, rateOf } from '../ends.ts'
@@ -64,7 +63,6 @@ async function pinAndWait ({ api }: Member, cid: string): Promise<void> {
 
 /** One cluster for all rows of many pins: they are made, told of, asked about, and learned by who comes late. */
 async function pinMany ({ folder, options: { pinCount } }: Bench): Promise<Row[]> {
-  mkdirSync(folder, { recursive: true })
   await using members = await openMembers(join(folder, 'many'), MEMBERS)
   const cids = await addFiles(members.first, treeFolder(folder, pinCount))
   const name = `pin ${pinCount.toLocaleString('en')} blocks on ${MEMBERS} nodes`
@@ -137,11 +135,10 @@ async function statusTimes ({ api, repository }: Member, cids: readonly string[]
 
 /** Lets another node in: seconds from then on until it has the records of all pins, and until its copies of all are told to the first. */
 async function catchUp (members: Members, pinCount: number): Promise<{ readonly recorded: number, readonly held: number }> {
-  const late = await members.join()
-  const startedMs = performance.now()
-  const recordedMs = await until('the new member has every record', async () => await hasPins(late, pinCount))
+  const { member, askedMs } = await members.join()
+  const recordedMs = await until('the new member has every record', async () => await hasPins(member, pinCount))
   const heldMs = await until('the first member knows of the copies of the new one', async () => await hasCopies(members.first, (MEMBERS + 1) * pinCount))
-  return { recorded: (recordedMs - startedMs) / 1000, held: (heldMs - startedMs) / 1000 }
+  return { recorded: (recordedMs - askedMs) / 1000, held: (heldMs - askedMs) / 1000 }
 }
 
 async function msOfEach (count: number, run: (index: number) => Promise<void>): Promise<Figure[]> {

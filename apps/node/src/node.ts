@@ -5,7 +5,7 @@ import { walkDag } from '@holdfast/dag'
 import { openExchange } from '@holdfast/exchange'
 import { createGateway, gatewayListener, GatewayMeter, MAX_REQUEST_HEADER_BYTES } from '@holdfast/gateway'
 import { type DiscoveryOptions, type Host, openHost, openIdentity, openSwarmKey } from '@holdfast/network'
-import { DagSizes, LeaseBook, openFetchCache, openJournal, openPinSet, openReferences, type PinSet, roomyJournal } from '@holdfast/pins'
+import { collectGarbage, DagSizes, LeaseBook, openFetchCache, openJournal, openPinSet, openReferences, type PinSet, roomyJournal, startCollector } from '@holdfast/pins'
 import { createContentRouting, type ProvideStrategy, startAnnouncer } from '@holdfast/providers'
 import { type Keeper, openKeeper, openReplication } from '@holdfast/replication'
 import type { CID } from 'multiformats/cid'
@@ -17,6 +17,8 @@ import { startHeapGrowth } from './daemon/heap-growth.ts'
 import { withHomePage } from './daemon/home-page.ts'
 import { listen } from './daemon/listen.ts'
 import { lockRepository } from './daemon/lock.ts'
+import { conversionUnderWay } from './daemon/convert.ts'
+import { removeStateIndex } from './daemon/maintenance.ts'
 import { openProvideSchedule } from './daemon/provide-schedule.ts'
 import { openRpcAccess } from './daemon/rpc-access.ts'
 import { openStorage } from './daemon/storage.ts'
@@ -81,12 +83,14 @@ export async function openNode (config: Config, log: Logger, { repository, socke
   opening.use(await lockRepository(file('lock')))
   const formerVersion = await migrateRepository(repository)
   if (formerVersion < REPOSITORY_VERSION) log.info('Repository was brought to a newer version', { from: formerVersion, to: REPOSITORY_VERSION })
+  const conversion = await conversionUnderWay(repository)
+  if (conversion !== undefined) log.warn(`A conversion of this repository is not finished: stop the node and run holdfast repo convert --to ${conversion}`)
   const identity = await openIdentity(file('identity'), { log: part('network') })
 
   const storage = opening.use(await openStorage({ engine: await readEngine(repository) ?? DEFAULT_ENGINE, repository, config, log: part('blockstore'), onFatal: onStop }))
   const { blocks: storedBlocks, engine } = storage
   // Deleted blocks may be back: the next collection looks at all, once every pin was walked.
-  if (storage.isIndexNew) await removeStateIndex(file('state'))
+  if (storage.isIndexNew) await removeStateIndex(repository)
   const leases = new LeaseBook()
   const cache = opening.use(await openFetchCache({ blocks: cachedBlockstore(storedBlocks), leases, log: part('cache') }, { path: file('cache'), maxBytes: config.cacheMaxBytes }))
   const { blocks } = cache
@@ -95,6 +99,19 @@ export async function openNode (config: Config, log: Logger, { repository, socke
   const pins = watchedPins(opening.use(await openPinSet(roomyJournal(journal, cache), { log: part('pins') })), events)
   const references = opening.use(await openReferences({ blocks, pins, leases, log: part('pins') }, { path: file('state') }))
   cache.watch(references)
+
+  if (typeof config.storageMaxBytes === 'number' && config.storageMaxBytes > 0) {
+    opening.use(startCollector({
+      usedBytes: async () => (await blocks.usage()).byteLength,
+      writtenBytes: () => cache.writtenByteLength,
+      collect: async (options) => {
+        const result = await collectGarbage({ blocks, references, leases, cache }, options)
+        events.tell({ type: 'collected', removedCount: result.removedCount, removedByteLength: result.removedByteLength })
+        return result
+      },
+      log: part('pins')
+    }, { maxBytes: config.storageMaxBytes }))
+  }
 
   const swarmKey = await openSwarmKey(file('swarmKey'), { log: part('network') })
   const host = opening.use(await openHost({ identity, log: part('network'), peerFile: file('peers') }, { mode: config.network, listen: listenAddresses(config), announce: config.announce, dht: config.dht, swarmKey, ...discoveryOf(config) }))
@@ -202,10 +219,6 @@ export async function openNode (config: Config, log: Logger, { repository, socke
       await open.disposeAsync()
     }
   }
-}
-
-async function removeStateIndex (path: string): Promise<void> {
-  for (const name of [path, `${path}-lock`, `${path}.seal`]) await rm(name, { force: true })
 }
 
 function urlOf (scheme: string, host: string, port: number): string {

@@ -145,7 +145,8 @@ async function writeSynced (path: string, text: string): Promise<void> {
   await file.sync()
 }
 
-async function syncDirectory (path: string): Promise<void> {
+/** Makes the names in a folder durable. */
+export async function syncDirectory (path: string): Promise<void> {
   // Windows cannot open a directory; its file systems journal the rename by themselves.
   if (process.platform === 'win32') return
   await using directory = await open(path, 'r')

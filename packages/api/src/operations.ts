@@ -187,6 +187,14 @@ export interface ProvideEvent {
   readonly failures: readonly string[]
 }
 
+/** What became of the copies for a cluster that the node left. */
+export interface ReleasedEvent {
+  /** Contents that are pins of the node alone now. */
+  readonly keptCount: number
+  /** Contents that the node had no copy of. */
+  readonly absentCount: number
+}
+
 /** The cluster that the node is in. */
 export interface ClusterEvent {
   readonly id: string
@@ -242,9 +250,14 @@ export interface Operations {
   readonly 'pin-stat': Operation<{ readonly path: string }, { readonly size: PinSizeEvent }>
   readonly gc: Operation<{ readonly dryRun?: boolean | undefined, readonly full?: boolean | undefined }, ProgressEvent | CollectedEvent>
   readonly 'member-invite': Operation<{ readonly role?: 'admin' | 'member' | 'reader' | undefined, readonly zone?: string | undefined, readonly lifetimeMs?: number | undefined }, { readonly invite: string, readonly expiresMs: number }>
-  readonly 'member-join': Operation<{ readonly invite: string }, { readonly cluster: ClusterEvent }>
+  /** With `leave` the node leaves a cluster in which it is alone. */
+  readonly 'member-join': Operation<{ readonly invite: string, readonly leave?: boolean | undefined }, { readonly cluster: ClusterEvent, readonly released?: ReleasedEvent | undefined }>
+  /** With `force` also when no admin can be told. */
+  readonly 'member-leave': Operation<{ readonly force?: boolean | undefined }, { readonly left: ClusterEvent, readonly released: ReleasedEvent }>
   readonly 'member-ls': Operation<object, { readonly cluster: ClusterEvent } | { readonly member: MemberEvent }>
+  /** By peer id or name. */
   readonly 'member-rm': Operation<{ readonly peer: string }, { readonly removed: string }>
+  readonly 'member-role': Operation<{ readonly member: string, readonly role: 'admin' | 'member' | 'reader' }, { readonly changed: { readonly peer: string, readonly role: 'admin' | 'member' | 'reader' } }>
   readonly peers: Operation<object, PeerEvent>
   readonly connect: Operation<{ readonly address: string }, { readonly peer: string }>
   readonly disconnect: Operation<{ readonly peer: string }, { readonly peer: string }>

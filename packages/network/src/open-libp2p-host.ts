@@ -77,9 +77,26 @@ export async function openLibp2pHost ({ identity, log, peerFile }: NetworkDeps, 
         await running[Symbol.asyncDispose]()
       } finally {
         await close()
+        stopUpdates([inside.parts().addressManager, node.services['identifyPush']])
       }
     }
   })
+}
+
+/** What libp2p puts off by a second whenever addresses or protocols change, and has no public way to take back. */
+const PUT_OFF = ['_updatePeerStoreAddresses', '_push']
+
+/**
+ * Takes back what parts of libp2p set out to do when the others stopped: to look at the addresses of a node that listens
+ * nowhere any more, and to tell nobody about it. Each of these timers keeps the process alive for a second.
+ */
+function stopUpdates (parts: readonly unknown[]): void {
+  for (const part of parts.filter((part) => typeof part === 'object' && part !== null)) {
+    for (const name of PUT_OFF) {
+      const update: unknown = Reflect.get(part, name)
+      if (typeof update === 'function' && 'stop' in update && typeof update.stop === 'function') update.stop()
+    }
+  }
 }
 
 function services (networks: readonly KadNetwork[]): ServiceFactoryMap {

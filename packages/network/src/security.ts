@@ -1,5 +1,4 @@
 /** How connections are encrypted. The only file that knows which package Noise comes from. */
-import { noise } from '@chainsafe/libp2p-noise'
 import { publicKeyFromProtobuf } from '@libp2p/crypto/keys'
 import type { ComponentLogger, ConnectionEncrypter, ConnectionGater, Metrics, PeerId, PrivateKey, PublicKey, SecureConnectionOptions, SecuredConnection, Upgrader } from '@libp2p/interface'
 import { socketTls } from './tls/encrypter.ts'
@@ -16,7 +15,21 @@ interface Components {
 
 /** TLS first: about twice as fast here. Noise for the peers that lack it. The one who dials decides. */
 export function encrypters (): Array<(components: Components) => ConnectionEncrypter> {
-  return [naming(socketTls()), naming(noise())]
+  return [naming(socketTls()), naming(lazyNoise)]
+}
+
+/** The id of the protocol, fixed by its spec (https://github.com/libp2p/specs/tree/master/noise). */
+const NOISE = '/noise'
+
+/** Noise, loaded with the first peer that asks for it: its ciphers are WebAssembly and take some MiB, and most peers speak TLS. */
+function lazyNoise (components: Components): ConnectionEncrypter {
+  let loading: Promise<ConnectionEncrypter> | undefined
+  const loaded = async (): Promise<ConnectionEncrypter> => await (loading ??= import('@chainsafe/libp2p-noise').then(({ noise }) => noise()(components)))
+  return {
+    protocol: NOISE,
+    secureInbound: async (stream, options) => await (await loaded()).secureInbound(stream, options),
+    secureOutbound: async (stream, options) => await (await loaded()).secureOutbound(stream, options)
+  }
 }
 
 /** The message of the library where a node has met itself. */

@@ -3,6 +3,7 @@ export { type CacheKeeper, type CacheReferences, type CacheStatus, type FetchCac
 export { isOutOfSpace } from './cache/out-of-space.ts'
 export { roomyJournal } from './cache/roomy-journal.ts'
 export { collectGarbage, type CollectDeps, type CollectOptions, type CollectProgress, type CollectResult } from './collect.ts'
+export { COLLECT_WATERMARK, type CollectorDeps, type CollectorOptions, startCollector } from './collector.ts'
 export { type CompactOptions, type Journal, type JournalOptions, MAX_LOG_BYTES, openJournal } from './journal/journal.ts'
 export { type JournalFile, type JournalFs } from './journal/journal-fs.ts'
 export { type JournalRecord, MAX_BATCH_RECORDS, MAX_RECORD_BYTES } from './journal/record.ts'

@@ -112,6 +112,9 @@ export const ANSWER_TIMEOUT_MS = 15_000
 /** How long an invite may be used at most, in ms. DESIGN.md, Rulings. */
 export const INVITE_LIFETIME_MS: number = 24 * 60 * 60 * 1000
 
+/** Admins that are asked to let this node go, one after the other, before it gives up: two minutes of silence at most. */
+export const MAX_ADMINS_ASKED = 8
+
 /** Invites that may be open at once. */
 export const MAX_OPEN_INVITES = 1024
 

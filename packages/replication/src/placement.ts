@@ -14,7 +14,7 @@ export interface PlacementMember {
   readonly peer: PeerId
   /** Members without a zone count as one zone. */
   readonly zone: string | undefined
-  /** Declared capacity in any unit; at 0 it gets no copies. Not free space, which changes all the time. */
+  /** Declared capacity in any unit; at 0 it gets no copies, and as an origin keeps the one that it made. Not free space, which changes all the time. */
   readonly weight: number
   /** Takes no new copies, and keeps those that it has. */
   readonly isFull: boolean
@@ -26,7 +26,7 @@ export interface PlacementRequest {
   readonly pinKey: PinKey
   /** How many at most. */
   readonly copies: number | 'all'
-  /** A member that keeps a copy anyway, for a local pin; it counts. */
+  /** The member that added the pin, and so keeps a copy anyway; it counts. */
   readonly origin?: PeerId | undefined
   /** The zones that may hold it. @default any */
   readonly zones?: readonly string[] | undefined
@@ -43,7 +43,7 @@ export const RANK_SLACK = 2
  * Unused zones come before used ones; within that, holders before others, and then the score decides.
  */
 export function placeCopies ({ pinKey, copies, origin, zones, holders = NOBODY }: PlacementRequest, members: readonly PlacementMember[]): PeerId[] {
-  const allowed = members.filter(({ zone, weight, state }) => state === 'active' && weight > 0 && (zones === undefined || zone !== undefined && zones.includes(zone)))
+  const allowed = members.filter(({ peer, zone, weight, state }) => state === 'active' && (weight > 0 || peer === origin && holders.has(peer)) && (zones === undefined || zone !== undefined && zones.includes(zone)))
   const isHolder = ({ peer }: PlacementMember): boolean => holders.has(peer) || peer === origin
   const order = spread(byScore(pinKey, allowed.filter((member) => !member.isFull || isHolder(member))))
   const count = copies === 'all' ? order.length : Math.min(copies, order.length)

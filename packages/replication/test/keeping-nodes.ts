@@ -9,7 +9,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { TestContext } from 'node:test'
-import { type Keeper, type KeeperOptions, openKeeper } from '../src/index.ts'
+import { type ClusterPin, type Keeper, type KeeperOptions, openKeeper, type PinRequest } from '../src/index.ts'
 import { openNode, type TestNode, type TestNodeOptions, until } from './nodes.ts'
 
 /** Short times, so that tests end soon. */
@@ -98,4 +98,13 @@ export async function collect ({ blocks, pins, leases }: KeepingNode): Promise<n
   } finally {
     await rm(folder, { recursive: true, force: true })
   }
+}
+
+/** Pins as the daemon does: here for the cluster first, then the record. The content has one block. */
+export async function putWithCopy ({ pins, keeper, replication, blocks }: KeepingNode, cid: CID, { isVerified = true, ...request }: Omit<PinRequest, 'cid'> & { readonly isVerified?: boolean }): Promise<ClusterPin> {
+  using _ = keeper.expect(cid, 'recursive')
+  await pins.add({ cid, kind: 'recursive', owner: 'cluster' })
+  const byteLength = (await blocks.get(cid))?.bytes.byteLength ?? 0
+  const [, pin] = await Promise.all([keeper.reportCopy(cid, 'recursive', { byteLength, isVerified }), replication.putPin({ ...request, cid })])
+  return pin
 }

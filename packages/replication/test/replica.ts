@@ -5,7 +5,8 @@ import { createHash, randomBytes } from 'node:crypto'
 import { RecordMap, type RecordMapOptions } from '../src/map/record-map.ts'
 import { type PinContent, RecordWriter } from '../src/map/record-writer.ts'
 import { envelopeOf, type StoredPin } from '../src/map/stored-record.ts'
-import { type ClusterRecord, type GenesisRecord, parseRecord, pinKeyBytes } from '../src/record/record.ts'
+import { parseRecord } from '../src/record/parse-record.ts'
+import { type ClusterRecord, type GenesisRecord, pinKeyBytes } from '../src/record/record.ts'
 
 /** A map with the writer of one identity, and no disk or network. */
 export class Replica {

@@ -1,4 +1,4 @@
-import type { ClusterEvent, MemberEvent } from '@holdfast/api/client'
+import type { ClusterEvent, MemberEvent, ReleasedEvent } from '@holdfast/api/client'
 import { HoldfastError } from '@holdfast/core/errors'
 import { duration, onlyArgument } from '../arguments.ts'
 import { command, type CommandContext } from '../command.ts'
@@ -40,21 +40,46 @@ function roleIn (text: string): typeof ROLES[number] {
 }
 
 export const memberJoin = command({
-  usage: 'member join INVITE|-',
+  usage: 'member join INVITE|- [--leave]',
   summary: 'Join the cluster of an invite',
-  details: 'The admin that issued it must be running. `-` reads the invite from standard input, where no other user of this machine sees it.',
-  flags: {},
+  details: 'The admin that issued it must be running. `-` reads the invite from standard input, where no other user of this machine sees it.\nA node that is alone in a cluster of its own leaves that with --leave; what it keeps stays, as pins of this node alone.',
+  flags: { leave: { type: 'boolean', help: 'Leave the cluster in which this node is alone' } },
 
-  async run (context, args) {
+  async run (context, args, { leave }) {
     const given = onlyArgument(args, 'INVITE')
     const invite = given === '-' ? await readInvite(context.stdin) : given
-    for await (const answer of context.daemon.call('member-join', { invite }, context)) {
+    for await (const answer of context.daemon.call('member-join', { invite, leave }, context)) {
       if (answer.type !== 'event') continue
-      const { cluster } = answer.event
-      context.print(context.isJson ? JSON.stringify(cluster) : `joined ${clusterWords(cluster)}`)
+      const { cluster, released } = answer.event
+      context.print(context.isJson ? JSON.stringify({ ...cluster, released }) : `joined ${clusterWords(cluster)}`)
+      if (released !== undefined) explainReleased(context, released)
     }
   }
 })
+
+export const memberLeave = command({
+  usage: 'member leave [--force]',
+  summary: 'Leave the cluster',
+  details: 'An admin that can be reached tells the others, who make the copies of this node elsewhere. What this node keeps stays, as pins of this node alone.',
+  flags: { force: { type: 'boolean', help: 'Leave also when no admin can be told, or this node is the last one' } },
+
+  async run (context, args, { force }) {
+    if (args.length > 0) throw new HoldfastError('INVALID', `A node leaves by itself: ${JSON.stringify(args[0])} is too many. See member rm for others`)
+    for await (const answer of context.daemon.call('member-leave', { force }, context)) {
+      if (answer.type !== 'event') continue
+      const { left, released } = answer.event
+      context.print(context.isJson ? JSON.stringify({ ...left, released }) : `left ${clusterWords(left)}`)
+      explainReleased(context, released)
+    }
+  }
+})
+
+/** Says what became of what was kept for a cluster. */
+function explainReleased ({ note, isJson }: CommandContext, { keptCount, absentCount }: ReleasedEvent): void {
+  if (isJson) return
+  if (keptCount > 0) note(`${keptCount} ${keptCount === 1 ? 'copy is a pin' : 'copies are pins'} of this node alone now: see holdfast pin ls`)
+  if (absentCount > 0) note(`${absentCount} ${absentCount === 1 ? 'pin' : 'pins'} of the cluster had no copy here`)
+}
 
 async function readInvite (stdin: AsyncIterable<Uint8Array>): Promise<string> {
   const pieces: Uint8Array[] = []
@@ -125,15 +150,32 @@ function seenWords (isSelf: boolean, isAlive: boolean, lastSeenAgoMs: number | u
 }
 
 export const memberRm = command({
-  usage: 'member rm PEER',
+  usage: 'member rm NAME|PEER',
   summary: 'Remove a member from the cluster',
   details: 'Takes effect on every member without a restart: what the peer writes from now on does not count, nor do its copies. What it had pinned stays.',
   flags: {},
 
   async run (context, args) {
-    const peer = onlyArgument(args, 'PEER')
+    const peer = onlyArgument(args, 'NAME or PEER')
     for await (const answer of context.daemon.call('member-rm', { peer }, context)) {
       if (answer.type === 'event') context.print(context.isJson ? JSON.stringify(answer.event) : `removed ${answer.event.removed}`)
+    }
+  }
+})
+
+export const memberRole = command({
+  usage: 'member role NAME|PEER admin|member|reader',
+  summary: 'Give a member another role',
+  details: 'For admins. Takes effect on every member without a restart. What a new reader had pinned stays. The last admin stays one.',
+  flags: {},
+
+  async run (context, args) {
+    const [member, roleText, surplus] = args
+    if (member === undefined || roleText === undefined || surplus !== undefined) throw new HoldfastError('INVALID', `Say which member, and its role: ${ROLES.join(', ')}`)
+    for await (const answer of context.daemon.call('member-role', { member, role: roleIn(roleText) }, context)) {
+      if (answer.type !== 'event') continue
+      const { changed } = answer.event
+      context.print(context.isJson ? JSON.stringify(changed) : `${changed.peer} is ${changed.role === 'admin' ? 'an' : 'a'} ${changed.role}`)
     }
   }
 })

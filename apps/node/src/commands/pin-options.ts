@@ -15,8 +15,8 @@ export const CLUSTER_FLAGS = {
 
 /** Flags of commands that can wait for copies. */
 export const WAIT_FLAGS = {
-  wait: { type: 'boolean', help: 'Wait until there are as many copies as the pin asks for at least: half of N' },
-  'wait-for': { type: 'string', value: 'N', help: 'Wait until there are N copies' },
+  wait: { type: 'boolean', help: 'Wait for the least number of copies that --copies N asks for: half of N, rounded up; 1 for all' },
+  'wait-for': { type: 'string', value: 'N', help: 'Wait for N copies' },
   timeout: { type: 'string', value: 'DURATION', help: 'How long to wait for copies [default: 10min]' }
 } as const satisfies FlagDeclarations
 
@@ -74,5 +74,5 @@ export function waitArgs (flags: FlagValues<typeof WAIT_FLAGS>): WaitArgs | unde
 /** Waits for the copies of pins, shows how it goes, and prints how they are in the end. */
 export async function waitForPins (context: CommandContext, ids: readonly string[], wait: WaitArgs): Promise<void> {
   const view = new StatusView(context)
-  for (const id of ids) await view.follow(context.daemon.call('pin-status', { id, ...wait }, context))
+  for (const id of ids) await view.follow(context.daemon.call('pin-status', { id, ...wait }, context), wait)
 }

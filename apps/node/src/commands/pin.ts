@@ -109,7 +109,7 @@ export const pinStatus = command({
     const view = new StatusView(context)
     for (const text of requireCids(args)) {
       const answers = context.daemon.call('pin-status', { ...pathOrId(text), ...wait }, context)
-      if (wait !== undefined) await view.follow(answers)
+      if (wait !== undefined) await view.follow(answers, wait)
       else for await (const answer of answers) if (answer.type === 'event') view.print(answer.event.status)
     }
   }
@@ -152,7 +152,7 @@ function kindWords ({ kind, cluster }: PinEvent): string {
 function format (pin: PinEvent, isQuiet: boolean, { isJson }: CommandContext): string {
   if (isJson) return JSON.stringify(pin)
   if (isQuiet) return pin.cid
-  const detail = pin.owner === 'cluster' ? 'for the cluster' : pin.root === undefined ? pin.name ?? '' : `below ${pin.root}`
+  const detail = pin.owner === 'cluster' ? ['for the cluster', ...pin.name === undefined ? [] : [pin.name]].join(', ') : pin.root === undefined ? pin.name ?? '' : `below ${pin.root}`
   return formatTable([[pin.cid, pin.kind, printable(detail)]]).join('').trimEnd()
 }
 

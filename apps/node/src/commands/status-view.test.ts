@@ -1,7 +1,7 @@
 import type { PinStatusEvent } from '@holdfast/api/client'
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { statusCells, statusLines } from './status-view.ts'
+import { statusCells, statusLines, waitedWords } from './status-view.ts'
 
 const NOW_MS = 1_700_000_000_000
 
@@ -48,4 +48,9 @@ test('a copy is as old as the verification that is longest ago, and a clock that
 test('what other members wrote cannot write on the terminal', () => {
   const lines = statusLines({ ...STATUS, name: 'a\u001b[2Jb\u202e', meta: { 'k\n': 'v\r' }, zones: ['\u0007'], missing: '\u001b]0;x\u0007', holders: [{ peer: 'peer-a', name: '\u001b[31m', zone: '\n', state: 'failed', isCounted: false, byteLength: 0, why: '\u009b1m' }] }, NOW_MS)
   for (const line of [...lines, ...statusCells({ ...STATUS, name: '\u001b[2J' })]) assert.doesNotMatch(line, /[\p{Cc}\u202e]/u)
+})
+
+test('who waited for fewer copies than all reads what was waited for', () => {
+  assert.deepEqual(waitedWords({ ...STATUS, countedCount: 2 }), ['Waited for 2 of 4 copies of bafy1: --wait waits for half of them at least, --wait-for 4 for all'])
+  for (const countedCount of [1, 4]) assert.deepEqual(waitedWords({ ...STATUS, countedCount }), [], `${countedCount} of 4`)
 })

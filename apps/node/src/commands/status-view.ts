@@ -10,8 +10,12 @@ export class StatusView {
     this.#context = context
   }
 
-  /** Shows each status on the progress line, and prints the last; also when the wait for it failed. */
-  async follow (answers: AsyncIterable<Answer<'pin-status'>>): Promise<void> {
+  /**
+   * Shows each status on the progress line, and prints the last; also when the wait for it failed.
+   *
+   * @param options.waitFor Copies that were waited for. @default the least that the pin asks for
+   */
+  async follow (answers: AsyncIterable<Answer<'pin-status'>>, { waitFor }: { readonly waitFor?: number | undefined } = {}): Promise<void> {
     let last: PinStatusEvent | undefined
     try {
       using line = this.#context.progress('Waiting')
@@ -23,6 +27,8 @@ export class StatusView {
     } finally {
       if (last !== undefined) this.print(last)
     }
+    const { note, isJson } = this.#context
+    if (last !== undefined && waitFor === undefined && !isJson) for (const line of waitedWords(last)) note(line)
   }
 
   print (status: PinStatusEvent): void {
@@ -30,6 +36,12 @@ export class StatusView {
     if (isJson) return print(JSON.stringify(status))
     for (const line of statusLines(status)) print(line)
   }
+}
+
+/** What was waited for, when that is not all; exported for its test. */
+export function waitedWords ({ cid, countedCount, copies: { min, max } }: PinStatusEvent): string[] {
+  if (countedCount < min || countedCount >= max) return []
+  return [`Waited for ${min} of ${max} copies of ${cid}: --wait waits for half of them at least, --wait-for ${max} for all`]
 }
 
 /** One line for a pin, and one for each member that has to do with it; exported for its test. */

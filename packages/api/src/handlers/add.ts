@@ -1,11 +1,11 @@
 import { HoldfastError } from '@holdfast/core'
 import { type ImportedEntry, type ImportSource, importSources, measurePath, openDiskSource, recipeOf } from '@holdfast/dag'
-import { leasedWriter } from '@holdfast/pins'
+import { leasedWriter, type PinOwner } from '@holdfast/pins'
 import type { CID } from 'multiformats/cid'
 import { isAbsolute } from 'node:path'
 import type { ApiNode } from '../api-node.ts'
 import { type Exchange, progressReporter } from '../exchange.ts'
-import { clusterPinEvent, clusterRequest, prepareClusterPin } from './cluster-pins.ts'
+import { clusterPinEvent, clusterRequest, type NewPin, prepareClusterPin } from './cluster-pins.ts'
 import type { AddArgs, EntryEvent, EventOf } from '../operations.ts'
 
 /**
@@ -36,15 +36,27 @@ export async function add (node: ApiNode, args: AddArgs, exchange: Exchange<Even
   for (const entry of roots) await exchange.emit({ entry: toEvent(entry), isRoot: true })
   if (args.pin === false) return
   const cids = roots.map(({ cid }) => cid)
+  if (wanted !== undefined) return await pinForCluster(node, roots, wanted, exchange)
   await pinRoots(node, cids, args.name)
   await exchange.emit({ pinned: cids.map(String) })
-  if (wanted === undefined) return
-  for (const cid of cids) await exchange.emit({ pin: clusterPinEvent(await node.replication.putPin({ ...wanted, cid })) })
+}
+
+/** Pins what was imported for the cluster, and puts the records: the pin here goes with its record. */
+async function pinForCluster (node: ApiNode, roots: readonly ImportedEntry[], wanted: NewPin, exchange: Exchange<EventOf<'add'>>): Promise<void> {
+  using expected = new DisposableStack()
+  for (const { cid } of roots) expected.use(node.keeper.expect(cid, 'recursive'))
+  await pinRoots(node, roots.map(({ cid }) => cid), undefined, 'cluster')
+  await exchange.emit({ pinned: roots.map(({ cid }) => cid.toString()) })
+  for (const { cid, byteLength } of roots) {
+    // What this node has is said first, so that nobody else makes a copy in its place.
+    const [, pin] = await Promise.all([node.keeper.reportCopy(cid, 'recursive', { byteLength, isVerified: false }), node.replication.putPin({ ...wanted, cid })])
+    await exchange.emit({ pin: clusterPinEvent(pin) })
+  }
 }
 
 /** Pins what was imported: its blocks are durable and protected by a lease of the caller's. */
-export async function pinRoots (node: ApiNode, roots: readonly CID[], name: string | undefined): Promise<void> {
-  for (const cid of roots) await node.pins.add({ cid, kind: 'recursive', ...(name === undefined ? {} : { name }) })
+export async function pinRoots (node: ApiNode, roots: readonly CID[], name: string | undefined, owner?: PinOwner): Promise<void> {
+  for (const cid of roots) await node.pins.add({ cid, kind: 'recursive', name, owner })
   // Blocks and pins are durable: only now others may hear of them.
   for (const cid of roots) node.announcer.announce(cid)
 }

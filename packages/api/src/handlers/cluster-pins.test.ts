@@ -1,4 +1,4 @@
-import { isErrorCode } from '@holdfast/core'
+import { HoldfastError, isErrorCode } from '@holdfast/core'
 import assert from 'node:assert/strict'
 import { test, type TestContext } from 'node:test'
 import type { ApiNode } from '../api-node.ts'
@@ -6,6 +6,14 @@ import type { Exchange } from '../exchange.ts'
 import { openApiNode } from '../harness.test.ts'
 import type { EventOf, OperationName } from '../operations.ts'
 import { HANDLERS } from './table.ts'
+
+async function until (isTrue: () => boolean): Promise<void> {
+  const endMs = performance.now() + 20_000
+  while (!isTrue()) {
+    assert.ok(performance.now() < endMs, String(isTrue))
+    await new Promise((resolve) => { setTimeout(resolve, 10) })
+  }
+}
 
 type Args<Name extends OperationName> = Parameters<typeof HANDLERS[Name]>[1]
 
@@ -30,10 +38,12 @@ async function addTwice (context: TestContext): Promise<{ node: ApiNode, cid: st
   return { node, cid: pin.cid, id: pin.cluster.id }
 }
 
-test('copies on a node in no cluster make one, and a pin of both: this node\'s first, then the cluster\'s', async (context) => {
+test('copies on a node in no cluster make one, and a pin for it: here first, then the record', async (context) => {
   const { node, cid, id } = await addTwice(context)
   assert.equal(node.replication.cluster?.role, 'admin')
-  assert.deepEqual([...node.pins.list({ owner: 'user' })].map((pin) => [pin.cid.toString(), pin.name]), [[cid, 'twice']])
+  assert.deepEqual([...node.pins.list()].map((pin) => [pin.cid.toString(), pin.owner]), [[cid, 'cluster']])
+  for (const args of [{}, { name: 'twice' }]) assert.deepEqual((await call(node, 'pin-ls', args)).map(({ cid, owner, name }) => [cid, owner, name]), [[cid, 'cluster', 'twice']])
+  assert.deepEqual(await call(node, 'pin-ls', { name: 'other' }), [])
   const [event] = await call(node, 'pin-status', { path: cid })
   assert.deepEqual([event?.status.id, event?.status.copies, event?.status.meta, event?.status.holders.length], [id, { min: 1, max: 2 }, { a: 'b' }, 1])
 })
@@ -49,12 +59,13 @@ test('a wait is over when there are enough copies, and at its deadline says what
   await assert.rejects(waiting, (err) => isErrorCode(err, 'NOT_FOUND'))
 })
 
-test('unpinning here leaves the cluster\'s pin, unpinning by id leaves the one here, and unpinning the CID takes both', async (context) => {
+test('unpinning here leaves the cluster\'s pin, unpinning by id leaves the user\'s, and unpinning the CID takes both', async (context) => {
   const { node, cid, id } = await addTwice(context)
+  await assert.rejects(call(node, 'pin-rm', { path: cid, local: true }), (err) => isErrorCode(err, 'NOT_FOUND') && /is kept here for the cluster/.test(err.message))
+  await call(node, 'pin-add', { path: cid, kind: 'recursive' })
   const local = await call(node, 'pin-rm', { path: cid, local: true })
   assert.deepEqual(local.map(({ pin: { cluster } }) => cluster), [undefined])
   assert.equal(node.replication.pin(id)?.cid.toString(), cid)
-  await assert.rejects(call(node, 'pin-rm', { path: cid, local: true }), (err) => isErrorCode(err, 'NOT_FOUND'))
 
   await call(node, 'pin-add', { path: cid, kind: 'recursive' })
   await call(node, 'pin-rm', { id })
@@ -90,5 +101,32 @@ test('an update takes over what the old pin asked for, and with unpin: false kee
   assert.equal(node.replication.pin(id), undefined)
   const pins = [...node.replication.pins()]
   assert.ok(pins.length > 0 && pins.every((pin) => pin.cid.toString() === next && pin.name === 'twice' && pin.meta.a === 'b' && pin.copies.max === 2))
-  assert.deepEqual([...node.pins.list({ owner: 'user' })].map((pin) => pin.cid.toString()), [next])
+  const ofNext = (): string[] => [...new Set([...node.pins.list()].map((pin) => `${pin.cid} ${pin.owner}`))]
+  await until(() => ofNext().join() === `${next} cluster`)
+})
+
+test('what was added with copies goes when another member unpins it, unless the user pinned it here besides', async (context) => {
+  const { node, cid, id } = await addTwice(context)
+  await call(node, 'pin-status', { id, wait: true })
+  await node.replication.deletePin(id)
+  await until(() => node.pins.count === 0)
+
+  for (const order of ['before', 'after']) {
+    if (order === 'before') await call(node, 'pin-add', { path: cid, kind: 'recursive', name: 'mine' })
+    const [added] = (await call(node, 'pin-add', { path: cid, kind: 'recursive', copies: 2 })).flatMap((event) => 'pin' in event ? [event.pin] : [])
+    if (order === 'after') await call(node, 'pin-add', { path: cid, kind: 'recursive', name: 'mine' })
+    await node.replication.deletePin(added?.cluster?.id ?? '')
+    await until(() => node.pins.count === 1)
+    assert.deepEqual((await call(node, 'pin-ls', {})).map(({ owner, name }) => [owner, name]), [[undefined, 'mine']], order)
+    await call(node, 'pin-rm', { path: cid })
+  }
+})
+
+test('a pin for the cluster whose record could not be put is not kept', async (context) => {
+  const { node, cid, id } = await addTwice(context)
+  await call(node, 'pin-rm', { id })
+  await until(() => node.pins.count === 0)
+  const replication = { ...node.replication, requirePinnable: () => {}, putPin: async () => { throw new HoldfastError('LIMIT', 'No room') }, cluster: node.replication.cluster }
+  await assert.rejects(call({ ...node, replication }, 'pin-add', { path: cid, kind: 'recursive', copies: 2 }), (err) => isErrorCode(err, 'LIMIT'))
+  await until(() => node.pins.count === 0)
 })

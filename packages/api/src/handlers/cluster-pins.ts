@@ -8,7 +8,8 @@ import { resolveToCid } from './content-path.ts'
 /** How long to wait for copies, in ms, unless the caller says something else. */
 export const WAIT_TIMEOUT_MS: number = 10 * 60 * 1000
 
-type NewPin = Omit<PinRequest, 'id' | 'cid'>
+/** What is asked of the cluster, whatever it is pinned. */
+export type NewPin = Omit<PinRequest, 'id' | 'cid'>
 
 /** Reads what arguments ask of the cluster: nothing without a number of copies. */
 export function clusterRequest ({ replication }: Pick<ApiNode, 'replication'>, { copies, meta, zones, expireAtMs, expireInMs }: ClusterPinArgs, { mode, name }: Pick<NewPin, 'mode' | 'name'>): NewPin | undefined {

@@ -6,7 +6,7 @@ import type { Exchange } from '../exchange.ts'
 import type { ArgsOf, EventOf, ProgressEvent } from '../operations.ts'
 import { prepareClusterPin, WAIT_TIMEOUT_MS, waitForCopies } from './cluster-pins.ts'
 import { resolveToCid } from './content-path.ts'
-import { pinHere, pinsOf } from './pins.ts'
+import { pinForCluster, pinHere, pinsOf } from './pins.ts'
 
 /**
  * Pins another DAG instead of one that is pinned: on this node, in the cluster, or both, as the old one is.
@@ -21,7 +21,10 @@ export async function pinUpdate (node: ApiNode, { from, to, unpin = true, timeou
   if (here.length === 0 && there.length === 0) throw notPinned(old)
   for (const pin of there) await prepareClusterPin(node, requestOf(pin))
   // Somebody has to have all of it before others look for it.
-  const { cid } = await pinHere(node, { path: to, kind: 'recursive', name: here[0]?.name ?? there[0]?.name }, exchange)
+  using expected = new DisposableStack()
+  const forCluster = there.length === 0 ? undefined : await pinForCluster(node, { path: to, kind: 'recursive' }, expected, exchange)
+  await forCluster?.reported()
+  const cid = here.length === 0 && forCluster !== undefined ? forCluster.cid : (await pinHere(node, { path: to, kind: 'recursive', name: here[0]?.name }, exchange)).cid
   if (!isSame(old, cid)) {
     const deadline = AbortSignal.timeout(timeoutMs)
     for (const pin of there) await replace(node, pin, cid, { unpin, deadline, timeoutMs }, exchange)

@@ -1,6 +1,6 @@
 import { HoldfastError } from '@holdfast/core'
 import { parseContentPath } from '@holdfast/dag'
-import { indirectPin, type IndirectPin, indirectPins, type Pin, pinDag } from '@holdfast/pins'
+import { indirectPin, type IndirectPin, indirectPins, type Pin, pinDag, type PinKind, type PinOwner, type PinProgress } from '@holdfast/pins'
 import type { ClusterPin } from '@holdfast/replication'
 import type { CID } from 'multiformats/cid'
 import type { ApiNode } from '../api-node.ts'
@@ -11,27 +11,61 @@ import { resolveToCid } from './content-path.ts'
 import { openFound, openReader } from './open-reader.ts'
 
 /**
- * Pins on this node, and with `copies` in the cluster: first here, so that somebody has all of it, then the record.
+ * Pins on this node, for its user, or with `copies` for the cluster: first here, so that somebody has all of it, then the record.
  *
+ * A pin for the cluster goes with the record, whoever ends that; what the user pinned besides stays.
  * With `local: false` nothing is fetched: the members that the pin falls to do that.
  */
 export async function pinAdd (node: ApiNode, { path, kind, name, local = true, ...args }: ArgsOf<'pin-add'>, exchange: Exchange<EventOf<'pin-add'>>): Promise<void> {
   const wanted = clusterRequest(node, args, { mode: kind, name })
   if (wanted === undefined && !local) throw new HoldfastError('INVALID', 'A pin that is not on this node is for the cluster: say how many copies there shall be')
   if (wanted !== undefined) await prepareClusterPin(node, wanted)
-  const pinned = local ? await pinHere(node, { path, kind, name }, exchange) : undefined
-  const cid = pinned?.cid ?? await resolveThere(node, path, exchange)
-  const event = wanted === undefined ? undefined : clusterPinEvent(await node.replication.putPin({ ...wanted, cid }))
-  const pin = event ?? (pinned === undefined ? undefined : toEvent(pinned))
-  if (pin !== undefined) await exchange.emit({ pin })
+  if (wanted === undefined) return await exchange.emit({ pin: toEvent(await pinHere(node, { path, kind, name }, exchange)) })
+  using expected = new DisposableStack()
+  const { cid, reported } = local ? await pinForCluster(node, { path, kind }, expected, exchange) : { cid: await resolveThere(node, path, exchange), reported: undefined }
+  // What this node has is said first, so that nobody else makes a copy in its place.
+  const [, pin] = await Promise.all([reported?.(), node.replication.putPin({ ...wanted, cid })])
+  await exchange.emit({ pin: clusterPinEvent(pin) })
 }
 
-/** Walks what is pinned, fetches what is not here, and pins it for the user. */
-export async function pinHere (node: ApiNode, { path, kind, name }: { readonly path: string, readonly kind: 'recursive' | 'direct', readonly name?: string | undefined }, exchange: Pick<Exchange<ProgressEvent>, 'signal' | 'emit'>): Promise<Pin> {
+/** Walks what is pinned, fetches what is not here, and pins it for the cluster, whose record has to be put before `expected` is disposed. */
+export async function pinForCluster (node: ApiNode, { path, kind }: Pick<PinTarget, 'path' | 'kind'>, expected: DisposableStack, exchange: Pick<Exchange<ProgressEvent>, 'signal' | 'emit'>): Promise<{ cid: CID, reported: () => Promise<void> }> {
+  let byteLength = 0
+  const { cid } = await pinHere(node, {
+    path,
+    kind,
+    owner: 'cluster',
+    onFound: (cid) => { expected.use(node.keeper.expect(cid, kind)) },
+    onProgress: (progress) => { byteLength = progress.byteLength }
+  }, exchange)
+  return { cid, reported: async () => { await node.keeper.reportCopy(cid, kind, { byteLength, isVerified: true }) } }
+}
+
+interface PinTarget {
+  readonly path: string
+  readonly kind: PinKind
+  readonly name?: string | undefined
+  /** @default the user */
+  readonly owner?: PinOwner | undefined
+  /** Told what the path names, before anything is pinned. */
+  readonly onFound?: (cid: CID) => void
+  readonly onProgress?: (progress: PinProgress) => void
+}
+
+/** Walks what is pinned, fetches what is not here, and pins it. */
+export async function pinHere (node: ApiNode, { path, kind, name, owner, onFound, onProgress }: PinTarget, exchange: Pick<Exchange<ProgressEvent>, 'signal' | 'emit'>): Promise<Pin> {
   const { signal } = exchange
   const { found: cid, reader } = await openFound(node, path, exchange, { walk: kind === 'recursive', find: async (blocks) => await resolveToCid(blocks, path, signal) })
   using blocks = reader
-  const pin = await pinDag({ blocks, pins: node.pins, leases: node.leases, cache: node.cache, references: node.references }, { cid, kind, ...(name === undefined ? {} : { name }) }, { signal, onProgress: progressReporter(exchange) })
+  onFound?.(cid)
+  const report = progressReporter(exchange)
+  const pin = await pinDag({ blocks, pins: node.pins, leases: node.leases, cache: node.cache, references: node.references }, { cid, kind, name, owner }, {
+    signal,
+    onProgress: (progress) => {
+      report(progress)
+      onProgress?.(progress)
+    }
+  })
   node.announcer.announce(cid)
   return pin
 }
@@ -53,8 +87,13 @@ export async function pinRm (node: ApiNode, { path, id, ...match }: ArgsOf<'pin-
   for (const { id } of there) await exchange.emit({ pin: clusterPinEvent(await node.replication.deletePin(id)) })
   if (here.length === 0 && there.length > 0) return
   const { kind, name } = match
+  if (here.length === 0 && isForCluster(node, cid, kind)) throw new HoldfastError('NOT_FOUND', `${cid} has no pin of this node alone: it is kept here for the cluster, and goes with the cluster's pin`, { reason: 'not-pinned', cid: cid.toString() })
   const removed = await node.pins.remove({ cid, kind, name, owner: 'user' })
   for (const pin of removed) await exchange.emit({ pin: toEvent(pin) })
+}
+
+function isForCluster ({ pins }: ApiNode, cid: CID, kind: PinKind | undefined): boolean {
+  return pins.list({ cid, kind, owner: 'cluster' })[Symbol.iterator]().next().done !== true
 }
 
 /** The user's pins of a CID on this node, and the cluster's. */
@@ -73,10 +112,11 @@ export async function pinLs (node: ApiNode, { path, kind = 'all', name }: ArgsOf
   let found = 0
   for (const pin of kind === 'indirect' ? [] : node.pins.list()) {
     if (kind !== 'all' && pin.kind !== kind) continue
-    if (name !== undefined && pin.name !== name) continue
+    const names = pin.owner === 'cluster' ? node.keeper.namesOf(pin.cid, pin.kind) : pin.name === undefined ? [] : [pin.name]
+    if (name !== undefined && !names.includes(name)) continue
     if (cid !== undefined && !sameMultihash(pin.cid, cid)) continue
     found++
-    await exchange.emit(toEvent(pin))
+    await exchange.emit({ ...toEvent(pin), name: name ?? names[0] })
   }
   // Indirect pins have no names, and are many: only when they are asked for.
   if (name === undefined && (kind === 'indirect' || (cid !== undefined && kind === 'all' && found === 0))) {

@@ -3,7 +3,7 @@ import type { Exchange } from '../exchange.ts'
 import type { ArgsOf, EventOf, OperationName } from '../operations.ts'
 import { add } from './add.ts'
 import { dagExport, dagImport } from './car.ts'
-import { memberInvite, memberJoin, memberLs, memberRm } from './members.ts'
+import { memberInvite, memberJoin, memberLeave, memberLs, memberRm, memberRole } from './members.ts'
 import { id, settings, stop } from './node.ts'
 import { connect, disconnect, findProviders, peers, provide, stats } from './network.ts'
 import { pinStatus } from './cluster-pins.ts'
@@ -38,8 +38,10 @@ export const HANDLERS: { readonly [Name in OperationName]: Handler<Name> } = {
   gc,
   'member-invite': memberInvite,
   'member-join': memberJoin,
+  'member-leave': memberLeave,
   'member-ls': memberLs,
   'member-rm': memberRm,
+  'member-role': memberRole,
   peers,
   connect,
   disconnect,

@@ -17,8 +17,12 @@ export const MAX_STREAMS_PER_PEER = 16
 /** How long a message may stand still once it began, in milliseconds. */
 export const MESSAGE_STALL_MS = 30_000
 
-/** When a connected peer that could not be sent to is tried again, in milliseconds. */
-const REACH_AGAIN_MS = 60_000
+/**
+ * When a connected peer that could not be sent to is tried again, in milliseconds; each time in a row twice as late. The first time is
+ * soon: a node listens before all of its parts are there, and who connects in between finds no Bitswap.
+ */
+const MIN_REACH_AGAIN_MS = 500
+const MAX_REACH_AGAIN_MS = 60_000
 
 /** What went in and out since the exchange was opened, and what is under way. */
 export interface BitswapStats extends ClientStats, ServerStats {
@@ -37,6 +41,8 @@ export class Bitswap implements Exchange {
   readonly #server: BitswapServer
   readonly #client: BitswapClient
   readonly #partners = new Map<PeerId, Partner>()
+  /** Connected peers that could not be sent to, and when each is tried the next time. */
+  readonly #reachAgainMs = new Map<PeerId, number>()
   readonly #opened = new AsyncDisposableStack()
 
   private constructor (deps: ExchangeDeps) {
@@ -76,7 +82,10 @@ export class Bitswap implements Exchange {
     this.#opened.use(await host.handle(BITSWAP_PROTOCOLS, async (stream) => { await this.#read(stream) }, { maxInboundStreams: MAX_STREAMS_PER_PEER, maxOutboundStreams: MAX_STREAMS_PER_PEER }))
     this.#opened.use(host.watchPeers({
       connected: (peer) => { if (this.#deps.host.isConnected(peer)) this.#partner(peer) },
-      disconnected: (peer) => { this.#forget(peer) }
+      disconnected: (peer) => {
+        this.#reachAgainMs.delete(peer)
+        this.#forget(peer)
+      }
     }))
   }
 
@@ -114,9 +123,11 @@ export class Bitswap implements Exchange {
     this.#log.debug('Peer cannot be sent to', { peer, err })
     this.#forget(peer)
     if (!this.#deps.host.isConnected(peer)) return
+    const afterMs = this.#reachAgainMs.get(peer) ?? MIN_REACH_AGAIN_MS
+    this.#reachAgainMs.set(peer, Math.min(2 * afterMs, MAX_REACH_AGAIN_MS))
     setTimeout(() => {
       if (!this.#opened.disposed && this.#deps.host.isConnected(peer)) this.#partner(peer)
-    }, REACH_AGAIN_MS).unref()
+    }, afterMs).unref()
   }
 
   /** Reads the messages of a stream until it ends, or until one of them breaks the rules. */
@@ -146,6 +157,7 @@ export class Bitswap implements Exchange {
     const message = decodeMessage(bytes)
     // A peer that was forgotten because it could not be sent to speaks again.
     const { serving } = this.#partner(peer)
+    this.#reachAgainMs.delete(peer)
     await this.#client.receive(peer, message)
     await serving.receive(message)
   }

@@ -27,6 +27,8 @@ export interface SeekerDeps {
   readonly root: CID
   /** Asks a peer for the block itself. */
   readonly ask: (want: Want, peer: AskedPeer) => void
+  /** The wants of the session that are not over. */
+  readonly wants: () => Iterable<Want>
   /** The want is to be asked of somebody again. */
   readonly queue: (want: Want) => void
 }
@@ -36,7 +38,7 @@ export class Seeker implements Disposable {
   readonly #deps: SeekerDeps
   /** Wants that nobody is believed to hold. */
   readonly #sought = new Set<Want>()
-  /** Peers that came while nothing was sought: they are probed with the next wants. */
+  /** Peers that came while nothing was wanted: they are probed with the next wants. */
   readonly #unknown = new Set<AskedPeer>()
   #againTimer: NodeJS.Timeout | undefined
 
@@ -72,7 +74,7 @@ export class Seeker implements Disposable {
   }
 
   connected (peer: AskedPeer): void {
-    if (this.#sought.size === 0) this.#unknown.add(peer)
+    if (this.#sought.size === 0) this.#probeOrRemember(peer)
     for (const want of this.#sought) this.#askWhether(want, peer)
   }
 
@@ -91,6 +93,13 @@ export class Seeker implements Disposable {
 
   [Symbol.dispose] (): void {
     clearTimeout(this.#againTimer)
+  }
+
+  /** All that is wanted may have been asked of others already, and then no next want tells what this peer holds. */
+  #probeOrRemember (peer: AskedPeer): void {
+    const open = Iterator.from(this.#deps.wants()).find(({ hasArrived }) => !hasArrived)
+    if (open === undefined) this.#unknown.add(peer)
+    else this.#askWhether(open, peer)
   }
 
   /** What a peer lacked it may hold by now, and an answer may have been lost. */

@@ -61,3 +61,14 @@ test('a peer that lacks a block, or did not send it before, does not take it', a
   three.missedBy.add(idle.id)
   assert.equal(stealFrom(idle, { holders: made.peers, isOurs: () => true, nowMs: performance.now() })?.want, two)
 })
+
+test('a holder that is found when all was asked of another takes over from that one, though nobody knows yet how fast it is', async () => {
+  await using made = await openPeers()
+  const [found, busy] = made.peers
+  measured(busy, FAST)
+  for (const want of await wantsOf(12, MIB)) busy.askForBlock(want)
+  assert.equal(stealFrom(found, { holders: made.peers, isOurs: () => true, nowMs: performance.now() })?.from, busy)
+
+  found.trust.missed(performance.now())
+  assert.equal(stealFrom(found, { holders: made.peers, isOurs: () => true, nowMs: performance.now() }), undefined, 'one that failed before does not')
+})

@@ -1,4 +1,5 @@
 import { isErrorCode, type Logger, silentLogger } from '@holdfast/core'
+import type { Connection, Stream } from '@libp2p/interface'
 import { tcp } from '@libp2p/tcp'
 import { yamux } from '@libp2p/yamux'
 import { multiaddr } from '@multiformats/multiaddr'
@@ -8,9 +9,11 @@ import { test, type TestContext } from 'node:test'
 import { addressOf, newHost, readAll, until } from '../../test/harness.ts'
 import type { PeerStream } from '../host.ts'
 import { MAX_MEMBER_BYTES, MAX_PEER_BYTES } from '../limits.ts'
+import { muxers } from '../muxers.ts'
 import type { NetworkHost } from '../network-options.ts'
 import { quietLogger } from '../quiet-logger.ts'
 import { encrypters } from '../security.ts'
+import { MAX_WINDOW_BYTES } from '../yamux/stream-window.ts'
 
 const PROTOCOL = '/holdfast/test/bytes/1.0.0'
 const MIB = 1 << 20
@@ -118,6 +121,73 @@ test('T2.1-d: what waits for a peer that never reads is bounded, over all of its
   await Promise.all(writes)
   assert.equal(warnings.length, 1)
   assert.match(String(warnings[0]), new RegExp(`${mute.peerId} would make this node hold more than ${MAX_PEER_BYTES} bytes`))
+})
+
+/** A peer that has our muxers and no protocols, and opens streams on which it can say anything. */
+async function newRawPeer (context: TestContext, server: NetworkHost): Promise<{ connection: Connection, openRaw: () => Promise<Stream> }> {
+  const node = await createLibp2p({ logger: quietLogger, transports: [tcp()], connectionEncrypters: encrypters(), streamMuxers: muxers(), connectionMonitor: { enabled: false } })
+  context.after(async () => { await node.stop() })
+  const connection = await node.dial(multiaddr(addressOf(server)))
+  const muxer: unknown = Reflect.get(connection, 'muxer')
+  assert.ok(typeof muxer === 'object' && muxer !== null && 'createStream' in muxer && typeof muxer.createStream === 'function')
+  const create = muxer.createStream.bind(muxer)
+  return { connection, openRaw: async () => await create({}) }
+}
+
+test('what comes on streams whose protocol is not agreed on counts, too', async (context) => {
+  const warnings: string[] = []
+  const server = await newHost(context, {}, { log: noting(warnings) })
+  const { connection, openRaw } = await newRawPeer(context, server)
+  // Proposals without an end, which the library reads one after the other, each with an answer.
+  const proposal = Buffer.concat([Buffer.of(0x80, 0x08), Buffer.alloc(1023, '/x'), Buffer.from('\n')])
+  const proposals = Buffer.concat([Buffer.from('\x13/multistream/1.0.0\n'), ...Array.from({ length: 3 * MIB / proposal.byteLength }, () => proposal)])
+  for (let count = 0; count < 4 && connection.status === 'open'; count++) {
+    const stream = await openRaw()
+    for (let at = 0; at < proposals.byteLength; at += MIB / 4) stream.send(proposals.subarray(at, at + MIB / 4))
+  }
+  await until(() => connection.status !== 'open', 20_000)
+  assert.match(String(warnings[0]), new RegExp(`would make this node hold more than ${MAX_PEER_BYTES} bytes`))
+})
+
+test('a frame that promises more than any window ends its connection before it is read', async (context) => {
+  const server = await newHost(context)
+  const { connection } = await newRawPeer(context, server)
+  const link: unknown = Reflect.get(Object(Reflect.get(connection, 'muxer')), 'maConn')
+  assert.ok(typeof link === 'object' && link !== null && 'send' in link && typeof link.send === 'function')
+  link.send(Buffer.of(0, 0, 0, 0, 0, 0, 0, 1, 0xff, 0xff, 0xff, 0xff))
+  await until(() => connection.status !== 'open')
+  assert.equal(server.peers().length, 0)
+})
+
+test('who may have more may fill a wider window while the reader stalls, and no more than that', async (context) => {
+  const reading = Promise.withResolvers<void>()
+  const { client, server, warnings } = await newPair(context, async (stream) => {
+    const pieces = stream.read()[Symbol.asyncIterator]()
+    await pieces.next()
+    await reading.promise
+    while ((await pieces.next()).done !== true) { /* Only read. */ }
+  })
+  const receivedBytes = (): number => server.traffic().byPeer[client.peer]?.receivedBytes ?? 0
+  const untilStill = async (): Promise<number> => {
+    let last = -1
+    await until(() => {
+      const isStill = receivedBytes() === last && last > 2 * MIB
+      last = receivedBytes()
+      return isStill
+    }, 20_000)
+    return last
+  }
+  const allowance = server.allowBytes(client.peer, MAX_PEER_BYTES + MAX_WINDOW_BYTES)
+  await using stream = await client.openStream(server.peer, [PROTOCOL])
+  const total = 64 * MIB
+  const pouring = pour(stream, total).then(async () => { await stream.closeWrite() })
+  const filledBytes = await untilStill()
+  assert.ok(filledBytes > MAX_WINDOW_BYTES - MIB && filledBytes < MAX_WINDOW_BYTES + 2 * MIB, `${filledBytes} bytes came`)
+  reading.resolve()
+  await pouring
+  allowance[Symbol.dispose]()
+  assert.deepEqual(warnings, [])
+  assert.equal(server.isConnected(client.peer), true)
 })
 
 test('what a package holds for a peer counts with what its streams hold', async (context) => {

@@ -38,6 +38,7 @@ export class BookedCache implements FetchCache {
   readonly #maxBlocks: number
   readonly #fetched: LeaseWindow
   #readerCount = 0
+  #writtenByteLength = 0
   #references: CacheReferences | undefined
   /** Looks once what pins keep, when the book is doubtful; evictions wait for it. */
   #checked: Promise<void> | undefined
@@ -57,6 +58,10 @@ export class BookedCache implements FetchCache {
     this.#fetched = deps.leases.openWindow({ maxBlocks: FETCH_WINDOW_BLOCKS })
     this.blocks = this.#storeWith((blocks, options) => this.#putOwned(blocks, options))
     this.fetchedBlocks = this.#storeWith((blocks, options) => this.#putFetched(blocks, options))
+  }
+
+  get writtenByteLength (): number {
+    return this.#writtenByteLength
   }
 
   get status (): CacheStatus {
@@ -181,7 +186,7 @@ export class BookedCache implements FetchCache {
   async #putOwned (blocks: readonly Block[], options?: AbortOptions): Promise<void> {
     using _ = this.#opened.book.own(blocks.map(({ cid }) => multihashKey(cid)))
     try {
-      await this.withRoom(roomFor(blocks), () => this.#deps.blocks.putMany(blocks, options))
+      await this.withRoom(roomFor(blocks), () => this.#write(blocks, options))
     } finally {
       // Afterwards: a collection that comes before would find them absent, and forget them.
       if (this.#references !== undefined) for (const { cid } of blocks) this.#references.note(cid)
@@ -210,7 +215,7 @@ export class BookedCache implements FetchCache {
         // A block that a pin keeps comes because the one that was here is damaged.
         if (claim.has(key) && (this.#references?.isKept(cid) === true || await this.#deps.blocks.has(cid, options))) claim.withdraw(key)
       }))
-      await this.withRoom(roomFor(blocks), () => this.#deps.blocks.putMany(blocks, options))
+      await this.withRoom(roomFor(blocks), () => this.#write(blocks, options))
       for (const { key, byteLength } of keyed) claim.commit(key, byteLength)
     } finally {
       for (const { cid, key } of keyed) {
@@ -219,6 +224,11 @@ export class BookedCache implements FetchCache {
         if (!this.#opened.book.has(key)) this.#references?.note(cid)
       }
     }
+  }
+
+  async #write (blocks: readonly Block[], options?: AbortOptions): Promise<void> {
+    await this.#deps.blocks.putMany(blocks, options)
+    this.#writtenByteLength += blocks.reduce((sum, { bytes }) => sum + bytes.byteLength, 0)
   }
 
   #isAbove (share: number): boolean {

@@ -9,6 +9,8 @@ export interface AssignmentRequest {
   readonly pinKey: PinKey
   readonly pin: WantedPin
   readonly claims: readonly Claim[]
+  /** Whether this node, as the one that added it, has it pinned here already. */
+  readonly isPinnedHere: boolean
   /** Members that do not take this pin, whatever their place. */
   readonly skipped: (peer: PeerId) => boolean
 }
@@ -18,13 +20,19 @@ export interface AssignmentRequest {
  *
  * Each node decides for itself alone. Where two see different things for a while there is a copy too many, never one too few.
  */
-export function assignedTo ({ pinKey, pin, claims, skipped }: AssignmentRequest, sight: Pick<ClusterSight, 'members' | 'isCutOff'>): PeerId[] {
+export function assignedTo ({ pinKey, pin, claims, isPinnedHere, skipped }: AssignmentRequest, sight: Pick<ClusterSight, 'members' | 'isCutOff'>): PeerId[] {
   const places = [...sight.members.values()]
     // Who is cut off believes that the others are well, and leaves their copies to them.
     .filter(({ peer, isDown }) => (sight.isCutOff || !isDown) && !skipped(peer))
     .map(({ peer, zone, weight, isFull }) => ({ peer, zone, weight, isFull, state: 'active' as const }))
-  const holders = new Set(claims.filter(({ isCounted }) => isCounted).map(({ holder }) => holder))
+  const holders = new Set(claims.filter((claim) => claim.isCounted || claim.holder === pin.origin && isOnItsWay(claim)).map(({ holder }) => holder))
+  if (isPinnedHere && sight.members.get(pin.origin)?.isSelf === true) holders.add(pin.origin)
   return placeCopies({ pinKey, copies: pin.max, origin: pin.origin, zones: pin.zones, holders }, places)
+}
+
+/** The origin says that it has it, and did not verify it yet: no other needs to take its place. */
+function isOnItsWay ({ state, why }: Claim): boolean {
+  return why === undefined && (state === 'complete' || state === 'fetching')
 }
 
 /** Whether a member may hold a pin at all, as it may be full or gone. */

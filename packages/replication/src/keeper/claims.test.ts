@@ -1,8 +1,8 @@
 import type { PeerId } from '@holdfast/network'
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import type { HoldView } from '../replication.ts'
-import { judgeClaims } from './claims.ts'
+import type { HoldView } from '../cluster/own-holds.ts'
+import { type Claim, isRepair, judgeClaims } from './claims.ts'
 import type { KeepingMember } from './cluster-watch.ts'
 import { FRESH_MS } from './limits.ts'
 
@@ -32,4 +32,15 @@ test('a copy that a holder doubts does not count, and a doubt of who has none is
 
 test('who doubts everybody and is doubted by everybody is not believed', () => {
   assert.deepEqual(countedOf(hold('a', { doubts: ['d'] }), hold('b', { doubts: ['d'] }), hold('c'), hold('d', { doubts: ['a', 'b', 'c'] })), ['a', 'b', 'c'])
+})
+
+test('a missing copy is a repair when somebody had one: who lost it, or who may have been removed with it', () => {
+  const claims = (...holds: HoldView[]): Claim[] => judgeClaims(holds, { members: membersOf('a', 'b', 'gone'), nowMs: NOW_MS })
+  const never = { lastRemovalMs: -Infinity }
+  const removed = { lastRemovalMs: 100 }
+  assert.ok(isRepair(claims(hold('a'), hold('gone')), [{ createdMs: 1 }], never))
+  assert.ok(!isRepair(claims(hold('a'), hold('b', { state: 'fetching' })), [{ createdMs: 1 }], never))
+  assert.ok(isRepair(claims(hold('a')), [{ createdMs: 99 }], removed))
+  assert.ok(!isRepair(claims(hold('a')), [{ createdMs: 99 }, { createdMs: 100 }], removed), 'one of the pins is new')
+  assert.ok(!isRepair(claims(hold('a', { state: 'complete' })), [{ createdMs: 99 }], removed), 'nobody has one yet')
 })

@@ -28,6 +28,8 @@ export interface ClusterSight {
   readonly isCutOff: boolean
   /** The earlier of the own clock and the median of all: nothing ends early because one clock is wrong. */
   readonly nowMs: number
+  /** When a member was removed last: its copies do not count, and nothing that it said of them is kept. */
+  readonly lastRemovalMs: number
   /** Changes whenever placement may. */
   readonly signature: string
 }
@@ -73,11 +75,11 @@ export class ClusterWatch {
       if (!isSelf && isAlive && heartbeat !== undefined) clocks.push(heartbeat.clockMs + (lastSeenAgoMs ?? 0))
     }
     const hereCount = [...members.values()].filter(({ goneMs }) => goneMs === 0).length
-    const role = replication.cluster?.role
+    const { role, lastRemovalMs = -Infinity } = replication.cluster ?? {}
     const isCutOff = hereCount * 2 < members.size
     const signature = [role, isCutOff, ...[...members.values()].map(({ peer, zone, weight, isDown }) => `${peer} ${zone} ${weight} ${isDown}`).sort()].join('\n')
     this.#seenAtMs = performance.now()
-    this.#sight = { members, isMember: role !== undefined && role !== 'removed', isCutOff, nowMs: Math.min(nowMs, lowerMedian(clocks)), signature }
+    this.#sight = { members, isMember: role !== undefined && role !== 'removed', isCutOff, nowMs: Math.min(nowMs, lowerMedian(clocks)), lastRemovalMs, signature }
     return this.#sight
   }
 }

@@ -1,7 +1,8 @@
 import { silentLogger } from '@holdfast/core'
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { addContent, collect, joinKeeper, type KeepingNode, openKeepers, untilAcquainted } from '../../test/keeping-nodes.ts'
+import { setTimeout as delay } from 'node:timers/promises'
+import { addContent, collect, joinKeeper, type KeepingNode, openKeepers, putWithCopy, untilAcquainted } from '../../test/keeping-nodes.ts'
 import { until } from '../../test/nodes.ts'
 import { openKeeper } from './open-keeper.ts'
 
@@ -110,3 +111,51 @@ test('a node that was removed and joins another cluster keeps what that one want
   assert.equal(b.replication.stats().holdCount, 2)
   assert.equal(b.pins.count, 2)
 })
+
+test('a copy that its adder made ends with the pin, at its time or by the word of another member; the user\'s own pin stays', async (context) => {
+  let aheadMs = 0
+  const nodes = await openKeepers(context, 2, { now: () => Date.now() + aheadMs })
+  const [a, b] = nodes
+  assert.ok(a !== undefined && b !== undefined)
+  const ending = await putWithCopy(a, await addContent(a, 1), { copies: 2, expireAtMs: Date.now() + DAY_MS })
+  const removed = await putWithCopy(a, await addContent(a, 2), { copies: 2 })
+  const kept = await putWithCopy(a, await addContent(a, 3), { copies: 2 })
+  await a.pins.add({ cid: kept.cid, kind: 'recursive', name: 'mine' })
+  await until(() => [ending, removed, kept].every(({ id }) => isPinnedOn(nodes, id)))
+  for (const { id } of [removed, kept]) await b.replication.deletePin(id)
+  await until(() => a.pins.count === 2 && b.pins.count === 1)
+  aheadMs = DAY_MS + 11 * 60_000
+  await until(() => a.pins.count === 1 && b.pins.count === 0)
+  assert.deepEqual([...a.pins.list()].map(({ name, owner }) => [name, owner]), [['mine', undefined]])
+})
+
+for (const isVerified of [true, false]) {
+  test(`the adder's copy counts although it offers no space, ${isVerified ? 'verified by the adder' : 'to be verified by the keeper'}, stays, and is mended`, async (context) => {
+    const nodes = await openKeepers(context, 3, (index) => index === 0 ? { capacityBytes: 0 } : {})
+    const [adder, ...others] = nodes
+    assert.ok(adder !== undefined)
+    const cid = await addContent(adder, 1)
+    const { id, pinKey } = await putWithCopy(adder, cid, { copies: 2, isVerified })
+    await until(() => isPinnedOn(nodes, id))
+    for (const { keeper } of nodes) {
+      const status = keeper.status(id)
+      assert.deepEqual([status?.state, status?.countedCount, status?.missing], ['pinned', 2, undefined])
+      assert.equal(status?.holders.find(({ peer }) => peer === adder.identity.peerId)?.state, 'verified')
+    }
+    assert.equal(others.filter(({ pins }) => pins.count > 0).length, 1, 'no copy was made in its place')
+    // What it did not add falls to others.
+    const foreign = await others[0]?.replication.putPin({ cid: await addContent(others[0], 2), copies: 'all' })
+    await until(() => isPinnedOn(nodes, foreign?.id ?? ''))
+    assert.equal(adder.pins.count, 1)
+    assert.equal(adder.keeper.status(foreign?.id ?? '')?.countedCount, 2)
+
+    await adder.blocks.delete(cid)
+    await others.find(({ pins }) => [...pins.list({ cid })].length > 0)?.replication.reportHold({ pinKey, state: 'verified', byteLength: 1, doubts: [adder.identity.peerId] })
+    const endMs = performance.now() + 10_000
+    while (!await adder.blocks.has(cid)) {
+      assert.ok(performance.now() < endMs, 'the block is fetched again')
+      await delay(20)
+    }
+    await until(() => isPinnedOn(nodes, id))
+  })
+}

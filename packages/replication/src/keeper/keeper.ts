@@ -3,7 +3,10 @@ import type { Blockstore } from '@holdfast/blockstore'
 import type { Exchange } from '@holdfast/exchange'
 import type { Host } from '@holdfast/network'
 import type { CacheKeeper, LeaseBook, PinSet } from '@holdfast/pins'
-import type { NodeLoad, PinFilter, Replication } from '../replication.ts'
+import type { CID } from 'multiformats/cid'
+import type { PinFilter } from '../cluster/cluster-pin.ts'
+import type { PinMode } from '../record/record.ts'
+import type { NodeLoad, Replication } from '../replication.ts'
 import type { PinStatus } from './pin-status.ts'
 
 /** What a keeper has done, and how full its node is. */
@@ -17,6 +20,22 @@ export interface KeeperStats {
   /** Bytes of the copies that this node keeps for the cluster. */
   readonly usedBytes: number
   readonly capacityBytes: number
+}
+
+/** A copy that was made elsewhere than in the keeper. */
+export interface MadeCopy {
+  /** Of all blocks. */
+  readonly byteLength: number
+  /** All blocks were read and checked; else the keeper does that. */
+  readonly isVerified: boolean
+}
+
+/** What became of the copies on a node that left its cluster. */
+export interface ReleasedCopies {
+  /** Contents that the node's user keeps now. */
+  readonly keptCount: number
+  /** Contents that the cluster wanted and this node had no copy of. */
+  readonly absentCount: number
 }
 
 /** Keeps on this node what falls to it, and tells how all pins are. */
@@ -34,6 +53,24 @@ export interface Keeper extends AsyncDisposable {
   readonly isCutOff: boolean
 
   readonly stats: KeeperStats
+
+  /**
+   * Leaves a content alone until this is disposed: somebody pins it here for the cluster, and then puts the record that wants it.
+   */
+  expect(cid: CID, mode: PinMode): Disposable
+
+  /** Says that this node has a copy of what it is about to put, so that the others make none in its place. It has to be pinned here for the cluster. */
+  reportCopy(cid: CID, mode: PinMode, copy: MadeCopy): Promise<void>
+
+  /** The names that pins of the cluster have for a content. */
+  namesOf(cid: CID, mode: PinMode): string[]
+
+  /**
+   * Lets the node leave its cluster: keeps nothing more for it, makes its copies here the user's own pins, and then has the cluster forgotten.
+   *
+   * @param forget Forgets the cluster. When it fails the keeper goes on, and the pins stay.
+   */
+  release(forget: () => Promise<void>): Promise<ReleasedCopies>
 
   /** How this node is, for its heartbeats: the `load` of the replication. */
   load(): NodeLoad

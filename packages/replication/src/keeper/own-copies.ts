@@ -91,9 +91,9 @@ export class OwnCopies {
     return cidsOf(content).every(({ code }) => pinned.has(code))
   }
 
-  /** Reports whether a user of this node keeps the content too. */
-  isLocal (pinKey: PinKey): boolean {
-    return this.#deps.pins.list({ cid: cidOfPinKey(pinKey), kind: modeOfPinKey(pinKey), owner: 'user' })[Symbol.iterator]().next().done !== true
+  /** Reports whether all of the content is here already, for the cluster or a user of this node. */
+  isHere (content: Content): boolean {
+    return this.isPinned(content) || this.#isLocal(content.pinKey)
   }
 
   /** Makes a copy and says that it is verified, or says why not. */
@@ -102,7 +102,7 @@ export class OwnCopies {
     const keptBytes = wasVerified ? this.ledger.byteLengthOf(pinKey) : 0
     const progress = { sinceMs: performance.now(), byteLength: 0, totalBytes: toldBytes }
     this.#progress.set(pinKey, progress)
-    const telling = setTimeout(() => { void this.#report(pinKey, 'fetching') }, TELL_FETCH_MS)
+    const telling = setTimeout(() => { void this.#tell(pinKey, 'fetching') }, TELL_FETCH_MS)
     if (wasVerified) clearTimeout(telling)
     try {
       const byteLength = await this.#fetch(request, progress, signal)
@@ -121,6 +121,12 @@ export class OwnCopies {
     }
   }
 
+  /** Says that this node has a copy that was made and pinned by somebody else. */
+  async report (pinKey: PinKey, { byteLength, isVerified }: { readonly byteLength: number, readonly isVerified: boolean }): Promise<void> {
+    await this.#deps.replication.reportHold({ pinKey, state: isVerified ? 'verified' : 'complete', byteLength })
+    if (isVerified) this.ledger.set(pinKey, byteLength)
+  }
+
   /** Stops keeping a copy. Says so first, so that nobody counts on it any more. The blocks go with the next collection. */
   async drop (pinKey: PinKey): Promise<void> {
     await this.#deps.replication.reportHold({ pinKey, state: 'dropping', byteLength: 0 })
@@ -133,12 +139,18 @@ export class OwnCopies {
     this.retries.forget(pinKey)
   }
 
+  /** Begins anew for another cluster. */
+  forgetAll (): void {
+    this.ledger.clear()
+    this.retries.clear()
+  }
+
   async #fetch ({ content, isRepair, holders, companions }: MakeRequest, progress: Progress, signal: AbortSignal): Promise<number> {
     const { pinKey, mode } = content
-    // What a user keeps here takes no space that it does not take already.
-    const isLocal = this.isLocal(pinKey)
+    // What is pinned here takes no space that it does not take already.
+    const isHere = this.isHere(content)
     const require = (byteLength: number): void => {
-      if (isLocal) this.ledger.set(pinKey, byteLength)
+      if (isHere) this.ledger.set(pinKey, byteLength)
       else if (!this.ledger.reserve(pinKey, byteLength)) throw new HoldfastError('LIMIT', `No space: ${byteLength} bytes are needed, ${this.ledger.freeBytes} are free of ${this.ledger.capacityBytes}`, { reason: 'no-space' })
     }
     let doneBytes = 0
@@ -163,16 +175,20 @@ export class OwnCopies {
     return doneBytes
   }
 
+  #isLocal (pinKey: PinKey): boolean {
+    return this.#deps.pins.list({ cid: cidOfPinKey(pinKey), kind: modeOfPinKey(pinKey), owner: 'user' })[Symbol.iterator]().next().done !== true
+  }
+
   async #failed ({ content: { pinKey }, wasVerified }: MakeRequest, err: unknown): Promise<void> {
     const isRefused = isErrorCode(err, 'LIMIT')
     const why = isRefused && err.details['reason'] === 'no-space' || isOutOfSpace(err) ? 'no space' : whyOf(err)
     this.#deps.log.debug('A copy was not made', { pinKey, why, err })
     if (isRefused) this.retries.refused(pinKey, why, REFUSAL_MS)
     else this.retries.failed(pinKey, why)
-    await this.#report(pinKey, isRefused ? 'refused' : wasVerified ? 'corrupt' : 'queued', why)
+    await this.#tell(pinKey, isRefused ? 'refused' : wasVerified ? 'corrupt' : 'queued', why)
   }
 
-  async #report (pinKey: PinKey, state: HoldState, why?: string): Promise<void> {
+  async #tell (pinKey: PinKey, state: HoldState, why?: string): Promise<void> {
     try {
       await this.#deps.replication.reportHold({ pinKey, state, byteLength: 0, why })
     } catch (err) {

@@ -2,7 +2,8 @@ import type { PeerId } from '@holdfast/network'
 import type { CID } from 'multiformats/cid'
 import type { PinKey } from '../map/stored-record.ts'
 import type { PinMode } from '../record/record.ts'
-import type { ClusterPin } from '../replication.ts'
+import type { ClusterPin } from '../cluster/cluster-pin.ts'
+import { EXPIRY_MARGIN_MS } from './limits.ts'
 
 /** What placement needs of a pin. */
 export interface WantedPin {
@@ -99,4 +100,9 @@ export function cidsOf ({ pins }: Content): CID[] {
   const byCodec = new Map<number, CID>()
   for (const { cid } of pins.values()) if (!byCodec.has(cid.code)) byCodec.set(cid.code, cid)
   return [...byCodec.values()]
+}
+
+/** Whether a pin has been over for long enough, by all clocks that count. */
+export function isExpired ({ expireAtMs }: WantedPin, { nowMs }: { readonly nowMs: number }): boolean {
+  return expireAtMs !== undefined && nowMs > expireAtMs + EXPIRY_MARGIN_MS
 }

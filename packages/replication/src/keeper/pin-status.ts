@@ -1,5 +1,5 @@
 import type { PeerId } from '@holdfast/network'
-import type { ClusterPin } from '../replication.ts'
+import type { ClusterPin } from '../cluster/cluster-pin.ts'
 import { mayHold } from './assignment.ts'
 import type { Claim } from './claims.ts'
 import type { ClusterSight } from './cluster-watch.ts'
@@ -63,7 +63,7 @@ export function statusOf (parts: StatusParts): PinStatus {
   const peers = new Set([...assigned, ...claims.filter(({ holder, state }) => state !== 'dropping' && sight.members.has(holder)).map(({ holder }) => holder)])
   const holders = [...peers].map((peer) => copyStatus(peer, parts))
   const counted = holders.filter(({ isCounted }) => isCounted)
-  const able = [...sight.members.values()].filter((member) => mayHold(member, wanted))
+  const able = [...sight.members.values()].filter((member) => mayHold(member, wanted) || counted.some(({ peer }) => peer === member.peer))
   const max = wanted.max === 'all' ? Math.max(wanted.min, able.length) : wanted.max
   const missing = parts.isExpired ? 'expired' : counted.length >= max ? undefined : whyMissing({ max, ableCount: able.length, holders, countedCount: counted.length, isCutOff: sight.isCutOff })
   return {

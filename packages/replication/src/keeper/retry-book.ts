@@ -49,4 +49,8 @@ export class RetryBook {
   forget (pinKey: PinKey): void {
     this.#failures.delete(pinKey)
   }
+
+  clear (): void {
+    this.#failures.clear()
+  }
 }

@@ -54,4 +54,9 @@ export class SpaceLedger {
     this.#usedBytes -= this.#byteLengths.get(pinKey) ?? 0
     this.#byteLengths.delete(pinKey)
   }
+
+  clear (): void {
+    this.#byteLengths.clear()
+    this.#usedBytes = 0
+  }
 }

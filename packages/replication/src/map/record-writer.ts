@@ -1,6 +1,7 @@
 import { HoldfastError } from '@holdfast/core'
 import type { Identity } from '@holdfast/network'
-import { type HoldFields, type HoldRecord, type MemberFields, type MemberRecord, type PinFields, type PinRecord, type ProfileFields, type ProfileRecord, signHold, signMember, signPin, signProfile } from '../record/record.ts'
+import type { HoldFields, HoldRecord, MemberFields, MemberRecord, PinFields, PinRecord, ProfileFields, ProfileRecord } from '../record/record.ts'
+import { signHold, signMember, signPin, signProfile } from '../record/sign-record.ts'
 import { compareHlc, HlcClock } from '../record/hlc.ts'
 import type { RecordMap } from './record-map.ts'
 

@@ -3,7 +3,8 @@ import type { PeerId } from '@holdfast/network'
 import { CID } from 'multiformats/cid'
 import { decode as decodeDigest } from 'multiformats/hashes/digest'
 import { compareHlc, type Hlc } from '../record/hlc.ts'
-import { type HoldRecord, type HoldState, type MemberRecord, parseRecord, type PinMode, type PinRecord, pinKeyBytes, type ProfileFields, type ProfileRecord } from '../record/record.ts'
+import { parseRecord } from '../record/parse-record.ts'
+import { type HoldRecord, type HoldState, type MemberRecord, type PinMode, type PinRecord, pinKeyBytes, type ProfileFields, type ProfileRecord } from '../record/record.ts'
 import { bucketOf } from './merkle-tree.ts'
 
 /**

@@ -3,7 +3,8 @@ import fc from 'fast-check'
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { newIdentities } from '../../test/identities.ts'
-import { clusterIdOf, type MemberFields, type MemberRecord, signGenesis, signMember } from '../record/record.ts'
+import { clusterIdOf, type MemberFields, type MemberRecord } from '../record/record.ts'
+import { signGenesis, signMember } from '../record/sign-record.ts'
 import { memberTable, type MemberTable } from './member-table.ts'
 
 const identities = await newIdentities(6)

@@ -6,7 +6,9 @@ import { ANSWER_TIMEOUT_MS, INVITE_LIFETIME_MS, MAX_LABEL_BYTES, MAX_MEMBERS } f
 import { RecordMap } from '../map/record-map.ts'
 import type { RecordWriter } from '../map/record-writer.ts'
 import { decodeEnvelope, isSigned } from '../record/envelope.ts'
-import { type ClusterRecord, type GenesisRecord, parseEnvelope, type Role, signGenesis } from '../record/record.ts'
+import { parseEnvelope } from '../record/parse-record.ts'
+import type { ClusterRecord, GenesisRecord, Role } from '../record/record.ts'
+import { signGenesis } from '../record/sign-record.ts'
 import type { ClusterState } from '../store/cluster-memory.ts'
 import type { RecordStore } from '../store/record-store.ts'
 import { verifiedRecords } from '../sync/verified-records.ts'
@@ -15,6 +17,7 @@ import type { MemberState } from './member-table.ts'
 import { formatInvite, type Invite, parseInvite, SECRET_BYTES } from './invite.ts'
 import { answerJoin, JOIN_PROTOCOL, type JoinAnswer, readJoin, type Refusal, sendJoin } from './join-protocol.ts'
 import { proofOf, provesMembership } from './membership-proof.ts'
+import { whenAborted } from './when-aborted.ts'
 
 /** Name of a cluster that nobody named. */
 export const DEFAULT_CLUSTER_NAME = 'cluster'
@@ -26,6 +29,17 @@ export interface InviteOptions {
   zone?: string | undefined
   /** How long it may be used, in ms: at most `INVITE_LIFETIME_MS`. @default INVITE_LIFETIME_MS */
   lifetimeMs?: number | undefined
+}
+
+/** What happens around the end of a membership. */
+export interface Forgetting {
+  /** Called when it is certain that the node forgets its cluster, to do what has to be done before; it has to call `forget`. */
+  readonly forgetting?: ((forget: () => Promise<void>) => Promise<void>) | undefined
+}
+
+export interface JoinOptions extends AbortOptions, Forgetting {
+  /** Leaves the cluster that this node is in, when it is alone there. @default false */
+  readonly leave?: boolean | undefined
 }
 
 export interface MembershipDeps {
@@ -102,14 +116,22 @@ export class Membership implements AsyncDisposable {
    *
    * @throws `INVALID` for an invite that is none, was used, has expired, or when the node is in a cluster; `UNAVAILABLE` when the admin cannot be reached.
    */
-  async join (text: string, { signal }: AbortOptions): Promise<void> {
+  async join (text: string, { signal, leave = false, forgetting = runIt }: JoinOptions): Promise<void> {
     const invite = parseInvite(text)
     await this.#exclusively(async () => {
-      this.#requireFree(invite)
+      this.#requireFree(invite, leave)
       const answer = await this.#redeem(invite, signal)
       if (answer.t === 'refused') throw refused(answer.why, invite)
       const { genesis, records } = await this.#checkedWelcome(invite, answer)
-      await this.#store.begin(genesis, records)
+      const begin = async (): Promise<void> => { await this.#store.begin(genesis, records) }
+      await (this.#store.cluster === undefined ? begin() : forgetting(begin))
+    })
+  }
+
+  /** Forgets the cluster, unless the node is in another one by now. Durable when it resolves. */
+  async forget (map: RecordMap, { forgetting = runIt }: Forgetting): Promise<void> {
+    await this.#exclusively(async () => {
+      if (this.#store.cluster?.map === map) await forgetting(async () => { await this.#store.leave() })
     })
   }
 
@@ -169,15 +191,14 @@ export class Membership implements AsyncDisposable {
     if (others.length === 0) throw new HoldfastError('INVALID', `${peer} is the last admin of ${this.#clusterName()}: make another member an admin first`, { peer, reason: 'last-admin' })
   }
 
-  #requireFree (invite: Invite): void {
+  #requireFree (invite: Invite, leave: boolean): void {
     if (invite.admin === this.#identity.peerId) throw new HoldfastError('INVALID', 'This invite was issued by this node: use it on another one', { reason: 'own-invite' })
     const cluster = this.#store.cluster
     if (cluster === undefined || !this.isMember) return
-    const isSame = Buffer.compare(cluster.map.cluster, invite.cluster) === 0
-    const isAlone = [...cluster.map.members.byPeer.values()].filter(({ isActive }) => isActive).length === 1
-    throw new HoldfastError('INVALID', isSame
-      ? `This node is a member of the cluster ${this.#clusterName()} already`
-      : `This invite is for another cluster: this node is in ${this.#clusterName()}, and a node is in one cluster. ${isAlone ? 'It is alone there: invite the others from here instead' : 'Have an admin remove it there first'}`, { reason: isSame ? 'is-member' : 'in-cluster', cluster: clusterIdText(invite.cluster) })
+    if (Buffer.compare(cluster.map.cluster, invite.cluster) === 0) throw new HoldfastError('INVALID', `This node is a member of the cluster ${this.#clusterName()} already`, { reason: 'is-member' })
+    const otherCount = [...cluster.map.members.byPeer.values()].filter(({ isActive }) => isActive).length - 1
+    if (leave && otherCount === 0) return
+    throw new HoldfastError('INVALID', `This invite is for another cluster: this node is in ${this.#clusterName()}, ${otherCount === 0 ? aloneWords(cluster.map) : `with ${otherCount} other ${otherCount === 1 ? 'member' : 'members'}, and a node is in one cluster. Leave that one first, with holdfast member leave`}`, { reason: otherCount === 0 ? 'alone' : 'in-cluster', cluster: clusterIdText(invite.cluster) })
   }
 
   async #redeem (invite: Invite, signal: AbortSignal | undefined): Promise<JoinAnswer> {
@@ -283,7 +304,12 @@ function requireLabel (what: string, text: string): void {
   if (text === '' || Buffer.byteLength(text) > MAX_LABEL_BYTES || !text.isWellFormed()) throw new HoldfastError('INVALID', `${JSON.stringify(text.slice(0, 80))} cannot be the ${what}: it has 1 to ${MAX_LABEL_BYTES} bytes`)
 }
 
-function whenAborted (signals: readonly AbortSignal[], run: () => void): Disposable {
-  for (const signal of signals) signal.addEventListener('abort', run, { once: true })
-  return { [Symbol.dispose]: () => { for (const signal of signals) signal.removeEventListener('abort', run) } }
+function aloneWords (map: RecordMap): string {
+  const count = [...map.pins()].length
+  const pins = count === 0 ? 'no pins' : `${count} ${count === 1 ? 'pin' : 'pins'}`
+  return `where it is alone, with ${pins}. To leave that one and join, use --leave: what this node keeps for its pins stays on this node, as pins of its own, without copies elsewhere`
+}
+
+async function runIt (forget: () => Promise<void>): Promise<void> {
+  await forget()
 }

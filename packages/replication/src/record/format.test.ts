@@ -6,7 +6,9 @@ import { exampleIdentity } from '../../test/example.ts'
 import { cidOf } from '../../test/replica.ts'
 import { formatInvite, parseInvite } from '../members/invite.ts'
 import { decodeEnvelope, isSigned } from './envelope.ts'
-import { clusterIdOf, parseRecord, signGenesis, signHold, signPin } from './record.ts'
+import { parseRecord } from './parse-record.ts'
+import { clusterIdOf } from './record.ts'
+import { signGenesis, signHold, signPin } from './sign-record.ts'
 
 const PAGE = join(import.meta.dirname, '../../../../docs/formats/records.md')
 

@@ -9,7 +9,9 @@ import { newIdentities } from '../../test/identities.ts'
 import { MAX_META_BYTES, MAX_META_KEYS, MAX_PIN_NAME_BYTES, MAX_RECORD_BYTES } from '../limits.ts'
 import { decodeEnvelope, isSigned, RECORD_KINDS, signEnvelope } from './envelope.ts'
 import { peerToBytes } from './peer-bytes.ts'
-import { type AnyRecord, clusterIdOf, HOLD_STATES, parseEnvelope, parseRecord, PIN_MODES, type PinFields, ROLES, signGenesis, signHold, signMember, signPin, signProfile } from './record.ts'
+import { parseEnvelope, parseRecord } from './parse-record.ts'
+import { type AnyRecord, clusterIdOf, HOLD_STATES, PIN_MODES, type PinFields, ROLES } from './record.ts'
+import { signGenesis, signHold, signMember, signPin, signProfile } from './sign-record.ts'
 
 const [alice, bob] = await newIdentities(2)
 assert.ok(alice !== undefined && bob !== undefined)

@@ -4,6 +4,7 @@ import { type Applied, RecordMap } from '../map/record-map.ts'
 import { RecordWriter } from '../map/record-writer.ts'
 import { InviteBook } from '../members/invite-book.ts'
 import type { ClusterRecord, GenesisRecord } from '../record/record.ts'
+import type { LeftCluster } from './journal-records.ts'
 
 /** The cluster of this node. */
 export interface ClusterState {
@@ -23,6 +24,8 @@ export class ClusterMemory {
   readonly invites: InviteBook = new InviteBook()
   readonly #deps: ClusterMemoryDeps
   #cluster: ClusterState | undefined
+  /** The last number that this node gave out in clusters that it left: it may come back to one. */
+  #usedSeq = 0
 
   constructor (deps: ClusterMemoryDeps) {
     this.#deps = deps
@@ -46,7 +49,17 @@ export class ClusterMemory {
     this.invites.clear()
     const { identity, log, now, maxPins } = this.#deps
     const map = new RecordMap(genesis, { log, now, ...maxPins !== undefined && { maxPins } })
-    this.#cluster = { map, writer: new RecordWriter({ identity, map, now }) }
+    const writer = new RecordWriter({ identity, map, now })
+    writer.raiseSeq(this.#usedSeq)
+    this.#cluster = { map, writer }
+  }
+
+  /** Forgets a cluster that this node left. */
+  end ({ cluster, seq }: LeftCluster): void {
+    if (this.#cluster === undefined || Buffer.compare(this.#cluster.map.cluster, cluster) !== 0) return
+    this.invites.clear()
+    this.#cluster = undefined
+    this.#usedSeq = Math.max(this.#usedSeq, seq)
   }
 
   /** Forgets everything, to be read again. */

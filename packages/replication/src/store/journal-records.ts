@@ -1,10 +1,11 @@
 import { HoldfastError, type Ipld } from '@holdfast/core'
 import type { JournalRecord } from '@holdfast/pins'
 import { decodeEnvelope, type RecordKind } from '../record/envelope.ts'
-import { type AnyRecord, type ClusterRecord, parseRecord } from '../record/record.ts'
+import { parseRecord } from '../record/parse-record.ts'
+import type { AnyRecord, ClusterRecord } from '../record/record.ts'
 
 /** Kinds of journal records that are read and written here. */
-export const JOURNAL_KINDS: readonly string[] = ['record', 'record-seq', 'invite']
+export const JOURNAL_KINDS: readonly string[] = ['record', 'record-seq', 'invite', 'left']
 
 /** A record as the journal keeps it. */
 export function journalRecord ({ bytes }: { readonly bytes: Uint8Array }): JournalRecord {
@@ -14,6 +15,16 @@ export function journalRecord ({ bytes }: { readonly bytes: Uint8Array }): Journ
 /** What the journal keeps of the last number that was given out. */
 export function seqRecord (seq: number): JournalRecord {
   return { kind: 'record-seq', value: { seq } }
+}
+
+/** A cluster that this node left, and the number of its last record there. */
+export interface LeftCluster {
+  readonly cluster: Uint8Array
+  readonly seq: number
+}
+
+export function leftRecord ({ cluster, seq }: LeftCluster): JournalRecord {
+  return { kind: 'left', value: { cluster, seq } }
 }
 
 /** What a record of the journal is about, without reading its fields. @throws `CORRUPT` */
@@ -35,6 +46,12 @@ export function clusterRecordsOf (value: Ipld): ClusterRecord[] {
 export function seqOf (value: Ipld): number {
   if (typeof value !== 'object' || value === null || !('seq' in value) || typeof value.seq !== 'number') throw new HoldfastError('CORRUPT', 'A record-seq of the journal is not of the form that is read here')
   return value.seq
+}
+
+/** @throws `CORRUPT` */
+export function leftOf (value: Ipld): LeftCluster {
+  if (typeof value !== 'object' || value === null || !('cluster' in value) || !(value.cluster instanceof Uint8Array) || !('seq' in value) || typeof value.seq !== 'number') throw new HoldfastError('CORRUPT', 'A left of the journal is not of the form that is read here')
+  return { cluster: value.cluster, seq: value.seq }
 }
 
 function readRecord<T> (value: Ipld, read: (bytes: Uint8Array) => T): T {

@@ -9,7 +9,8 @@ import { test, type TestContext } from 'node:test'
 import { newIdentities } from '../../test/identities.ts'
 import { cidOf, recordsOf, Replica, shown } from '../../test/replica.ts'
 import { inviteRecord } from '../members/invite-book.ts'
-import { type ClusterRecord, type PinRecord, signGenesis } from '../record/record.ts'
+import type { ClusterRecord, PinRecord } from '../record/record.ts'
+import { signGenesis } from '../record/sign-record.ts'
 import { openRecordStore, type RecordStore } from './record-store.ts'
 
 const [founder, alice] = await newIdentities(2)

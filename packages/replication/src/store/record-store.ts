@@ -5,7 +5,7 @@ import type { RecordChange, RecordMap } from '../map/record-map.ts'
 import type { InviteBook } from '../members/invite-book.ts'
 import type { ClusterRecord, GenesisRecord } from '../record/record.ts'
 import { ClusterMemory, type ClusterState } from './cluster-memory.ts'
-import { journalRecord } from './journal-records.ts'
+import { journalRecord, leftRecord } from './journal-records.ts'
 import { replayJournal } from './replay.ts'
 import { MIN_DEAD_RECORDS, Upkeep } from './upkeep.ts'
 
@@ -77,6 +77,14 @@ export class RecordStore implements AsyncDisposable {
     this.#memory.start(genesis)
     const { map } = this.#memory.requireCluster()
     for (let next = records; next.length > 0;) next = this.#apply(map.screen(next, { anyTime: true }), true)
+  }
+
+  /** Forgets the cluster. Durable when it resolves. */
+  async leave (): Promise<void> {
+    const { map: { cluster }, writer: { seq } } = this.#memory.requireCluster()
+    await this.#append([leftRecord({ cluster, seq })])
+    this.#memory.end({ cluster, seq })
+    for (const watcher of this.#watchers) watcher({ records: [], changes: [{ kind: 'members' }], isOwn: true })
   }
 
   /**

@@ -2,7 +2,7 @@ import type { Ipld } from '@holdfast/core'
 import type { Journal, JournalRecord } from '@holdfast/pins'
 import type { ClusterRecord } from '../record/record.ts'
 import type { ClusterMemory } from './cluster-memory.ts'
-import { JOURNAL_KINDS, kindOf, recordOf, seqOf } from './journal-records.ts'
+import { JOURNAL_KINDS, kindOf, leftOf, recordOf, seqOf } from './journal-records.ts'
 
 /** Records that are read from the journal before they are merged together. */
 const REPLAY_BATCH = 1024
@@ -20,19 +20,24 @@ export async function replayJournal (journal: Journal, memory: ClusterMemory): P
   if (!inOrder.isStricter && waiting === 0) return count
   memory.reset()
   await new Replay(memory).read(journal, (value) => isAbout(value, ['genesis', 'member']))
-  await new Replay(memory).read(journal, (value) => isAbout(value, ['pin', 'hold', 'profile']))
+  if (memory.cluster === undefined) return count
+  await new Replay(memory, { isWithinCluster: true }).read(journal, (value) => isAbout(value, ['pin', 'hold', 'profile']))
   return count
 }
 
 /** One pass over the journal. */
 class Replay {
   readonly #memory: ClusterMemory
+  /** Which cluster it is was found out before. */
+  readonly #isWithinCluster: boolean
+  #hasLeft = false
   #batch: ClusterRecord[] = []
   /** Somebody may do less than before by a record that came. */
   isStricter = false
 
-  constructor (memory: ClusterMemory) {
+  constructor (memory: ClusterMemory, { isWithinCluster = false }: { readonly isWithinCluster?: boolean } = {}) {
     this.#memory = memory
+    this.#isWithinCluster = isWithinCluster
   }
 
   async read (journal: Journal, isWanted: (value: Ipld) => boolean): Promise<number> {
@@ -49,13 +54,23 @@ class Replay {
   #take ({ kind, value }: JournalRecord): void {
     if (kind === 'invite') return this.#memory.invites.apply(value)
     if (kind === 'record-seq') return this.#memory.cluster?.writer.raiseSeq(seqOf(value))
+    if (kind === 'left') return this.#leave(value)
     const record = recordOf(value)
     if (record.kind === 'genesis') {
       this.#mergeBatch()
       return this.#memory.start(record)
     }
+    // A write that was under way when the cluster was left may come after that.
+    if (this.#hasLeft && this.#memory.cluster === undefined) return
     this.#batch.push(record)
     if (this.#batch.length >= REPLAY_BATCH) this.#mergeBatch()
+  }
+
+  #leave (value: Ipld): void {
+    if (this.#isWithinCluster) return
+    this.#mergeBatch()
+    this.#hasLeft = true
+    this.#memory.end(leftOf(value))
   }
 
   #mergeBatch (): void {

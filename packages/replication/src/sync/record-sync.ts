@@ -1,17 +1,15 @@
 import { HoldfastError, isHoldfastError, type Logger } from '@holdfast/core'
-import type { Host, PeerId, PeerStream } from '@holdfast/network'
-import { ANSWER_TIMEOUT_MS, HEARTBEAT_INTERVAL_MS, PROOF_BURST, PROOFS_PER_SECOND, PUSH_BURST, PUSHES_PER_SECOND, REQUEST_BURST, REQUESTS_PER_SECOND } from '../limits.ts'
+import type { Host, PeerId } from '@holdfast/network'
+import { ANSWER_TIMEOUT_MS, HEARTBEAT_INTERVAL_MS } from '../limits.ts'
 import type { RecordMap } from '../map/record-map.ts'
-import { proofOf, provesMembership } from '../members/membership-proof.ts'
 import type { ClusterClock } from '../members/cluster-clock.ts'
+import { proofOf } from '../members/membership-proof.ts'
 import type { KeptRecords, RecordStore } from '../store/record-store.ts'
-import { frameOf, readFrames } from './frames.ts'
 import { MemberPrivileges } from './member-privileges.ts'
-import { type Answer, decodeRequest, encodeAnswer, type Heartbeat, MESSAGES_VERSION, RECORDS_PROTOCOL, type Request } from './messages.ts'
-import { reconcile } from './reconcile.ts'
+import { type Heartbeat, MESSAGES_VERSION, RECORDS_PROTOCOL } from './messages.ts'
 import { RecordLink } from './record-link.ts'
-import { answerQuestion, requireQuestion } from './record-server.ts'
-import { TokenBucket } from './token-bucket.ts'
+import { Rounds, type RoundStats } from './rounds.ts'
+import { Serving } from './serving.ts'
 import { verifiedRecords } from './verified-records.ts'
 
 /** How long a member that could not be reached is left alone, in ms: at first, and at most. */
@@ -20,9 +18,6 @@ const MAX_RETRY_MS = 5 * 60_000
 
 /** Members that are dialled in one tick. */
 const MAX_DIALS_PER_TICK = 4
-
-/** Rounds with one member are at least so far apart, in ms, unless it just connected. */
-const MIN_ROUND_GAP_MS = 1_000
 
 /** What is known of a member that was heard of since this node started. */
 export interface HeardMember {
@@ -46,11 +41,8 @@ export interface RecordSyncOptions {
   intervalMs?: number | undefined
 }
 
-export interface SyncStats {
+export interface SyncStats extends RoundStats {
   readonly linkCount: number
-  readonly roundCount: number
-  readonly failedRoundCount: number
-  readonly fetchedRecordCount: number
   readonly refusedStreamCount: number
 }
 
@@ -69,42 +61,53 @@ export class RecordSync implements AsyncDisposable {
   readonly #store: RecordStore
   readonly #log: Logger
   readonly #beat: () => Heartbeat
-  readonly #clock: RecordSyncDeps['clock']
   readonly #intervalMs: number
   readonly #links = new Map<PeerId, RecordLink>()
   readonly #linking = new Set<PeerId>()
-  readonly #served = new Map<PeerId, Set<PeerStream>>()
   readonly #heard = new Map<PeerId, { atMs: number, beat: Heartbeat | undefined }>()
   readonly #retries = new Map<PeerId, Retry>()
-  readonly #rounds = new Map<PeerId, { running: boolean, endedMs: number, timer: NodeJS.Timeout | undefined }>()
-  readonly #pushBuckets = new Map<PeerId, TokenBucket>()
-  readonly #questionBuckets = new Map<PeerId, TokenBucket>()
+  readonly #rounds: Rounds
+  readonly #serving: Serving
   readonly #privileges: MemberPrivileges
-  readonly #proofs = new TokenBucket(PROOF_BURST, PROOFS_PER_SECOND)
   readonly #closing = new AsyncDisposableStack()
   readonly #closed = new AbortController()
   /** What was begun and is not awaited elsewhere. */
   readonly #running = new Set<Promise<void>>()
-  #stats = { roundCount: 0, failedRoundCount: 0, fetchedRecordCount: 0, refusedStreamCount: 0 }
-
   constructor ({ host, store, log, beat, clock }: RecordSyncDeps, { intervalMs = HEARTBEAT_INTERVAL_MS }: RecordSyncOptions) {
     this.#host = host
     this.#privileges = new MemberPrivileges(host)
     this.#store = store
     this.#log = log
     this.#beat = beat
-    this.#clock = clock
     this.#intervalMs = intervalMs
+    this.#rounds = new Rounds({
+      store,
+      run: (task) => { this.#run(task) },
+      linkTo: (peer) => this.#links.get(peer),
+      onDone: (link) => { this.#roundDone(link) }
+    })
+    this.#serving = new Serving({
+      host,
+      store,
+      log,
+      isPartner: (peer) => this.#isPartner(peer),
+      onHello: (peer) => { this.#linkSoon(peer) },
+      onHeard: (peer, beat) => {
+        this.#noteHeard(peer, beat)
+        if (beat !== undefined) clock?.hear(peer, beat.clockMs)
+      },
+      onDifference: (peer) => { this.#rounds.begin(peer) }
+    })
   }
 
   get stats (): SyncStats {
-    return { linkCount: this.#links.size, ...this.#stats }
+    return { linkCount: this.#links.size, refusedStreamCount: this.#serving.refusedStreamCount, ...this.#rounds.stats }
   }
 
   async open (): Promise<void> {
     this.#closing.use(this.#privileges)
     this.#privileges.grant(this.#partners())
-    this.#closing.use(await this.#host.handle([RECORDS_PROTOCOL], async (stream) => { await this.#serve(stream) }, { maxInboundStreams: 4, maxOutboundStreams: 4 }))
+    this.#closing.use(await this.#host.handle([RECORDS_PROTOCOL], async (stream) => { await this.#serving.serve(stream) }, { maxInboundStreams: 4, maxOutboundStreams: 4 }))
     this.#closing.use(this.#host.watchPeers({
       connected: (peer) => { this.#linkSoon(peer) },
       disconnected: (peer) => {
@@ -132,9 +135,9 @@ export class RecordSync implements AsyncDisposable {
     const reason = new HoldfastError('UNAVAILABLE', 'Replication is closed')
     this.#closed.abort(reason)
     await this.#closing.disposeAsync()
-    for (const { timer } of this.#rounds.values()) clearTimeout(timer)
+    this.#rounds[Symbol.dispose]()
     for (const link of this.#links.values()) link.end(reason)
-    for (const stream of [...this.#served.values()].flatMap((streams) => [...streams])) stream.abort(reason)
+    for (const peer of this.#serving.peers()) this.#serving.end(peer, reason)
     await Promise.allSettled(this.#running)
   }
 
@@ -169,7 +172,7 @@ export class RecordSync implements AsyncDisposable {
     const links = [...this.#links.values()]
     for (const link of links) this.#run(async () => { await this.#sendBeat(link) })
     const chosen = links[Math.floor(Math.random() * links.length)]
-    if (chosen !== undefined) this.#roundSoon(chosen.peer)
+    if (chosen !== undefined) this.#rounds.begin(chosen.peer)
   }
 
   async #dial (peer: PeerId): Promise<void> {
@@ -210,7 +213,7 @@ export class RecordSync implements AsyncDisposable {
     this.#links.set(peer, link)
     this.#noteHeard(peer)
     this.#run(async () => { await this.#sendBeat(link) })
-    this.#roundSoon(peer, 0)
+    this.#rounds.begin(peer, 0)
   }
 
   /** Who refuses because this node was removed shows the removal. */
@@ -233,36 +236,9 @@ export class RecordSync implements AsyncDisposable {
     if (link.isEnded && this.#links.get(link.peer) === link) this.#links.delete(link.peer)
   }
 
-  /** Compares with a member soon, when that is not under way. */
-  #roundSoon (peer: PeerId, gapMs: number = MIN_ROUND_GAP_MS): void {
-    const round = this.#rounds.get(peer) ?? { running: false, endedMs: -Infinity, timer: undefined }
-    this.#rounds.set(peer, round)
-    if (round.running || round.timer !== undefined || this.#closed.signal.aborted) return
-    const waitMs = Math.max(0, round.endedMs + gapMs - performance.now())
-    round.timer = setTimeout(() => {
-      round.timer = undefined
-      this.#run(async () => { await this.#round(peer, round) })
-    }, waitMs)
-  }
-
-  async #round (peer: PeerId, round: { running: boolean, endedMs: number }): Promise<void> {
-    const link = this.#links.get(peer)
-    if (link === undefined || link.isEnded) return
-    round.running = true
-    try {
-      const { fetchedCount } = await reconcile(this.#store, link)
-      this.#stats.fetchedRecordCount += fetchedCount
-      this.#noteHeard(peer)
-    } catch (err) {
-      this.#stats.failedRoundCount++
-      link.end(err)
-      throw err
-    } finally {
-      this.#stats.roundCount++
-      round.running = false
-      round.endedMs = performance.now()
-      this.#forgetEnded(link)
-    }
+  #roundDone (link: RecordLink): void {
+    if (!link.isEnded) this.#noteHeard(link.peer)
+    this.#forgetEnded(link)
   }
 
   #onKept ({ records, changes, isOwn }: KeptRecords): void {
@@ -278,7 +254,7 @@ export class RecordSync implements AsyncDisposable {
   /** Ends the exchange with who is no member any more, and begins it with who is one now. */
   #onMembersChanged (): void {
     this.#privileges.grant(this.#partners())
-    for (const peer of [...this.#links.keys(), ...this.#served.keys()]) if (!this.#isPartner(peer)) this.#endExchange(peer)
+    for (const peer of [...this.#links.keys(), ...this.#serving.peers()]) if (!this.#isPartner(peer)) this.#endExchange(peer)
     for (const { peer } of this.#host.peers()) this.#linkSoon(peer)
   }
 
@@ -286,97 +262,11 @@ export class RecordSync implements AsyncDisposable {
     const reason = new HoldfastError('UNAVAILABLE', `${peer} is no member any more`, { peer })
     this.#links.get(peer)?.end(reason)
     this.#links.delete(peer)
-    for (const stream of this.#served.get(peer) ?? []) stream.abort(reason)
+    this.#serving.end(peer, reason)
     this.#heard.delete(peer)
-  }
-
-  async #serve (stream: PeerStream): Promise<void> {
-    using account = this.#host.holdBytes(stream.peer)
-    const frames = readFrames(stream.read(), { account })
-    const map = await this.#greet(stream, frames)
-    if (map === undefined) return
-    const { peer } = stream
-    const streams = this.#served.get(peer) ?? new Set()
-    this.#served.set(peer, streams.add(stream))
-    try {
-      // The member is reachable now, so this side says hello too.
-      this.#linkSoon(peer)
-      for await (const frame of frames) {
-        if (!this.#isPartner(peer) || this.#map() !== map) throw new HoldfastError('INVALID', `${peer} is no member any more`, { peer })
-        this.#noteHeard(peer)
-        await this.#handle(stream, map, requireQuestion(decodeRequest(frame)))
-      }
-    } finally {
-      streams.delete(stream)
-      if (streams.size === 0 && this.#served.get(peer) === streams) this.#served.delete(peer)
-    }
-  }
-
-  /** Takes the hello. Answers with the map to serve, or refuses. */
-  async #greet (stream: PeerStream, frames: AsyncGenerator<Uint8Array>): Promise<RecordMap | undefined> {
-    const timer = setTimeout(() => { stream.abort(new HoldfastError('UNAVAILABLE', 'No hello came')) }, ANSWER_TIMEOUT_MS)
-    const { done, value } = await frames.next().finally(() => { clearTimeout(timer) })
-    if (done === true) return undefined
-    const hello = decodeRequest(value)
-    if (hello.t !== 'hello') throw new HoldfastError('INVALID', 'A peer did not say hello first')
-    const map = this.#map()
-    const refusal = map === undefined ? 'this node is in no cluster' : await this.#refusalOf(map, stream.peer, hello)
-    if (map !== undefined && refusal === undefined) {
-      await this.#answer(stream, { t: 'hello', v: MESSAGES_VERSION })
-      return map
-    }
-    this.#stats.refusedStreamCount++
-    const isOurs = map !== undefined && Buffer.compare(hello.cluster, map.cluster) === 0
-    await this.#answer(stream, { t: 'refused', why: refusal ?? '', records: isOurs ? proofOf(map, stream.peer).map(({ bytes }) => bytes) : [] })
-    await stream.closeWrite()
-    return undefined
-  }
-
-  async #refusalOf (map: RecordMap, peer: PeerId, { cluster, proof }: Extract<Request, { t: 'hello' }>): Promise<string | undefined> {
-    if (Buffer.compare(cluster, map.cluster) !== 0) return 'this node is in another cluster'
-    if (this.#isPartner(peer)) return undefined
-    if (map.members.byPeer.get(this.#host.peer)?.isActive !== true) return 'this node was removed from the cluster'
-    // Whoever it is makes this node verify signatures: all strangers together only so often.
-    if (proof.length === 0 || this.#proofs.take(1) === 0) return 'you are not an active member of the cluster'
-    const records = await verifiedRecords(map, proof)
-    if (!provesMembership(map, peer, records)) return 'you are not an active member of the cluster'
-    await this.#store.ingest(records)
-    return undefined
-  }
-
-  async #handle (stream: PeerStream, map: RecordMap, request: Exclude<Request, { t: 'hello' }>): Promise<void> {
-    if (request.t === 'beat') this.#onBeat(stream.peer, map, request)
-    else if (request.t === 'push') await this.#onPush(stream.peer, map, request.records)
-    else await this.#answer(stream, await answerQuestion(map, request, bucketFor(this.#questionBuckets, stream.peer, REQUEST_BURST, REQUESTS_PER_SECOND)))
-  }
-
-  async #answer (stream: PeerStream, answer: Answer): Promise<void> {
-    await stream.write(frameOf(encodeAnswer(answer)), { signal: AbortSignal.timeout(ANSWER_TIMEOUT_MS) })
-  }
-
-  #onBeat (peer: PeerId, map: RecordMap, { root, beat }: Extract<Request, { t: 'beat' }>): void {
-    this.#noteHeard(peer, beat)
-    this.#clock?.hear(peer, beat.clockMs)
-    if (Buffer.compare(map.tree.root(), root) !== 0) this.#roundSoon(peer)
-  }
-
-  /** Takes as many as the member may push; what is over is fetched later, at the pace of this node. */
-  async #onPush (peer: PeerId, map: RecordMap, records: readonly Uint8Array[]): Promise<void> {
-    const allowedCount = bucketFor(this.#pushBuckets, peer, PUSH_BURST, PUSHES_PER_SECOND).take(records.length)
-    if (allowedCount < records.length) this.#roundSoon(peer)
-    const verified = await verifiedRecords(map, records.slice(0, allowedCount))
-    // A full disk here is not the member's fault: it goes on, and what was not kept is fetched once there is room.
-    await this.#store.ingest(verified).catch((err: unknown) => { this.#log.warn('Could not keep records that a member sent', { peer, err }) })
   }
 
   #noteHeard (peer: PeerId, beat: Heartbeat | undefined = this.#heard.get(peer)?.beat): void {
     this.#heard.set(peer, { atMs: performance.now(), beat })
   }
-}
-
-/** One bucket per member, not per stream: who opens another stream gains nothing. There are at most as many as members. */
-function bucketFor (buckets: Map<PeerId, TokenBucket>, peer: PeerId, burst: number, perSecond: number): TokenBucket {
-  const bucket = buckets.get(peer) ?? new TokenBucket(burst, perSecond)
-  buckets.set(peer, bucket)
-  return bucket
 }

@@ -3,7 +3,8 @@ import { setImmediate } from 'node:timers/promises'
 import { RECORDS_PER_SLICE } from '../limits.ts'
 import type { RecordMap } from '../map/record-map.ts'
 import { decodeEnvelope, hashOf, isSigned } from '../record/envelope.ts'
-import { type ClusterRecord, parseEnvelope } from '../record/record.ts'
+import { parseEnvelope } from '../record/parse-record.ts'
+import type { ClusterRecord } from '../record/record.ts'
 
 /**
  * Reads the records that a member sent, without those that are known, with all signatures checked.
