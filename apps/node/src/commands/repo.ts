@@ -1,5 +1,4 @@
 import type { EngineFigures } from '@holdfast/api/client'
-import { HoldfastError } from '@holdfast/core/errors'
 import { command } from '../command.ts'
 import { formatBytes, printable } from '../terminal/format.ts'
 
@@ -37,28 +36,3 @@ function storageLines ({ packCount, liveByteLength = 0, deadByteLength = 0, inde
     `Limit       ${maxByteLength === undefined ? 'the disk' : formatBytes(maxByteLength)}`
   ]
 }
-
-export const repoVerify = command({
-  usage: 'repo verify',
-  summary: 'Check every block against its CID',
-  details: 'Reads and hashes every block. Damaged blocks are listed; adding the same content again repairs them.',
-  flags: {},
-
-  async run (context) {
-    using line = context.progress('Verifying')
-    let damagedCount = 0
-    for await (const answer of context.daemon.call('repo-verify', {}, context)) {
-      if (answer.type !== 'event') continue
-      const { event } = answer
-      if ('progress' in event) {
-        line.update(event.progress)
-      } else if ('damaged' in event) {
-        line.aside(() => { context.print(context.isJson ? JSON.stringify(event) : `damaged ${event.damaged.cid}: ${event.damaged.reason}`) })
-      } else {
-        damagedCount = event.verified.damagedCount
-        context.print(context.isJson ? JSON.stringify(event) : `Verified ${event.verified.blockCount} blocks, ${damagedCount} damaged`)
-      }
-    }
-    if (damagedCount > 0) throw new HoldfastError('CORRUPT', `${damagedCount} blocks are damaged. Adding the same content again repairs them`)
-  }
-})

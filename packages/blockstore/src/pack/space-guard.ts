@@ -38,7 +38,7 @@ export class SpaceGuard {
     await this.#ask(byteLength)
     if (this.usedBytes + byteLength > storageMaxBytes) throw this.#full()
     if (this.#freeBytes - byteLength < reserveBytes) {
-      throw new HoldfastError('LIMIT', `Disk of ${disk.folder} has ${this.#freeBytes} bytes free, and ${reserveBytes} stay free as a reserve (storageReserveBytes). Free some space on it, or unpin and collect: holdfast pin rm, holdfast gc`, { reason: 'no-space', freeBytes: this.#freeBytes, reserveBytes })
+      throw new HoldfastError('LIMIT', `The disk is full but for its reserve: ${this.#freeBytes} bytes are free at ${disk.folder}, and ${reserveBytes} stay so (storageReserveBytes). Free some space on it, or unpin and collect: holdfast pin rm, holdfast gc`, { reason: 'no-space', freeBytes: this.#freeBytes, reserveBytes })
     }
     this.#freeBytes -= byteLength
   }

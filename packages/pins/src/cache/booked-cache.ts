@@ -126,7 +126,7 @@ export class BookedCache implements FetchCache {
         return await write()
       } catch (err) {
         if (!isOutOfSpace(err) || tries === MAX_TRIES) throw err
-        await this.#makeRoom(byteLength).catch((evictErr: unknown) => { this.#deps.log.warn(COULD_NOT_EVICT, { err: evictErr }) })
+        await this.#makeRoom(byteLength, roomCount).catch((evictErr: unknown) => { this.#deps.log.warn(COULD_NOT_EVICT, { err: evictErr }) })
         // Room that was made for somebody else while the write ran may do.
         if (this.#roomCount === roomCount) throw err
       }
@@ -255,12 +255,13 @@ export class BookedCache implements FetchCache {
     await this.#evict((evicted) => this.#closing.signal.aborted || (evicted.byteLength >= goal.byteLength && evicted.blockCount >= goal.blockCount))
   }
 
-  /** Frees room for a write, and some more: first that of blocks that are deleted already. */
-  async #makeRoom (byteLength: number): Promise<void> {
+  /** Frees room for a write, and some more. */
+  async #makeRoom (byteLength: number, roomCount: number): Promise<void> {
     if (this.#closing.signal.aborted || this.#references === undefined) return
     const neededBytes = Math.max(2 * byteLength, MIN_ROOM_BYTES)
     await this.#inTurn(async () => {
-      if (await this.#reclaim()) return
+      // Room that was made since for others who write may do, and so may that of blocks that are deleted already.
+      if (this.#roomCount !== roomCount || await this.#reclaim()) return
       await this.#check()
       await this.#evict((evicted) => evicted.byteLength >= neededBytes)
       await this.#reclaim()
