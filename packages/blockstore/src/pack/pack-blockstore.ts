@@ -162,6 +162,10 @@ export class PackBlockstore implements Blockstore {
     return this.#isIndexSuspect
   }
 
+  async reclaim (options?: AbortOptions): Promise<boolean> {
+    return await this.compact(options) > 0
+  }
+
   /** Compacts packs that are mostly dead now, and returns how many are gone. */
   async compact ({ signal }: AbortOptions = {}): Promise<number> {
     this.#requireOpen(signal)
