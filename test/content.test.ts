@@ -343,7 +343,7 @@ test('a torn last record of the journal is cut off at start, and a damaged older
 })
 
 test('damaged and truncated block files are found, never served, and repaired by adding again', async (context) => {
-  const node = await startNode(context)
+  const node = await startNode(context, { engine: 'fs' })
   const path = join(await newFolder(context), 'file')
   await writeFile(path, randomBytes(3_000_000))
   const cid = await node.ok(['add', '-Q', path])

@@ -25,11 +25,11 @@ async function mountDisk (context: TestContext, mebibytes: number): Promise<stri
   return disk
 }
 
-test('a full disk refuses the write, keeps serving, and needs no restart once there is space', { skip }, async (context) => {
+for (const engine of ['pack', 'fs'] as const) test(`a full disk refuses the write, keeps serving, and needs no restart once there is space: ${engine}`, { skip }, async (context) => {
   const disk = await mountDisk(context, 24)
   if (disk === undefined) return
 
-  const node = await startNode(context, { repository: join(disk, 'repository') })
+  const node = await startNode(context, { repository: join(disk, 'repository'), engine })
   const kept = await node.ok(['add', '-Q'], { stdin: 'kept' })
   const ballast = join(disk, 'ballast')
   await writeFile(ballast, randomBytes(8 * 1024 * 1024))
@@ -49,16 +49,16 @@ test('a full disk refuses the write, keeps serving, and needs no restart once th
 
   const restarted = await startNode(context, { repository: node.repository })
   assert.ok((await restarted.ok(['pin', 'ls', '-q'])).includes(again))
-  const files = await readdir(join(node.repository, 'blocks'), { recursive: true })
+  const files = await readdir(node.repository, { recursive: true })
   assert.deepEqual(files.filter((name) => name.includes('.tmp')), [])
 })
 
-test('on a disk that is full of what was only fetched, an add takes the place of the oldest of it', { skip, timeout: 120_000 }, async (context) => {
+for (const engine of ['pack', 'fs'] as const) test(`on a disk that is full of what was only fetched, an add takes the place of the oldest of it: ${engine}`, { skip, timeout: 120_000 }, async (context) => {
   const disk = await mountDisk(context, 48)
   if (disk === undefined) return
 
   const holder = await startNode(context, { flags: ['--network', 'lan'] })
-  const node = await startNode(context, { repository: join(disk, 'repository'), flags: ['--network', 'lan'] })
+  const node = await startNode(context, { repository: join(disk, 'repository'), engine, flags: ['--network', 'lan'] })
   await node.ok(['connect', holder.ready.swarm.find((address) => address.includes('/ip4/127.0.0.1/')) ?? ''])
   const pinned = await holder.ok(['add', '-Q'], { stdin: randomBytes(4 * MIB) })
   await node.ok(['pin', 'add', pinned])
@@ -70,7 +70,7 @@ test('on a disk that is full of what was only fetched, an add takes the place of
   }
   await holder.end()
 
-  const content = randomBytes(24 * MIB)
+  const content = randomBytes(20 * MIB)
   const added = await node.ok(['add', '-Q'], { stdin: content })
   const response = await fetch(`${node.ready.gateway}/ipfs/${added}`)
   assert.ok(Buffer.from(await response.arrayBuffer()).equals(content))

@@ -58,6 +58,8 @@ export interface Ready {
   readonly swarm: readonly string[]
   readonly gateway: string
   readonly rpc: string
+  readonly engine: string
+  readonly durability: string
 }
 
 /** A daemon of its own repository, in a process of its own. */
@@ -81,6 +83,8 @@ export interface TestNode {
 
 export interface StartOptions {
   readonly repository?: string | undefined
+  /** The engine of a repository that is made for it. @default that of new repositories */
+  readonly engine?: 'pack' | 'fs' | undefined
   readonly flags?: readonly string[] | undefined
   /** Programs and arguments that the daemon runs under: `prlimit`, for example. */
   readonly under?: readonly string[] | undefined
@@ -90,8 +94,12 @@ export interface StartOptions {
 export const NO_DISCOVERY: readonly string[] = ['--bootstrap', 'none', '--mdns', 'off', '--upnp', 'off', '--relay-client', 'off', '--autonat', 'off', '--hole-punching', 'off']
 
 /** Starts a daemon on free ports and waits until it is ready. It is ended with the test. */
-export async function startNode (context: TestContext, { repository, flags = [], under = [] }: StartOptions = {}): Promise<TestNode> {
+export async function startNode (context: TestContext, { repository, engine, flags = [], under = [] }: StartOptions = {}): Promise<TestNode> {
   const folder = repository ?? join(await newFolder(context), 'repository')
+  if (engine !== undefined) {
+    const { status, stderr } = await holdfast(['init', '--path', folder, '--engine', engine])
+    if (status !== 0) throw new Error(`holdfast init ended with status ${status}: ${stderr}`)
+  }
   const [program = process.execPath, ...args] = [...under, process.execPath, HOLDFAST, 'start', '--json', '--path', folder, '--gateway-port', '0', '--swarm-port', '0', '--rpc-port', '0', '--network', 'off', ...NO_DISCOVERY, ...flags]
   const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe'] })
   let log = ''

@@ -32,8 +32,8 @@ const NOBODY = '12D3KooWLQzUv2FHWGVPXTXSZpdHs7oHbXub2G5WC8Tx4NQhyd2d'
 /** A CID that no node has. */
 const NOWHERE = 'bafkreigh2akiscaildcqabsyg3dfr6chu3fgpregiymsck7e7aqa4s52zy'
 
-async function openRpc (context: TestContext, flags: readonly string[] = []): Promise<{ node: TestNode, client: KuboRPCClient }> {
-  const node = await startNode(context, { flags: [...flags] })
+async function openRpc (context: TestContext, flags: readonly string[] = [], engine?: 'pack' | 'fs'): Promise<{ node: TestNode, client: KuboRPCClient }> {
+  const node = await startNode(context, { flags: [...flags], engine })
   return { node, client: create({ url: node.ready.rpc }) }
 }
 
@@ -453,11 +453,11 @@ test('a DAG of which parts are missing is exported only when only what is here i
 })
 
 test('the repository is measured, verified and cleaned, and tells what it removed', async (context) => {
-  const { node, client } = await openRpc(context)
+  const { node, client } = await openRpc(context, [], 'fs')
   await client.add('kept')
   const { cid } = await client.add('garbage', { pin: false })
   const { numObjects, repoSize, repoPath, version, storageMax } = await client.repo.stat()
-  assert.deepEqual([numObjects, repoSize, repoPath, version], [2n, 11n, node.repository, 'fs-repo@1'])
+  assert.deepEqual([numObjects, repoSize, repoPath, version], [2n, 11n, node.repository, 'fs-repo@2'])
   assert.ok(storageMax > 11n)
   assert.deepEqual((await client.stats.repo()).numObjects, 2n)
   const removed = await Array.fromAsync(client.repo.gc())
@@ -484,7 +484,7 @@ test('the repository is measured, verified and cleaned, and tells what it remove
 })
 
 test('damaged blocks are fetched again from a peer, are no cache afterwards, and what nobody has is told', async (context) => {
-  const [first, second] = [await openRpc(context, ['--network', 'lan']), await openRpc(context, ['--network', 'lan'])]
+  const [first, second] = [await openRpc(context, ['--network', 'lan'], 'fs'), await openRpc(context, ['--network', 'lan'])]
   const { cid } = await first.client.add('shared by two')
   await second.client.add('shared by two')
   await first.client.add('mine alone')

@@ -163,7 +163,7 @@ test('bash completes commands, second words and flags', { skip: spawnSync('bash'
     return stdout.split('\n').filter((line) => line !== '')
   }
   assert.deepEqual(complete('ver'), ['version'])
-  assert.deepEqual(complete('pin', '').toSorted(), ['add', 'ls', 'rm', 'status', 'update'])
+  assert.deepEqual(complete('pin', '').toSorted(), ['add', 'ls', 'rm', 'stat', 'status', 'update', 'why'])
   assert.deepEqual(complete('add', '--only'), ['--only-hash'])
   assert.deepEqual(complete('pin', 'ls', '--ty'), ['--type'])
   assert.deepEqual(complete('config', 's').toSorted(), ['set', 'show'])

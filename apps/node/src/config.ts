@@ -94,8 +94,14 @@ const SETTINGS = {
   memberName: label,
   /** Where this node stands: what may fail together. Copies are spread over zones. */
   zone: label,
-  /** Bytes that copies for the cluster may take here; `auto` is what the disk has free above a reserve. */
+  /** Bytes that the blocks may take here, with their index, and so also copies for the cluster; `auto` is what the disk has free above a reserve. */
   storageMaxBytes: v.union([v.literal('auto'), v.pipe(v.number(), v.safeInteger(), v.minValue(0))], 'must be a whole number of bytes (flags and config set also take 500GB), or auto'),
+  /** Bytes of the disk that blocks leave free; `auto` is 512 MiB, or a twentieth of a smaller disk. */
+  storageReserveBytes: v.union([v.literal('auto'), v.pipe(v.number(), v.safeInteger(), v.minValue(0))], 'must be a whole number of bytes (flags and config set also take 1GiB), or auto'),
+  /** What an acknowledged block survives: a crash of the machine, or with `os` only one of the process. */
+  durability: v.picklist(['disk', 'os'], 'must be disk or os'),
+  /** Whether blocks are given out without being hashed again: for a file system that checks what it keeps. */
+  trustMedium: onOrOff,
   /** How long a member may be gone before its copies are made elsewhere. The same on all members. */
   repairGrace: v.pipe(v.string('must be a duration such as 30min'), v.check((text) => (parseDuration(text) ?? 0) >= MIN_REPAIR_GRACE_MS, 'must be a duration of at least 1s, such as 30min')),
   /** Most bytes a second that this node fetches to make lost copies again; 0 is no bound. */
@@ -137,6 +143,9 @@ export const DEFAULT_CONFIG: Config = {
   memberName: '',
   zone: '',
   storageMaxBytes: 'auto',
+  storageReserveBytes: 'auto',
+  durability: 'disk',
+  trustMedium: 'off',
   /** A machine that restarts for an update is back before. */
   repairGrace: '30min',
   repairBytesPerSecond: 0,
@@ -144,7 +153,7 @@ export const DEFAULT_CONFIG: Config = {
 }
 
 /** Every setting, in the order in which they are shown. */
-export const CONFIG_KEYS: readonly ConfigKey[] = ['network', 'dht', 'bootstrap', 'mdns', 'upnp', 'relayClient', 'autonat', 'holePunching', 'provideStrategy', 'swarmPort', 'announce', 'gatewayHost', 'gatewayPort', 'rpcHost', 'rpcPort', 'rpcTlsCert', 'rpcTlsKey', 'rpcTokens', 'rpcAllowedOrigins', 'rpcAllowedHosts', 'cacheMaxBytes', 'memberName', 'zone', 'storageMaxBytes', 'repairGrace', 'repairBytesPerSecond', 'logLevel']
+export const CONFIG_KEYS: readonly ConfigKey[] = ['network', 'dht', 'bootstrap', 'mdns', 'upnp', 'relayClient', 'autonat', 'holePunching', 'provideStrategy', 'swarmPort', 'announce', 'gatewayHost', 'gatewayPort', 'rpcHost', 'rpcPort', 'rpcTlsCert', 'rpcTlsKey', 'rpcTokens', 'rpcAllowedOrigins', 'rpcAllowedHosts', 'cacheMaxBytes', 'memberName', 'zone', 'storageMaxBytes', 'storageReserveBytes', 'durability', 'trustMedium', 'repairGrace', 'repairBytesPerSecond', 'logLevel']
 
 /** One place that settings come from: `config.json` or the flags. */
 export interface ConfigLayer {

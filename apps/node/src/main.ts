@@ -66,7 +66,7 @@ function contextOf (flags: Readonly<Record<string, unknown>>, signal: AbortSigna
   const repository = repositoryPath(typeof flags.path === 'string' ? flags.path : undefined, environment.repository)
   return {
     repository,
-    daemon: createApiClient(socketPathOf(repository, environment.runtimeFolder)),
+    daemon: createApiClient(socketPathOf(repository, environment.runtimeFolder), { onWeaklyStored: () => { process.stderr.write('Stored as far as the operating system goes: a power cut may lose it (durability os)\n') } }),
     signal,
     isJson: flags.json === true,
     print: printLine,

@@ -1,6 +1,5 @@
 import { type ApiNode, createApiListener, createBrowserGuard, createRpcListener, NodeEvents, type NodeIdentity, watchedPins, watchHost } from '@holdfast/api'
 import { type Blockstore, cachedBlockstore } from '@holdfast/blockstore'
-import { openFsBlockstore } from '@holdfast/blockstore/fs'
 import { HoldfastError, type Logger } from '@holdfast/core'
 import { walkDag } from '@holdfast/dag'
 import { openExchange } from '@holdfast/exchange'
@@ -18,11 +17,14 @@ import { startHeapGrowth } from './daemon/heap-growth.ts'
 import { withHomePage } from './daemon/home-page.ts'
 import { listen } from './daemon/listen.ts'
 import { lockRepository } from './daemon/lock.ts'
+import { conversionUnderWay } from './daemon/convert.ts'
+import { removeStateIndex } from './daemon/maintenance.ts'
 import { openProvideSchedule } from './daemon/provide-schedule.ts'
 import { openRpcAccess } from './daemon/rpc-access.ts'
+import { openStorage } from './daemon/storage.ts'
 import { openStorageCapacity } from './daemon/storage-capacity.ts'
 import { requireDuration } from './parse-duration.ts'
-import { initRepository, REPOSITORY_VERSION } from './repository.ts'
+import { DEFAULT_ENGINE, initRepository, migrateRepository, readEngine, REPOSITORY_VERSION } from './repository.ts'
 import { REPOSITORY_FILES } from './repository-path.ts'
 import { AGENT, VERSION } from './version.ts'
 
@@ -79,9 +81,16 @@ export async function openNode (config: Config, log: Logger, { repository, socke
   const rpcAccess = await openRpcAccess(config, part('api'))
   await initRepository(repository)
   opening.use(await lockRepository(file('lock')))
+  const formerVersion = await migrateRepository(repository)
+  if (formerVersion < REPOSITORY_VERSION) log.info('Repository was brought to a newer version', { from: formerVersion, to: REPOSITORY_VERSION })
+  const conversion = await conversionUnderWay(repository)
+  if (conversion !== undefined) log.warn(`A conversion of this repository is not finished: stop the node and run holdfast repo convert --to ${conversion}`)
   const identity = await openIdentity(file('identity'), { log: part('network') })
 
-  const storedBlocks = opening.use(await openFsBlockstore(file('blocks'), { log: part('blockstore'), onFatal: onStop }))
+  const storage = opening.use(await openStorage({ engine: await readEngine(repository) ?? DEFAULT_ENGINE, repository, config, log: part('blockstore'), onFatal: onStop }))
+  const { blocks: storedBlocks, engine } = storage
+  // Deleted blocks may be back: the next collection looks at all, once every pin was walked.
+  if (storage.isIndexNew) await removeStateIndex(repository)
   const leases = new LeaseBook()
   const cache = opening.use(await openFetchCache({ blocks: cachedBlockstore(storedBlocks), leases, log: part('cache') }, { path: file('cache'), maxBytes: config.cacheMaxBytes }))
   const { blocks } = cache
@@ -147,7 +156,8 @@ export async function openNode (config: Config, log: Logger, { repository, socke
   let isReady = false
   const apiNode: ApiNode = {
     blocks, storedBlocks, cache, pins, leases, references, dagSizes: new DagSizes({ blocks, references }), journal, host, routing, announcer, replication, keeper, events, openReader, describe,
-    repository: { folder: repository, version: REPOSITORY_VERSION, engine: 'fs' },
+    repository: { folder: repository, version: REPOSITORY_VERSION },
+    engine,
     findPeer: async (peer, options) => await host.routing.findPeer(peer, options),
     exchangeStats: () => exchange.stats(),
     gatewayFigures: () => ({ ...gatewayMeter.figures(), caches: gateway.cacheCounts() }),
@@ -187,7 +197,9 @@ export async function openNode (config: Config, log: Logger, { repository, socke
       reachability: host.reachability(),
       gateway: urlOf('http', config.gatewayHost, ports.gateway),
       rpc: urlOf(rpcAccess.tls === undefined ? 'http' : 'https', config.rpcHost, ports.rpc),
-      repository
+      repository,
+      engine: engine.name,
+      durability: engine.durability
     }
   }
 

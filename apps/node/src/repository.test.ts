@@ -1,10 +1,11 @@
 import { isErrorCode } from '@holdfast/core'
+import { fixturePath } from '@holdfast/testkit'
 import assert from 'node:assert/strict'
-import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
+import { cp, mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test, type TestContext } from 'node:test'
-import { initRepository, readConfigFile, readVersion, REPOSITORY_VERSION, writeConfigFile } from './repository.ts'
+import { DEFAULT_ENGINE, initRepository, migrateRepository, readConfigFile, readEngine, readVersion, REPOSITORY_VERSION, writeConfigFile } from './repository.ts'
 import { MAX_SOCKET_PATH_BYTES, repositoryPath, socketPathOf } from './repository-path.ts'
 
 async function newFolder (context: TestContext): Promise<string> {
@@ -17,7 +18,8 @@ test('a repository is made once, private to its user, and its defaults are not w
   const folder = join(await newFolder(context), 'deep', 'repository')
   assert.equal(await initRepository(folder), true)
   assert.equal(await initRepository(folder), false)
-  assert.deepEqual((await readdir(folder)).toSorted(), ['config.json', 'version'])
+  assert.deepEqual((await readdir(folder)).toSorted(), ['config.json', 'engine', 'version'])
+  assert.equal(await readEngine(folder), DEFAULT_ENGINE)
   assert.equal(await readFile(join(folder, 'config.json'), 'utf8'), '{}\n')
   assert.equal(await readVersion(folder), REPOSITORY_VERSION)
   if (process.platform !== 'win32') assert.equal((await stat(folder)).mode & 0o777, 0o700)
@@ -36,6 +38,50 @@ test('a repository of a newer version is UNSUPPORTED and left alone', async (con
   await assert.rejects(initRepository(folder), (err) => isErrorCode(err, 'UNSUPPORTED') && err.message.includes('Update'))
   assert.deepEqual(await readdir(folder), ['version'])
 })
+
+test('a repository of version 1 is brought to this one, which only names its engine', async (context) => {
+  const folder = await newFolder(context)
+  await cp(fixturePath('repositories/version-1'), folder, { recursive: true })
+  assert.equal(await readEngine(folder), 'fs')
+  const before = await readdir(folder, { recursive: true })
+  assert.equal(await migrateRepository(folder), 1)
+  assert.deepEqual([await readVersion(folder), await readEngine(folder)], [REPOSITORY_VERSION, 'fs'])
+  assert.deepEqual((await readdir(folder, { recursive: true })).toSorted(), [...before, 'engine'].toSorted())
+  assert.equal(await migrateRepository(folder), REPOSITORY_VERSION)
+})
+
+test('a migration that was interrupted before the version was written is done again', async (context) => {
+  const folder = await newFolder(context)
+  await cp(fixturePath('repositories/version-1'), folder, { recursive: true })
+  await writeFile(join(folder, 'engine'), 'fs\n')
+  assert.equal(await migrateRepository(folder), 1)
+  assert.deepEqual([await readVersion(folder), await readEngine(folder)], [REPOSITORY_VERSION, 'fs'])
+})
+
+test('a repository keeps its engine: asking for another one is INVALID and says how to move', async (context) => {
+  const folder = await newFolder(context)
+  await initRepository(folder, 'fs')
+  assert.equal(await initRepository(folder, 'fs'), false)
+  assert.equal(await initRepository(folder), false)
+  await assert.rejects(initRepository(folder, 'pack'), (err) => isErrorCode(err, 'INVALID') && err.message.includes('repo convert --to pack'))
+})
+
+test('a version that was lost beside blocks in files makes no other engine of them', async (context) => {
+  const folder = await newFolder(context)
+  await mkdir(join(folder, 'blocks'))
+  await initRepository(folder)
+  assert.equal(await readEngine(folder), 'fs')
+})
+
+for (const text of [undefined, '', 'packs', 'pack\nfs']) {
+  test(`an engine file of ${JSON.stringify(text)} is INVALID and says what belongs into it`, async (context) => {
+    const folder = await newFolder(context)
+    await initRepository(folder)
+    if (text === undefined) await rm(join(folder, 'engine'))
+    else await writeFile(join(folder, 'engine'), text)
+    await assert.rejects(readEngine(folder), (err) => isErrorCode(err, 'INVALID') && err.message.includes('fs'))
+  })
+}
 
 for (const text of ['', 'one', '-1', '1\n2', '99999999999']) {
   test(`a version file of ${JSON.stringify(text)} is INVALID`, async (context) => {

@@ -7,6 +7,7 @@ import { encodeBytes, encodeEnd, encodeError, encodeEvent } from './frames.ts'
 import { HANDLERS } from './handlers/table.ts'
 import { isOperationName, parseArgs } from './operation-schemas.ts'
 import type { ArgsOf, OperationName } from './operations.ts'
+import { durabilityHeader } from './storage-engine.ts'
 
 /** Longest first line of a request, the arguments, in bytes: 100,000 paths of everyday length. */
 export const MAX_ARGS_BYTES: number = 16 * 1024 * 1024
@@ -35,7 +36,7 @@ async function answer (node: ApiNode, request: IncomingMessage, response: Server
   }
   const gone = new AbortController()
   response.once('close', () => { gone.abort(new HoldfastError('UNAVAILABLE', 'The caller went away')) })
-  response.writeHead(200, { 'content-type': 'application/x-holdfast-frames' })
+  response.writeHead(200, { 'content-type': 'application/x-holdfast-frames', ...(ACKNOWLEDGING.has(name) ? durabilityHeader(node.engine) : {}) })
   const write = async (frames: readonly Uint8Array[]): Promise<void> => { await writeAll(response, frames, gone.signal) }
   try {
     await run(node, name, request, { signal: gone.signal, write })
@@ -49,6 +50,9 @@ async function answer (node: ApiNode, request: IncomingMessage, response: Server
   // What the caller still sends is of no use any more, but its connection should end in order.
   request.resume()
 }
+
+/** Operations whose answers say that blocks are stored. */
+const ACKNOWLEDGING: ReadonlySet<OperationName> = new Set(['add', 'dag-import', 'pin-add', 'pin-update'])
 
 async function run<Name extends OperationName> (node: ApiNode, name: Name, request: IncomingMessage, { signal, write }: { signal: AbortSignal, write: (frames: readonly Uint8Array[]) => Promise<void> }): Promise<void> {
   const { args, body } = await readArgs(name, request)

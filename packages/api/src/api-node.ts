@@ -9,6 +9,7 @@ import type { Keeper, Replication } from '@holdfast/replication'
 import type { CID } from 'multiformats/cid'
 import type { NodeEvents } from './node-events.ts'
 import type { NodeIdentity, SettingEvent } from './operations.ts'
+import type { StorageEngine } from './storage-engine.ts'
 
 /** How far fetching has come, in all. */
 export interface FetchProgress {
@@ -57,7 +58,9 @@ export interface ApiNode {
   readonly replication: Replication
   /** How the copies of its pins are. */
   readonly keeper: Keeper
-  readonly repository: { readonly folder: string, readonly version: number, readonly engine: string }
+  readonly repository: { readonly folder: string, readonly version: number }
+  /** How the blocks are stored. */
+  readonly engine: StorageEngine
   /** What happens in the node. */
   readonly events: NodeEvents
   readonly log: Logger

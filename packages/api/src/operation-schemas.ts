@@ -14,6 +14,7 @@ const path = v.pipe(v.string(), v.minLength(1), v.maxLength(MAX_PATH_CHARACTERS)
 const paths = v.pipe(v.array(path), v.maxLength(MAX_PATHS))
 const text = v.optional(v.pipe(v.string(), v.maxLength(1024)))
 const count = v.optional(v.pipe(v.number(), v.safeInteger(), v.minValue(0)))
+const positive = v.optional(v.pipe(v.number(), v.safeInteger(), v.minValue(1)))
 const pinKind = v.picklist(['recursive', 'direct'])
 const nothing = v.strictObject({})
 
@@ -85,7 +86,9 @@ const SCHEMAS = {
   provide: v.strictObject({ cid: path }),
   'find-providers': v.strictObject({ cid: path, limit: count }),
   'repo-stat': nothing,
-  'repo-verify': nothing
+  'repo-verify': v.strictObject({ sample: positive }),
+  'repo-repair': v.strictObject({ known: flag }),
+  'repo-scrub': v.strictObject({ action: v.picklist(['start', 'pause', 'status']), bytesPerSecond: positive })
 } as const satisfies { [Name in OperationName]: v.GenericSchema<unknown, ArgsOf<Name>> }
 
 /** Reports whether the door knows this operation. */

@@ -3,6 +3,8 @@
  * events that it answers with. Types only at run time for the client; `operation-schemas.ts` checks them in the daemon.
  */
 
+import type { Durability, EngineFigures, ScrubStatus } from './storage-engine.ts'
+
 /** A recipe as it travels; see `RecipeOptions` of @holdfast/dag. */
 export interface RecipeArgs {
   readonly profile?: string | undefined
@@ -144,6 +146,9 @@ export interface NodeIdentity {
   readonly gateway: string
   readonly rpc: string
   readonly repository: string
+  /** How the blocks are stored, and what an acknowledged one survives. */
+  readonly engine: string
+  readonly durability: Durability
 }
 
 /** Whether other machines can dial this node, and how that is known, in a sentence. */
@@ -280,7 +285,9 @@ export interface Operations {
   readonly provide: Operation<{ readonly cid: string }, ProvideEvent>
   readonly 'find-providers': Operation<{ readonly cid: string, readonly limit?: number | undefined }, { readonly peer: string, readonly addresses: readonly string[] }>
   readonly 'repo-stat': Operation<object, RepoStatEvent>
-  readonly 'repo-verify': Operation<object, ProgressEvent | { readonly damaged: { readonly cid: string, readonly reason: string } } | { readonly verified: { readonly blockCount: number, readonly damagedCount: number } }>
+  readonly 'repo-verify': Operation<{ readonly sample?: number | undefined }, ProgressEvent | { readonly damaged: { readonly cid: string, readonly reason: string } } | { readonly verified: { readonly blockCount: number, readonly damagedCount: number, readonly indexRepairCount: number } }>
+  readonly 'repo-repair': Operation<{ readonly known?: boolean | undefined }, ProgressEvent | { readonly damaged: { readonly cid: string, readonly isRepaired: boolean, readonly why?: string | undefined } } | { readonly repaired: RepairedEvent }>
+  readonly 'repo-scrub': Operation<{ readonly action: 'start' | 'pause' | 'status', readonly bytesPerSecond?: number | undefined }, { readonly scrub: ScrubStatus }>
 }
 
 export interface PinAddArgs extends ClusterPinArgs {
@@ -362,10 +369,20 @@ export interface CollectedEvent {
   readonly collected: { readonly keptCount: number, readonly removedCount: number, readonly removedByteLength: number }
 }
 
+export interface RepairedEvent {
+  readonly blockCount: number
+  readonly damagedCount: number
+  readonly repairedCount: number
+  readonly indexRepairCount: number
+}
+
 export interface RepoStatEvent {
   readonly repository: string
   readonly version: number
   readonly engine: string
+  readonly durability: Durability
+  /** Blocks, index and limits on the disk, as far as the engine knows. */
+  readonly storage: EngineFigures
   readonly blockCount: number
   readonly byteLength: number
   /** Those of the blocks that were only fetched, and from how many bytes on the oldest go. */

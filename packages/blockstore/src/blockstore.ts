@@ -88,6 +88,15 @@ export interface Blockstore extends BlockReader, BlockWriter, AsyncDisposable {
    */
   byteLengthOf?(cid: CID, options?: AbortOptions): Promise<number | undefined>
 
+  /**
+   * Gives the room of deleted blocks back to the disk now, as far as that is worth the work, and reports whether there was any.
+   *
+   * An engine whose deletions do so by themselves leaves this out.
+   *
+   * @throws `UNAVAILABLE` when the medium failed.
+   */
+  reclaim?(options?: AbortOptions): Promise<boolean>
+
   /** Counts blocks and bytes. May walk the whole store. */
   usage(options?: AbortOptions): Promise<BlockstoreUsage>
 }

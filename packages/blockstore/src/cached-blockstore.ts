@@ -91,6 +91,10 @@ class CachedBlockstore implements Blockstore {
     return this.#store.list(options)
   }
 
+  async reclaim (options?: AbortOptions): Promise<boolean> {
+    return await this.#store.reclaim?.(options) ?? false
+  }
+
   async usage (options?: AbortOptions): Promise<BlockstoreUsage> {
     return await this.#store.usage(options)
   }

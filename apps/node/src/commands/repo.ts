@@ -1,4 +1,4 @@
-import { HoldfastError } from '@holdfast/core/errors'
+import type { EngineFigures } from '@holdfast/api/client'
 import { command } from '../command.ts'
 import { formatBytes, printable } from '../terminal/format.ts'
 
@@ -16,36 +16,23 @@ export const repoStat = command({
         continue
       }
       context.print(`Repository  ${printable(event.repository)}`)
-      context.print(`Version     ${event.version}, blocks in ${event.engine}`)
+      context.print(`Version     ${event.version}`)
+      context.print(`Engine      ${event.engine}${event.durability === 'os' ? '; acknowledged blocks may be lost in a power cut (durability os)' : ''}`)
       context.print(`Blocks      ${event.blockCount}, together ${formatBytes(event.byteLength)}`)
       context.print(`Cache       ${event.cache.blockCount} of them, ${formatBytes(event.cache.byteLength)} of at most ${formatBytes(event.cache.maxBytes)}`)
       context.print(`Pins        ${event.pinCount}, journal ${formatBytes(event.journalByteLength)}`)
-      context.print(`Disk        ${formatBytes(event.freeByteLength)} free`)
+      for (const line of storageLines(event.storage)) context.print(line)
+      context.print(`Disk        ${formatBytes(event.freeByteLength)} free${event.storage.reserveByteLength === undefined ? '' : `, ${formatBytes(event.storage.reserveByteLength)} of it as a reserve`}`)
     }
   }
 })
 
-export const repoVerify = command({
-  usage: 'repo verify',
-  summary: 'Check every block against its CID',
-  details: 'Reads and hashes every block. Damaged blocks are listed; adding the same content again repairs them.',
-  flags: {},
-
-  async run (context) {
-    using line = context.progress('Verifying')
-    let damagedCount = 0
-    for await (const answer of context.daemon.call('repo-verify', {}, context)) {
-      if (answer.type !== 'event') continue
-      const { event } = answer
-      if ('progress' in event) {
-        line.update(event.progress)
-      } else if ('damaged' in event) {
-        line.aside(() => { context.print(context.isJson ? JSON.stringify(event) : `damaged ${event.damaged.cid}: ${event.damaged.reason}`) })
-      } else {
-        damagedCount = event.verified.damagedCount
-        context.print(context.isJson ? JSON.stringify(event) : `Verified ${event.verified.blockCount} blocks, ${damagedCount} damaged`)
-      }
-    }
-    if (damagedCount > 0) throw new HoldfastError('CORRUPT', `${damagedCount} blocks are damaged. Adding the same content again repairs them`)
-  }
-})
+function storageLines ({ packCount, liveByteLength = 0, deadByteLength = 0, indexByteLength = 0, quarantinedCount = 0, maxByteLength }: EngineFigures): string[] {
+  if (packCount === undefined) return []
+  return [
+    `Packs       ${packCount}: ${formatBytes(liveByteLength)} live, ${formatBytes(deadByteLength)} of deleted blocks`,
+    `Index       ${formatBytes(indexByteLength)}`,
+    ...(quarantinedCount === 0 ? [] : [`Damaged     ${quarantinedCount} blocks are quarantined. To fetch them again: holdfast repo repair --from-peers`]),
+    `Limit       ${maxByteLength === undefined ? 'the disk' : formatBytes(maxByteLength)}`
+  ]
+}

@@ -30,7 +30,9 @@ export const start = command({
     'cache-max-bytes': { type: 'string', value: 'BYTES', help: 'Bytes of blocks that were only fetched, for example 500MB [default: 10GiB]' },
     'member-name': { type: 'string', value: 'NAME', help: 'What the members of the cluster call this node [default: name of the machine]' },
     zone: { type: 'string', value: 'ZONE', help: 'Where this node stands; copies are spread over zones' },
-    'storage-max-bytes': { type: 'string', value: 'BYTES', help: 'Bytes that copies for the cluster may take here, for example 500GB [default: auto, what the disk has free above a reserve]' },
+    'storage-max-bytes': { type: 'string', value: 'BYTES', help: 'Bytes that blocks may take here, copies for the cluster among them, for example 500GB [default: auto, what the disk has free above a reserve]' },
+    durability: { type: 'string', value: 'disk|os', help: 'What acknowledged blocks survive: a power cut, or with os only a crash of the process [default: disk]' },
+    'trust-medium': { type: 'string', value: 'on|off', help: 'Give blocks out without hashing them again [default: off]' },
     'repair-grace': { type: 'string', value: 'DURATION', help: 'How long a member may be gone before its copies are made elsewhere [default: 30min]' },
     'repair-bytes-per-second': { type: 'string', value: 'BYTES', help: 'Most bytes a second that are fetched to make lost copies again, 0 for no bound [default: 0]' },
     'log-level': { type: 'string', value: 'LEVEL', help: 'Least important lines to print: error, warn, info or debug [default: info]' }
@@ -46,8 +48,8 @@ export const start = command({
     const identity = daemon.node.describe()
 
     if (isJson) {
-      const { peerId, swarm, gateway, rpc } = identity
-      print(JSON.stringify({ peerId, swarm, gateway, rpc }))
+      const { peerId, swarm, gateway, rpc, engine, durability } = identity
+      print(JSON.stringify({ peerId, swarm, gateway, rpc, engine, durability }))
     } else {
       for (const line of welcome(identity, context)) print(line)
     }
@@ -68,7 +70,7 @@ export const start = command({
 
 function flagLayer (flags: Readonly<Record<string, string | undefined>>): ConfigLayer {
   const numbers = { swarmPort: 'swarm-port', gatewayPort: 'gateway-port', rpcPort: 'rpc-port' } as const
-  const words = { network: 'network', dht: 'dht', mdns: 'mdns', upnp: 'upnp', relayClient: 'relay-client', autonat: 'autonat', holePunching: 'hole-punching', provideStrategy: 'provide-strategy', gatewayHost: 'gateway-host', memberName: 'member-name', zone: 'zone', repairGrace: 'repair-grace', logLevel: 'log-level' } as const
+  const words = { network: 'network', dht: 'dht', mdns: 'mdns', upnp: 'upnp', relayClient: 'relay-client', autonat: 'autonat', holePunching: 'hole-punching', provideStrategy: 'provide-strategy', gatewayHost: 'gateway-host', memberName: 'member-name', zone: 'zone', durability: 'durability', trustMedium: 'trust-medium', repairGrace: 'repair-grace', logLevel: 'log-level' } as const
   const bytes = { cacheMaxBytes: 'cache-max-bytes', storageMaxBytes: 'storage-max-bytes', repairBytesPerSecond: 'repair-bytes-per-second' } as const
   const names: Readonly<Record<string, string>> = { ...numbers, ...words, ...bytes, bootstrap: 'bootstrap', announce: 'announce' }
   const values: Record<string, unknown> = {}
@@ -80,7 +82,7 @@ function flagLayer (flags: Readonly<Record<string, string | undefined>>): Config
   return { values: given, sourceOf: (key) => `--${names[key] ?? key}` }
 }
 
-function welcome ({ agent, peerId, gateway, rpc, swarm, reachability, repository }: NodeIdentity, { cwd }: CommandContext): string[] {
+function welcome ({ agent, peerId, gateway, rpc, swarm, reachability, repository, engine, durability }: NodeIdentity, { cwd }: CommandContext): string[] {
   const bold = (text: string): string => styled('bold', text, process.stdout)
   return [
     `${bold(agent)} is running`,
@@ -89,6 +91,7 @@ function welcome ({ agent, peerId, gateway, rpc, swarm, reachability, repository
     `  RPC         ${rpc}`,
     `  Addresses   ${swarm.length === 0 ? `none (${reachability.how})` : swarm.join('\n              ')}`,
     `  Repository  ${repository}`,
+    `  Engine      ${engine}${durability === 'os' ? '; acknowledged blocks may be lost in a power cut (durability os)' : ''}`,
     '',
     'Try in another terminal:',
     `  cd ${cwd}`,

@@ -4,6 +4,7 @@ import { type ClientRequest, type IncomingMessage, request } from 'node:http'
 import { drained } from '../drained.ts'
 import { decodeFrames, type Frame } from '../frames.ts'
 import type { ArgsOf, EventOf, OperationName } from '../operations.ts'
+import { DURABILITY_HEADER } from '../storage-engine.ts'
 
 /** What an operation answers with, as it comes. */
 export type Answer<Name extends OperationName> =
@@ -26,12 +27,22 @@ export interface ApiClient {
   call<Name extends OperationName>(name: Name, args: ArgsOf<Name>, options?: CallOptions): AsyncIterable<Answer<Name>>
 }
 
-/** Returns a client of the daemon that listens at `socketPath`; nothing is opened before the first call. */
-export function createApiClient (socketPath: string): ApiClient {
-  return { call: (name, args, options) => callOperation(socketPath, name, args, options) }
+export interface ApiClientOptions {
+  /** Called when an operation went well whose blocks were acknowledged, but would not survive a crash of the machine. */
+  onWeaklyStored?(): void
 }
 
-async function * callOperation<Name extends OperationName> (socketPath: string, name: Name, args: ArgsOf<Name>, { body, signal }: CallOptions = {}): AsyncIterable<Answer<Name>> {
+/** Returns a client of the daemon that listens at `socketPath`; nothing is opened before the first call. */
+export function createApiClient (socketPath: string, options: ApiClientOptions = {}): ApiClient {
+  return {
+    async * call (name, args, callOptions) {
+      const isWeaklyStored = yield * callOperation(socketPath, name, args, callOptions)
+      if (isWeaklyStored) options.onWeaklyStored?.()
+    }
+  }
+}
+
+async function * callOperation<Name extends OperationName> (socketPath: string, name: Name, args: ArgsOf<Name>, { body, signal }: CallOptions = {}): AsyncGenerator<Answer<Name>, boolean> {
   signal?.throwIfAborted()
   const sent = request({ socketPath, method: 'POST', path: `/v1/${name}`, headers: { 'content-type': 'application/x-holdfast-request' }, signal })
   const sending = send(sent, args, body)
@@ -44,6 +55,7 @@ async function * callOperation<Name extends OperationName> (socketPath: string, 
   try {
     const response = await responseOf(sent, socketPath)
     for await (const frame of decodeFrames(response)) yield asAnswer<Name>(frame)
+    return response.headers[DURABILITY_HEADER] === 'os'
   } catch (err) {
     signal?.throwIfAborted()
     throw sendFailure !== undefined && !isBrokenPipe(sendFailure) ? sendFailure : err

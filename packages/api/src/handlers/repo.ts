@@ -1,9 +1,10 @@
 import { collectGarbage, type CollectOptions, type CollectResult } from '@holdfast/pins'
+import { HoldfastError } from '@holdfast/core'
 import { statfs } from 'node:fs/promises'
 import type { ApiNode } from '../api-node.ts'
 import { type Exchange, progressReporter } from '../exchange.ts'
-import type { ArgsOf, EventOf } from '../operations.ts'
-import { verifyBlocks } from './verify-blocks.ts'
+import type { ArgsOf, EventOf, ProgressEvent } from '../operations.ts'
+import { verifyBlocks, type VerifyOptions } from './verify-blocks.ts'
 
 export async function gc (node: ApiNode, { dryRun, full }: ArgsOf<'gc'>, exchange: Exchange<EventOf<'gc'>>): Promise<void> {
   const report = progressReporter(exchange)
@@ -25,12 +26,14 @@ export async function collect (node: ApiNode, options: CollectOptions): Promise<
 }
 
 export async function repoStat (node: ApiNode, _args: object, exchange: Exchange<EventOf<'repo-stat'>>): Promise<void> {
-  const { folder, version, engine } = node.repository
-  const [usage, disk] = await Promise.all([node.blocks.usage(exchange), statfs(folder)])
+  const { repository: { folder, version }, engine } = node
+  const [usage, disk, storage] = await Promise.all([node.blocks.usage(exchange), statfs(folder), engine.figures()])
   await exchange.emit({
     repository: folder,
     version,
-    engine,
+    engine: engine.name,
+    durability: engine.durability,
+    storage,
     ...usage,
     cache: node.cache.status,
     pinCount: node.pins.count,
@@ -39,18 +42,44 @@ export async function repoStat (node: ApiNode, _args: object, exchange: Exchange
   })
 }
 
-/** Reads and hashes every block; reports each that does not match its CID and goes on. */
-export async function repoVerify (node: ApiNode, _args: object, exchange: Exchange<EventOf<'repo-verify'>>): Promise<void> {
+/** Checks the blocks; reports each that does not match its CID and goes on. */
+export async function repoVerify (node: ApiNode, { sample }: ArgsOf<'repo-verify'>, exchange: Exchange<EventOf<'repo-verify'>>): Promise<void> {
+  if (sample !== undefined && node.engine.integrity === undefined) throw new HoldfastError('UNSUPPORTED', `The engine ${node.engine.name} cannot check a sample: leave out --sample`)
   const report = progressReporter(exchange)
-  let blockCount = 0
-  let damagedCount = 0
-  const onProgress = (progress: { blockCount: number, byteLength: number }): void => {
-    blockCount = progress.blockCount
-    report(progress)
-  }
-  for await (const { cid, reason } of verifyBlocks(node, { signal: exchange.signal, onProgress })) {
-    damagedCount++
+  const counts = { blockCount: 0, damagedCount: 0, indexRepairCount: 0 }
+  for await (const { cid, reason } of verifyBlocks(node, { signal: exchange.signal, sample, ...counting(counts, report) })) {
+    counts.damagedCount++
     await exchange.emit({ damaged: { cid: cid.toString(), reason } })
   }
-  await exchange.emit({ verified: { blockCount, damagedCount } })
+  await exchange.emit({ verified: counts })
+}
+
+/** Checks the blocks and fetches those that are damaged from peers; nothing is removed before its replacement is here. */
+export async function repoRepair (node: ApiNode, { known }: ArgsOf<'repo-repair'>, exchange: Exchange<EventOf<'repo-repair'>>): Promise<void> {
+  const report = progressReporter(exchange)
+  const counts = { blockCount: 0, damagedCount: 0, repairedCount: 0, indexRepairCount: 0 }
+  for await (const { cid, outcome, why } of verifyBlocks(node, { signal: exchange.signal, repair: 'replace', known, ...counting(counts, report) })) {
+    counts.damagedCount++
+    if (outcome === 'healed') counts.repairedCount++
+    await exchange.emit({ damaged: { cid: cid.toString(), isRepaired: outcome === 'healed', why } })
+  }
+  await exchange.emit({ repaired: counts })
+}
+
+function counting (counts: { blockCount: number, indexRepairCount: number }, report: (progress: ProgressEvent['progress']) => void): Pick<VerifyOptions, 'onProgress' | 'onIndexRepaired'> {
+  return {
+    onProgress (progress) {
+      counts.blockCount = progress.blockCount
+      report({ blockCount: progress.blockCount, byteLength: progress.byteLength })
+    },
+    onIndexRepaired (count) { counts.indexRepairCount = count }
+  }
+}
+
+/** Begins or pauses the check in the background, and tells how far it is. */
+export async function repoScrub (node: ApiNode, { action, bytesPerSecond }: ArgsOf<'repo-scrub'>, exchange: Exchange<EventOf<'repo-scrub'>>): Promise<void> {
+  const scrub = node.engine.integrity?.scrub
+  if (scrub === undefined) throw new HoldfastError('UNSUPPORTED', `The engine ${node.engine.name} has no scrub: use repo verify`)
+  const status = action === 'start' ? await scrub.start({ bytesPerSecond }) : action === 'pause' ? await scrub.pause() : scrub.status()
+  await exchange.emit({ scrub: status })
 }

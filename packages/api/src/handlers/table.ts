@@ -11,7 +11,7 @@ import { pinStat, pinWhy } from './pin-keepers.ts'
 import { pinUpdate } from './pin-update.ts'
 import { pinAdd, pinLs, pinRm } from './pins.ts'
 import { cat, get, ls, stat } from './read.ts'
-import { gc, repoStat, repoVerify } from './repo.ts'
+import { gc, repoRepair, repoScrub, repoStat, repoVerify } from './repo.ts'
 
 /** Carries out one operation; resolves when everything was sent. */
 export type Handler<Name extends OperationName> = (node: ApiNode, args: ArgsOf<Name>, exchange: Exchange<EventOf<Name>>) => Promise<void>
@@ -49,5 +49,7 @@ export const HANDLERS: { readonly [Name in OperationName]: Handler<Name> } = {
   provide,
   'find-providers': findProviders,
   'repo-stat': repoStat,
-  'repo-verify': repoVerify
+  'repo-verify': repoVerify,
+  'repo-repair': repoRepair,
+  'repo-scrub': repoScrub
 }

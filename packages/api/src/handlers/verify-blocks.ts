@@ -3,6 +3,7 @@ import { requireBlock } from '@holdfast/dag'
 import { leasedWriter } from '@holdfast/pins'
 import type { CID } from 'multiformats/cid'
 import type { ApiNode } from '../api-node.ts'
+import type { EngineIntegrity } from '../storage-engine.ts'
 
 /** What became of a damaged block: `found` and left, `removed`, not to be removed (`kept`), fetched again (`healed`), or removed and not to be had (`lost`). */
 export interface DamagedBlock {
@@ -16,23 +17,34 @@ export interface DamagedBlock {
 
 export interface VerifyOptions {
   readonly signal: AbortSignal
-  /** `drop` removes what is damaged, `heal` also fetches it again. @default only tells */
-  readonly repair?: 'drop' | 'heal' | undefined
+  /**
+   * `drop` removes what is damaged, `heal` also fetches it again; `replace` fetches it and removes nothing, so that what is
+   * left of a block that nobody has stays. @default only tells
+   */
+  readonly repair?: 'drop' | 'heal' | 'replace' | undefined
+  /** Hashes one block in so many, where the engine can do that. @default 1 */
+  readonly sample?: number | undefined
+  /** Takes only what is known to be damaged, where the engine knows. @default checks first */
+  readonly known?: boolean | undefined
   /** How long one block may take to be fetched, in milliseconds. @default no bound but that of fetches */
   readonly healTimeoutMs?: number | undefined
   onProgress?(progress: { readonly blockCount: number, readonly byteLength: number }): void
+  /** Told of entries of an index that were wrong, once all were looked at. */
+  onIndexRepaired?(count: number): void
 }
 
 /**
  * Reads and hashes every block, yields each that does not match its CID, and goes on.
  *
- * A damaged block helps nobody: while it is here it is not fetched. Whoever keeps it gets it back only by healing.
+ * An engine with a quarantine checks by itself, and damaged blocks count as absent from then on; those of before are told too.
+ * Elsewhere a damaged block helps nobody: it is in the way of the one that could be fetched.
  *
  * @throws `UNAVAILABLE` when it shall heal and no peer is connected: nothing is removed then.
  */
 export async function * verifyBlocks (node: ApiNode, options: VerifyOptions): AsyncIterable<DamagedBlock> {
   const { signal, repair, onProgress = () => {} } = options
-  if (repair === 'heal' && node.host.peers().length === 0) throw new HoldfastError('UNAVAILABLE', 'Damaged blocks are not replaced: no peer is connected that could have them, and nothing was removed. Connect to some, or use drop')
+  if ((repair === 'heal' || repair === 'replace') && node.host.peers().length === 0) throw new HoldfastError('UNAVAILABLE', 'Damaged blocks are not replaced: no peer is connected that could have them, and nothing was removed. Connect to some, or use drop')
+  if (node.engine.integrity !== undefined) return yield * quarantinedBlocks(node, node.engine.integrity, options)
   let blockCount = 0
   let byteLength = 0
   for await (const cid of node.storedBlocks.list({ signal })) {
@@ -40,6 +52,18 @@ export async function * verifyBlocks (node: ApiNode, options: VerifyOptions): As
     if (read.damage === undefined) byteLength += read.byteLength
     else yield { cid, reason: read.damage, ...await repaired(node, cid, options) }
     onProgress({ blockCount: ++blockCount, byteLength })
+  }
+}
+
+async function * quarantinedBlocks (node: ApiNode, integrity: EngineIntegrity, options: VerifyOptions): AsyncIterable<DamagedBlock> {
+  const { signal, sample, known = false, onProgress, onIndexRepaired } = options
+  if (!known) {
+    const { blockCount, byteLength, indexRepairCount } = await integrity.check({ sample, signal, onProgress: (progress) => { onProgress?.(progress) } })
+    onProgress?.({ blockCount, byteLength })
+    onIndexRepaired?.(indexRepairCount)
+  }
+  for await (const cid of integrity.quarantined({ signal })) {
+    yield { cid, reason: `Bytes do not match ${cid}: the block is quarantined`, ...await repaired(node, cid, options) }
   }
 }
 
@@ -57,6 +81,8 @@ type Outcome = Pick<DamagedBlock, 'outcome' | 'why'>
 
 async function repaired (node: ApiNode, cid: CID, { signal, repair, healTimeoutMs }: VerifyOptions): Promise<Outcome> {
   if (repair === undefined) return { outcome: 'found' }
+  // What is quarantined is not in the way, and all that is left of it should nobody have it.
+  if (repair === 'replace' || (repair === 'heal' && node.engine.integrity !== undefined)) return await healed(node, cid, { signal, healTimeoutMs })
   const kept = await unlessRemoved(node, cid, signal)
   if (kept !== undefined) return kept
   return repair === 'drop' ? { outcome: 'removed' } : await healed(node, cid, { signal, healTimeoutMs })

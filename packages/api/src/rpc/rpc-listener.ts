@@ -20,6 +20,7 @@ import { isForeseen, refuse } from './rpc-failure.ts'
 import { RpcReply } from './rpc-reply.ts'
 import { badRequest, parseQuery } from './rpc-request.ts'
 import type { RpcTokens } from './rpc-tokens.ts'
+import { durabilityHeader } from '../storage-engine.ts'
 import { CALLER_STALL_MS, StallWatch } from './stall-watch.ts'
 import { uploadedParts } from './upload.ts'
 
@@ -112,6 +113,7 @@ class RpcDoor {
     if (method !== 'POST') throw refuse(405, '405 - Method Not Allowed', { allow: 'OPTIONS, POST' })
     const command = RPC_COMMANDS[commandIn(path)]
     if (command === undefined) throw notFound()
+    if (ACKNOWLEDGING.has(commandIn(path))) for (const [name, value] of Object.entries(durabilityHeader(this.#node.engine))) response.setHeader(name, value)
     await this.#run(command, call)
     reply.end()
   }
@@ -158,6 +160,9 @@ class RpcDoor {
 }
 
 const API_PREFIX = '/api/v0/'
+
+/** Commands whose answers say that blocks are stored. */
+const ACKNOWLEDGING: ReadonlySet<string> = new Set(['add', 'block/put', 'dag/import', 'dag/put', 'pin/add', 'pin/update'])
 
 const METRICS_PATH = '/debug/metrics/prometheus'
 

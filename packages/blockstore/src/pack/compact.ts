@@ -1,6 +1,5 @@
-import { CODECS, type Logger, multihashKey } from '@holdfast/core'
-import { CID } from 'multiformats/cid'
-import { decode as decodeDigest } from 'multiformats/hashes/digest'
+import { type Logger, multihashKey } from '@holdfast/core'
+import type { CID } from 'multiformats/cid'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { keyOf } from './block-table.ts'
 import type { SectionDraft } from './group-commit.ts'
@@ -10,6 +9,7 @@ import { removeFiles } from './pack-appender.ts'
 import type { PackDisk } from './pack-disk.ts'
 import { marksName, packName } from './pack-names.ts'
 import type { PackWriter } from './pack-writer.ts'
+import { rawCidOf } from './raw-cid.ts'
 import { isBlock, scanPack } from './scan-pack.ts'
 import type { SectionBook } from './section-book.ts'
 
@@ -85,7 +85,8 @@ async function moveUnseen (parts: CompactParts, number: number): Promise<void> {
   await table.flush()
   for (const [multihash, place] of table.indexed()) {
     if (place.pack !== number || place.isQuarantined) continue
-    await mover.move(keyOf(multihash), CID.createV1(CODECS.raw, decodeDigest(multihash)), place)
+    const cid = rawCidOf(multihash)
+    if (cid !== undefined) await mover.move(keyOf(multihash), cid, place)
   }
   await mover.finish()
 }

@@ -27,6 +27,11 @@ export class Compactor implements AsyncDisposable {
     this.#damaged = new Set(damagedPacks)
   }
 
+  /** Adds packs that are to be written anew whatever they hold. */
+  add (damagedPacks: readonly number[]): void {
+    for (const number of damagedPacks) this.#damaged.add(number)
+  }
+
   /** Has packs looked at soon. */
   wake (): void {
     if (this.#stopping.signal.aborted || this.#working !== undefined) return

@@ -1,7 +1,10 @@
 import { HoldfastError, isHoldfastError } from '@holdfast/core'
 import { type Database, open, type RootDatabase } from 'lmdb'
-import { rm, stat } from 'node:fs/promises'
+import { rm, stat, writeFile } from 'node:fs/promises'
+import { unlessAbsent } from '../fs/fs-errors.ts'
+import { requireLmdb } from './lmdb-meta.ts'
 import { decodeLocation, encodeLocation, type Location } from './location.ts'
+import { MAX_PACK_NUMBER } from './pack-format.ts'
 import type { IndexBatch, IndexOpener, IndexState, PackIndex, PackInfo } from './pack-index.ts'
 
 /** Version of what the index holds; an index of another version is made anew. */
@@ -18,12 +21,29 @@ const ENTRIES_PER_STEP = 4096
 
 const STATE_KEY = Buffer.from('state')
 
-/** The index on LMDB in one file, which other processes may read meanwhile. */
+/**
+ * The index on LMDB in one file, which other processes may read meanwhile.
+ *
+ * LMDB has no checksums, and damaged pages may end the process. So the file is looked at before, and while it is opened for
+ * writing a note lies beside it: who finds one there knows that the process before died of it, and makes the index anew.
+ */
 export function lmdbIndexAt (path: string, { readOnly = false }: { readOnly?: boolean } = {}): IndexOpener {
+  const note = `${path}-opening`
   return {
-    open: async () => explainedNow(path, () => new LmdbIndex(path, readOnly)),
-    remove: async () => {
-      for (const file of [path, `${path}-lock`]) await rm(file, { force: true })
+    async open () {
+      if (readOnly) return await explained(path, async () => new LmdbIndex(path, true))
+      if (await unlessAbsent(stat(note)) !== undefined) throw new HoldfastError('CORRUPT', `Index ${path} ended the process that opened it last`, { path })
+      return await explained(path, async () => {
+        await requireLmdb(path)
+        await writeFile(note, '')
+        const index = new LmdbIndex(path, false)
+        index.packs()
+        await rm(note, { force: true })
+        return index
+      })
+    },
+    async remove () {
+      for (const file of [path, `${path}-lock`, note]) await rm(file, { force: true })
     }
   }
 }
@@ -65,7 +85,7 @@ class LmdbIndex implements PackIndex {
   }
 
   retiredPacks (): number[] {
-    return Array.from(this.#retired.getKeys(), (key) => key.readUInt32BE(0))
+    return Array.from(this.#retired.getKeys(), (key) => key.readUInt32BE(0)).filter((number) => number >= 1 && number <= MAX_PACK_NUMBER)
   }
 
   state (): IndexState | undefined {
@@ -75,7 +95,7 @@ class LmdbIndex implements PackIndex {
   }
 
   async commit ({ changes, packs, removedPacks }: IndexBatch, storeId: Uint8Array): Promise<void> {
-    await this.#explained(async () => {
+    await explained(this.#path, async () => {
       for (const step of inSteps(changes)) {
         await this.#root.batch(() => {
           void this.#state.put(STATE_KEY, encodeState(storeId, false))
@@ -101,7 +121,7 @@ class LmdbIndex implements PackIndex {
   }
 
   async forget (numbers: readonly number[]): Promise<void> {
-    await this.#explained(async () => {
+    await explained(this.#path, async () => {
       await this.#root.batch(() => {
         for (const number of numbers) void this.#retired.remove(packKey(number))
       })
@@ -115,14 +135,6 @@ class LmdbIndex implements PackIndex {
 
   async [Symbol.asyncDispose] (): Promise<void> {
     await this.#root.close()
-  }
-
-  async #explained (step: () => Promise<void>): Promise<void> {
-    try {
-      await step()
-    } catch (cause) {
-      throw indexFailure(this.#path, cause)
-    }
   }
 }
 
@@ -171,9 +183,9 @@ function asBuffer (bytes: Uint8Array): Buffer {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
 }
 
-function explainedNow<T> (path: string, step: () => T): T {
+async function explained<T> (path: string, step: () => Promise<T>): Promise<T> {
   try {
-    return step()
+    return await step()
   } catch (cause) {
     throw indexFailure(path, cause)
   }

@@ -1,6 +1,7 @@
 import { explained, unlessAbsent } from '../fs/fs-errors.ts'
 import { Semaphore } from '../fs/concurrency.ts'
 import type { Location } from './location.ts'
+import { MAX_PACK_NUMBER } from './pack-format.ts'
 import { packName } from './pack-names.ts'
 import type { PackOperations } from './pack-operations.ts'
 
@@ -81,7 +82,7 @@ export class OpenPacks implements AsyncDisposable {
    * @throws `UNAVAILABLE` when the medium failed.
    */
   async read (place: Pick<Location, 'pack' | 'offset' | 'byteLength'>, signal?: AbortSignal): Promise<Uint8Array | undefined> {
-    return await explained(`Pack ${this.#pathOf(packName(place.pack))} could not be read`, this.#read(place, signal))
+    return await explained(`Pack ${place.pack} could not be read`, this.#read(place, signal))
   }
 
   /** Closes a pack that goes; reads that run still end. */
@@ -143,6 +144,7 @@ export class OpenPacks implements AsyncDisposable {
   }
 
   async #openFile (number: number): Promise<OpenPack | undefined> {
+    if (number < 1 || number > MAX_PACK_NUMBER) return undefined // Of an entry that is damaged.
     const fd = await unlessAbsent(this.#operations.open(this.#pathOf(packName(number)), 'r'))
     if (fd === undefined) return undefined
     const pack = { fd, users: 0, isDropped: false }

@@ -1,6 +1,5 @@
-import { type AbortOptions, type Block, CODECS, HoldfastError, IDENTITY, identityBlock, isErrorCode, type Logger, multihashKey, requireVerifiable } from '@holdfast/core'
-import { CID } from 'multiformats/cid'
-import { decode as decodeDigest } from 'multiformats/hashes/digest'
+import { type AbortOptions, type Block, HoldfastError, IDENTITY, identityBlock, isErrorCode, type Logger, multihashKey, requireVerifiable } from '@holdfast/core'
+import type { CID } from 'multiformats/cid'
 import type { Blockstore, BlockstoreUsage, DeleteOptions } from '../blockstore.ts'
 import { keyOf } from './block-table.ts'
 import type { Compactor } from './compactor.ts'
@@ -10,8 +9,10 @@ import { isSamePlace } from './location.ts'
 import type { OpenPacks } from './open-packs.ts'
 import type { PackDisk } from './pack-disk.ts'
 import type { PackWriter } from './pack-writer.ts'
+import { rawCidOf } from './raw-cid.ts'
 import { readBlock } from './read-block.ts'
 import type { SectionBook } from './section-book.ts'
+import { type VerifyOptions, type VerifyReport, verifyPacks } from './verify.ts'
 
 export interface PackBlockstoreParts {
   readonly disk: PackDisk
@@ -26,6 +27,20 @@ export interface PackBlockstoreParts {
   readonly log: Logger
   /** Closes all of them. */
   readonly parts: AsyncDisposableStack
+}
+
+/** What a store of packs holds. */
+export interface PackStats {
+  readonly packCount: number
+  /** Bytes of the packs. */
+  readonly packBytes: number
+  /** Bytes of sections that count, with their headers. */
+  readonly liveBytes: number
+  /** The rest: deleted blocks, those written again, headers of packs. */
+  readonly deadBytes: number
+  readonly quarantinedCount: number
+  readonly blockCount: number
+  readonly blockBytes: number
 }
 
 /** Blocks in append-only packs, found by an index that can be made again from them. */
@@ -119,11 +134,13 @@ export class PackBlockstore implements Blockstore {
     const { table } = this.#parts.book
     const overlay = table.overlay()
     for (const [key, place] of overlay) {
-      if (place?.isQuarantined === false && table.findByKey(key)?.isQuarantined === false) yield cidOf(Buffer.from(key, 'latin1'))
+      const cid = place?.isQuarantined === false && table.findByKey(key)?.isQuarantined === false ? rawCidOf(Buffer.from(key, 'latin1')) : undefined
+      if (cid !== undefined) yield cid
       this.#requireOpen(signal)
     }
     for (const [multihash, place] of table.indexed()) {
-      if (!place.isQuarantined && !overlay.has(keyOf(multihash)) && table.find(multihash)?.isQuarantined === false) yield cidOf(multihash)
+      const cid = !place.isQuarantined && !overlay.has(keyOf(multihash)) && table.find(multihash)?.isQuarantined === false ? rawCidOf(multihash) : undefined
+      if (cid !== undefined) yield cid
       this.#requireOpen(signal)
     }
   }
@@ -145,10 +162,52 @@ export class PackBlockstore implements Blockstore {
     return this.#isIndexSuspect
   }
 
+  async reclaim (options?: AbortOptions): Promise<boolean> {
+    return await this.compact(options) > 0
+  }
+
   /** Compacts packs that are mostly dead now, and returns how many are gone. */
   async compact ({ signal }: AbortOptions = {}): Promise<number> {
     this.#requireOpen(signal)
     return await this.#parts.compactor.run({ isGentle: false, signal })
+  }
+
+  /**
+   * Compares packs and index and hashes blocks; what is damaged is quarantined, what the index has wrong is put right.
+   *
+   * Reads and writes go on. Can be slow on purpose, and taken up again at a pack: see the options.
+   */
+  async verify (options: VerifyOptions = {}): Promise<VerifyReport> {
+    this.#requireOpen(options.signal)
+    const report = await verifyPacks(this.#parts, options)
+    if (options.fromPack === undefined) this.#isIndexSuspect = false
+    const { compactor, compaction } = this.#parts
+    compactor.add(report.damagedPacks)
+    if (compaction) compactor.wake()
+    return report
+  }
+
+  /** Yields the blocks whose bytes were found damaged and that were not put again since. Reads the whole index. */
+  async * quarantined ({ signal }: AbortOptions = {}): AsyncIterable<CID> {
+    await this.flush({ signal })
+    for (const [multihash, place] of this.#parts.book.table.indexed()) {
+      this.#requireOpen(signal)
+      const cid = place.isQuarantined ? rawCidOf(multihash) : undefined
+      if (cid !== undefined) yield cid
+    }
+  }
+
+  /** What the packs hold, and what of it is live; known at any time. */
+  stats (): PackStats {
+    const { book: { table } } = this.#parts
+    const sum = { packCount: 0, packBytes: 0, liveBytes: 0, quarantinedCount: 0 }
+    for (const { byteLength, liveBytes, quarantinedCount } of table.packs()) {
+      sum.packCount++
+      sum.packBytes += byteLength
+      sum.liveBytes += liveBytes
+      sum.quarantinedCount += quarantinedCount
+    }
+    return { ...sum, deadBytes: sum.packBytes - sum.liveBytes, blockCount: table.blockCount, blockBytes: table.blockBytes }
   }
 
   /** Resolves when the index holds all that was stored before: from then on readers in other processes see it. */
@@ -254,10 +313,6 @@ export class PackBlockstore implements Blockstore {
     if (place === undefined || !book.quarantine(multihashKey(cid), place)) return
     log.error('Block is damaged and was quarantined', { cid: cid.toString(), pack: place.pack, byteOffset: place.offset, err })
   }
-}
-
-function cidOf (multihash: Uint8Array): CID {
-  return CID.createV1(CODECS.raw, decodeDigest(multihash))
 }
 
 /** Waits for `promise`, but not longer than the caller does. */

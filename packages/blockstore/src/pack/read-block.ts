@@ -18,8 +18,8 @@ const MAX_MOVES = 8
 /**
  * Reads a block where the table says that it is; `undefined` when it is nowhere, or quarantined.
  *
- * @throws `CORRUPT` for other bytes than those of the CID. `details.isIndexWrong` says that another block lies there:
- * then it is the table that cannot be believed. `UNAVAILABLE` when the medium failed.
+ * @throws `CORRUPT` for other bytes than those of the CID. `details.isIndexWrong` says that another block lies there,
+ * or one of another length: then it is the table that cannot be believed. `UNAVAILABLE` when the medium failed.
  */
 export async function readBlock ({ table, packs, isTrusting, signal }: ReadBlockParts, cid: CID): Promise<Block | undefined> {
   for (let move = 0; move < MAX_MOVES; move++) {
@@ -37,9 +37,9 @@ export async function readBlock ({ table, packs, isTrusting, signal }: ReadBlock
   throw new HoldfastError('CORRUPT', `Block ${cid} lies in a pack that is not there; rebuild the index`, { cid: cid.toString(), isIndexWrong: true })
 }
 
-async function explainCorruption (packs: OpenPacks, cid: CID, { pack, offset, headerByteLength }: Location, cause: HoldfastError): Promise<HoldfastError> {
+async function explainCorruption (packs: OpenPacks, cid: CID, { pack, offset, headerByteLength, byteLength }: Location, cause: HoldfastError): Promise<HoldfastError> {
   const bytes = await packs.read({ pack, offset: Math.max(offset - headerByteLength, 0), byteLength: headerByteLength }).catch(() => undefined)
   const header = bytes === undefined ? undefined : readSectionHeader(bytes, 0)
-  const isIndexWrong = header !== undefined && Buffer.compare(header.cid.multihash.bytes, cid.multihash.bytes) !== 0
+  const isIndexWrong = header !== undefined && (header.byteLength !== byteLength || Buffer.compare(header.cid.multihash.bytes, cid.multihash.bytes) !== 0)
   return new HoldfastError('CORRUPT', `Bytes do not match ${cid}: they are damaged in pack ${pack} at byte ${offset}`, { ...cause.details, cause, pack, byteOffset: offset, isIndexWrong })
 }

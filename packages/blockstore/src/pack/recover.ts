@@ -198,7 +198,8 @@ class Recovery {
       const key = multihashKey(part.cid)
       const { offset, byteLength, headerByteLength } = part
       const place = { pack: number, offset, byteLength, headerByteLength, isQuarantined: false }
-      if (!part.isSound) {
+      // A mark says that the section was durable once.
+      if (!part.isSound && !kinds.has(offset)) {
         torn ??= offset - headerByteLength
         unsound.push({ key, place })
         continue

@@ -38,7 +38,7 @@ export class SpaceGuard {
     await this.#ask(byteLength)
     if (this.usedBytes + byteLength > storageMaxBytes) throw this.#full()
     if (this.#freeBytes - byteLength < reserveBytes) {
-      throw new HoldfastError('LIMIT', `Disk of ${disk.folder} has ${this.#freeBytes} bytes free, of which ${reserveBytes} are kept in reserve; free some space`, { freeBytes: this.#freeBytes, reserveBytes })
+      throw new HoldfastError('LIMIT', `The disk is full but for its reserve: ${this.#freeBytes} bytes are free at ${disk.folder}, and ${reserveBytes} stay so (storageReserveBytes). Free some space on it, or unpin and collect: holdfast pin rm, holdfast gc`, { reason: 'no-space', freeBytes: this.#freeBytes, reserveBytes })
     }
     this.#freeBytes -= byteLength
   }
@@ -59,8 +59,8 @@ export class SpaceGuard {
     const deadBytes = table.packs().reduce((sum, pack) => sum + pack.byteLength - pack.liveBytes, 0)
     return new HoldfastError(
       'LIMIT',
-      `Blockstore ${disk.folder} holds ${usedBytes} of ${storageMaxBytes} bytes, ${deadBytes} of them of deleted blocks, which compaction gives back: unpin and collect, or raise the limit`,
-      { usedBytes, storageMaxBytes, deadBytes }
+      `Blockstore ${disk.folder} holds ${usedBytes} of ${storageMaxBytes} bytes, ${deadBytes} of them of deleted blocks, which compaction gives back: unpin and collect (holdfast pin rm, holdfast gc), lower cacheMaxBytes, or raise storageMaxBytes`,
+      { reason: 'no-space', usedBytes, storageMaxBytes, deadBytes }
     )
   }
 }

@@ -45,8 +45,8 @@ export class BookedCache implements FetchCache {
   /** Evictions take turns. */
   #turn: Promise<void> = Promise.resolve()
   #isEvictionDue = false
-  /** Evictions that freed something. */
-  #evictionCount = 0
+  /** Times that room was made. */
+  #roomCount = 0
   readonly #closing = new AbortController()
 
   constructor (deps: Required<FetchCacheDeps>, opened: OpenedBook, { maxBytes, maxBlocks = MAX_CACHED_BLOCKS }: Pick<FetchCacheOptions, 'maxBytes' | 'maxBlocks'>) {
@@ -121,14 +121,14 @@ export class BookedCache implements FetchCache {
 
   async withRoom<T> (byteLength: number, write: () => Promise<T>): Promise<T> {
     for (let tries = 1; ; tries++) {
-      const evictionCount = this.#evictionCount
+      const roomCount = this.#roomCount
       try {
         return await write()
       } catch (err) {
         if (!isOutOfSpace(err) || tries === MAX_TRIES) throw err
-        await this.#makeRoom(byteLength).catch((evictErr: unknown) => { this.#deps.log.warn(COULD_NOT_EVICT, { err: evictErr }) })
+        await this.#makeRoom(byteLength, roomCount).catch((evictErr: unknown) => { this.#deps.log.warn(COULD_NOT_EVICT, { err: evictErr }) })
         // Room that was made for somebody else while the write ran may do.
-        if (this.#evictionCount === evictionCount) throw err
+        if (this.#roomCount === roomCount) throw err
       }
     }
   }
@@ -166,6 +166,7 @@ export class BookedCache implements FetchCache {
         }
       })),
       list: (options) => blocks.list(options),
+      reclaim: async (options) => await blocks.reclaim?.(options) ?? false,
       usage: (options) => blocks.usage(options),
       [Symbol.asyncDispose]: () => blocks[Symbol.asyncDispose]()
     }
@@ -211,7 +212,8 @@ export class BookedCache implements FetchCache {
     const claim = this.#opened.book.claim(keyed.map(({ key }) => key))
     try {
       await Promise.all(keyed.map(async ({ cid, key }) => {
-        if (claim.has(key) && await this.#deps.blocks.has(cid, options)) claim.withdraw(key)
+        // A block that a pin keeps comes because the one that was here is damaged.
+        if (claim.has(key) && (this.#references?.isKept(cid) === true || await this.#deps.blocks.has(cid, options))) claim.withdraw(key)
       }))
       await this.withRoom(roomFor(blocks), () => this.#write(blocks, options))
       for (const { key, byteLength } of keyed) claim.commit(key, byteLength)
@@ -254,13 +256,22 @@ export class BookedCache implements FetchCache {
   }
 
   /** Frees room for a write, and some more. */
-  async #makeRoom (byteLength: number): Promise<void> {
+  async #makeRoom (byteLength: number, roomCount: number): Promise<void> {
     if (this.#closing.signal.aborted || this.#references === undefined) return
     const neededBytes = Math.max(2 * byteLength, MIN_ROOM_BYTES)
     await this.#inTurn(async () => {
+      // Room that was made since for others who write may do, and so may that of blocks that are deleted already.
+      if (this.#roomCount !== roomCount || await this.#reclaim()) return
       await this.#check()
       await this.#evict((evicted) => evicted.byteLength >= neededBytes)
+      await this.#reclaim()
     })
+  }
+
+  async #reclaim (): Promise<boolean> {
+    const isRoomier = await this.#deps.blocks.reclaim?.({ signal: this.#closing.signal }) ?? false
+    if (isRoomier) this.#roomCount++
+    return isRoomier
   }
 
   async #inTurn (step: () => Promise<void>): Promise<void> {
@@ -271,9 +282,9 @@ export class BookedCache implements FetchCache {
 
   async #evict (isEnough: (evicted: Evicted) => boolean): Promise<void> {
     const { book } = this.#opened
-    const evicted = await evictOldest({ ...this.#deps, book, note: (cid) => { this.#references?.note(cid) } }, isEnough)
+    const evicted = await evictOldest({ ...this.#deps, book, isKept: (cid) => this.#references?.isKept(cid) === true, note: (cid) => { this.#references?.note(cid) } }, isEnough)
     if (evicted.blockCount === 0) return
-    this.#evictionCount++
+    this.#roomCount++
     this.#deps.log.debug('Cached blocks were evicted', { ...evicted, cachedBytes: book.byteLength })
   }
 

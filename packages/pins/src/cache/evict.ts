@@ -12,6 +12,8 @@ export interface EvictDeps {
   readonly blocks: Blockstore
   readonly leases: LeaseBook
   readonly book: CacheBook
+  /** Reports whether a pin keeps the block: one that was fetched anew because it was damaged is no cache. */
+  readonly isKept?: ((cid: CID) => boolean) | undefined
   /** Told of blocks that could not be removed, and are no cache any more. */
   readonly note?: ((cid: CID) => void) | undefined
 }
@@ -66,13 +68,14 @@ async function evict (deps: EvictDeps, candidate: Candidate): Promise<Evicted> {
   }
 }
 
-async function tryToEvict ({ blocks, leases, book }: EvictDeps, { key, cid, byteLength }: Candidate): Promise<Evicted> {
+async function tryToEvict ({ blocks, leases, book, isKept }: EvictDeps, { key, cid, byteLength }: Candidate): Promise<Evicted> {
   // A lease that comes from here on waits until the block is gone before it looks for it.
   using removal = new DisposableStack()
   const removed = await blocks.delete(cid, {
     when: () => {
       if (!book.has(key) || leases.isProtected(cid)) return false
       book.forget(key)
+      if (isKept?.(cid) === true) return false
       removal.use(leases.beginRemoval(cid))
       return true
     }

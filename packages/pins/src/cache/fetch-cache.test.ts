@@ -304,15 +304,15 @@ async function waitForFile (path: string): Promise<void> {
 test('after a crash nothing of before is evicted when a pin cannot be walked; what is fetched from then on is', async () => {
   const path = newPath()
   const stored = new MemoryBlockstore()
-  const [leaf, cached] = await leavesOf('a', 'b')
-  assert.ok(leaf && cached)
+  const [leaf, cached, owned] = await leavesOf('a', 'b', 'd')
+  assert.ok(leaf && cached && owned)
   const root = await nodeOf([await nodeOf([leaf])])
   const crashed = newPath()
   {
     await using world = await openWorld({ path, stored })
     await world.pins.add({ cid: root.cid, kind: 'recursive' })
-    await fetchAll(world, [leaf, cached, root])
-    await world.blocks.put(root)
+    await fetchAll(world, [leaf, cached, owned])
+    await world.blocks.putMany([root, owned])
     await cp(path, crashed)
     await cp(`${path}.journal`, `${crashed}.journal`, { recursive: true })
   }
@@ -321,4 +321,18 @@ test('after a crash nothing of before is evicted when a pin cannot be walked; wh
   const fetched = await leafOf('c')
   await fetchAll(world, [fetched])
   assert.deepEqual(await hasEach(world, [leaf, cached, root, fetched]), [true, true, true, false])
+})
+
+test('a block that a pin keeps and that is fetched anew, because it was damaged, does not become cache', async () => {
+  await using world = await openWorld({ maxBytes: 0 })
+  const leaf = await leafOf('a')
+  const root = await nodeOf([leaf])
+  await world.blocks.putMany([leaf, root])
+  await world.pins.add({ cid: root.cid, kind: 'recursive' })
+  await world.references.settle()
+  // What is quarantined counts as absent, as if it were not stored.
+  await world.stored.delete(leaf.cid)
+  await fetchAll(world, [leaf])
+  await world.cache.settled()
+  assert.deepEqual([await world.stored.has(leaf.cid), world.cache.has(leaf.cid)], [true, false])
 })

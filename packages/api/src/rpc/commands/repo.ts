@@ -16,7 +16,7 @@ export const gc: RpcCommand = rpcCommand({
   }
 })
 
-/** `StorageMax` is what fits on the disk: this node has no other bound. */
+/** `StorageMax` is `storageMaxBytes`, or what fits on the disk. */
 export const stat: RpcCommand = rpcCommand({
   options: { 'size-only': ['bool', 's'], human: ['bool', 'H'] },
   async run (call) {
@@ -24,8 +24,8 @@ export const stat: RpcCommand = rpcCommand({
     let found: RepoStatEvent | undefined
     await repoStat(node, {}, callExchange<RepoStatEvent>(call, async (event) => { found = event }))
     if (found === undefined) throw new Error('A repository has its figures')
-    const { byteLength, freeByteLength, blockCount, repository, version } = found
-    const lengths = { RepoSize: byteLength, StorageMax: byteLength + freeByteLength }
+    const { byteLength, freeByteLength, blockCount, repository, version, storage } = found
+    const lengths = { RepoSize: byteLength, StorageMax: storage.maxByteLength ?? byteLength + freeByteLength }
     await reply.one(options['size-only'] === true ? lengths : { ...lengths, NumObjects: blockCount, RepoPath: repository, Version: `fs-repo@${version}` })
   }
 })
