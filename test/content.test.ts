@@ -150,6 +150,18 @@ test('with --ignore-errors what cannot be read is left out and told, and the res
   assert.equal(hashed.stdout.trim(), expected.stdout.trim())
 })
 
+test('CIDs are rewritten and taken apart without a node', async () => {
+  const v0 = 'Qmf412jQZiuVUtdgnB36FXFX7xg5V6KEbSJ4dpQuhkLyfD'
+  const v1 = 'bafybeihykld7uyxzogax6vgyvag42y7464eywpf55gxi5qpoisibh3c5wa'
+  assert.equal((await holdfast(['cid', 'base32', v0, HELLO])).stdout, `${v1}\n${HELLO}\n`)
+  assert.equal((await holdfast(['cid', 'format', '-f', '%c %h', '-'], { stdin: `${v0}\n\n${HELLO}` })).stdout, 'dag-pb sha2-256\nraw sha2-256\n')
+  assert.equal((await holdfast(['cid', 'format', '-v', '0', v1])).stdout.trim(), v0)
+  const inspected: unknown = JSON.parse((await holdfast(['cid', 'inspect', '--json', v0])).stdout)
+  assert.deepEqual(inspected, { cid: v0, version: 0, multibase: 'base58btc', codec: 'dag-pb', codecCode: 0x70, hash: 'sha2-256', hashCode: 0x12, digestByteLength: 32, digestHex: 'f852c7fa62f971817f54d8a80dcd63fcf7098b3cbde9ae8ec1ee449013ec5db0', cidV0: v0, cidV1: v1 })
+  assert.equal((await holdfast(['cid', 'format', '-v', '0', HELLO])).status, 2)
+  assert.equal((await holdfast(['cid', 'inspect', 'nonsense'])).status, 2)
+})
+
 test('what --only-hash computes is what add stores', async (context) => {
   const node = await startNode(context)
   const tree = await makeTree(await newFolder(context))
