@@ -150,6 +150,28 @@ test('with --ignore-errors what cannot be read is left out and told, and the res
   assert.equal(hashed.stdout.trim(), expected.stdout.trim())
 })
 
+test('dag stat counts each block once in its DAG, and once in all', async (context) => {
+  const node = await startNode(context)
+  const [first, second] = [await node.ok(['add', '-Q', '--chunker', 'size-2'], { stdin: 'aabbaa' }), await node.ok(['add', '-Q', '--chunker', 'size-2'], { stdin: 'aacc' })]
+  const sums = await node.json<Record<string, { blockCount: number, byteLength: number }>>(['dag', 'stat', first, second])
+  assert.deepEqual(sums.slice(0, 2).map(({ dag }) => [dag?.blockCount]), [[3], [3]])
+  const { unique, total } = sums[2] ?? {}
+  assert.deepEqual([unique?.blockCount, total?.blockCount], [5, 6])
+  assert.equal((total?.byteLength ?? 0) - (unique?.byteLength ?? 0), 2)
+  assert.match(await node.ok(['dag', 'stat', first]), /3 blocks, \d+ bytes[^]*Unique {2}3 blocks[^]*Total {3}3 blocks/)
+})
+
+test('refs tells the links of a block, and with -r of all below it', async (context) => {
+  const node = await startNode(context)
+  const root = await node.ok(['add', '-Q', '--chunker', 'size-2', '--max-file-links', '2'], { stdin: 'aabbaacc' })
+  const below = (await node.ok(['refs', root])).split('\n')
+  assert.equal(below.length, 2)
+  assert.equal((await node.ok(['refs', '-r', root])).split('\n').length, 6)
+  assert.equal((await node.ok(['refs', '-ru', root])).split('\n').length, 5)
+  assert.deepEqual((await node.ok(['refs', '-e', root])).split('\n'), below.map((cid) => `${root} -> ${cid}`))
+  assert.deepEqual((await node.ok(['refs', '-r', '--max-depth', '1', root])).split('\n'), below)
+})
+
 test('CIDs are rewritten and taken apart without a node', async () => {
   const v0 = 'Qmf412jQZiuVUtdgnB36FXFX7xg5V6KEbSJ4dpQuhkLyfD'
   const v1 = 'bafybeihykld7uyxzogax6vgyvag42y7464eywpf55gxi5qpoisibh3c5wa'
