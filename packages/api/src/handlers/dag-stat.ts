@@ -10,11 +10,11 @@ export async function dagStat (node: ApiNode, { paths }: ArgsOf<'dag-stat'>, exc
   const seen = new DigestSet()
   const unique = { blockCount: 0, byteLength: 0 }
   const total = { blockCount: 0, byteLength: 0 }
-  const report = progressReporter(exchange)
   for (const path of paths) {
     const { cid, blocks } = await locateBlock(node, path, exchange, { walk: true })
     using _session = blocks
     const dag = { cid: cid.toString(), blockCount: 0, byteLength: 0 }
+    const report = progressReporter({ emit: async ({ progress }) => { await exchange.emit({ progress, counting: { ...dag } }) } })
     for await (const block of walkDag(blocks, [cid], { signal })) {
       const sums = seen.add(block.cid) ? [dag, total, unique] : [dag, total]
       for (const sum of sums) {

@@ -129,14 +129,18 @@ export const stat: RpcCommand = rpcCommand({
   options: { progress: ['bool', 'p'] },
   async run (call) {
     const { node, args, options: { progress = false }, reply } = call
-    const roots: Array<{ Cid: string, Size: number, NumBlocks: number }> = []
+    const roots: object[] = []
     await dagStat(node, { paths: args }, callExchange<EventOf<'dag-stat'>>(call, async (event) => {
-      if ('dag' in event) roots.push({ Cid: event.dag.cid, Size: event.dag.byteLength, NumBlocks: event.dag.blockCount })
-      else if ('progress' in event) return progress ? await reply.emit({ TotalSize: event.progress.byteLength ?? 0, DagStats: roots }) : undefined
-      else await reply.emit(sumsOf(event, roots))
+      if ('dag' in event) roots.push(rootStat(event.dag))
+      else if (!('progress' in event)) await reply.emit(sumsOf(event, roots))
+      else if (progress) await reply.emit({ TotalSize: event.progress.byteLength ?? 0, DagStats: event.counting === undefined ? roots : [...roots, rootStat(event.counting)] })
     }))
   }
 })
+
+function rootStat ({ cid, byteLength, blockCount }: BlockSumEvent & { cid: string }): object {
+  return { Cid: cid, Size: byteLength, NumBlocks: blockCount }
+}
 
 function sumsOf ({ unique, total }: { unique: BlockSumEvent, total: BlockSumEvent }, roots: readonly object[]): object {
   return {
