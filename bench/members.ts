@@ -3,7 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { type OurEnd, openOurs } from './ends.ts'
 
 /** How often the members are asked how far they are, in ms: the figures are no finer than that. */
-const POLL_MS = 200
+const POLL_MS = 500
 
 /** What a wait may take, in ms. Beyond that something is wrong, and the row fails. */
 const MAX_WAIT_MS: number = 15 * 60 * 1000

@@ -10,6 +10,8 @@ export interface Options {
   readonly sizeMib: number | undefined
   /** Files of 4 KiB in the tree that is fetched. */
   readonly fileCount: number
+  /** Blocks of the repositories that are collected. */
+  readonly blockCount: number
   /** Pins of one block each that a cluster is given. */
   readonly pinCount: number
   /** Peers that an idle node is connected with. */
@@ -20,11 +22,12 @@ export interface Options {
   readonly isComparing: boolean
 }
 
-export const USAGE = `Usage: npm run bench -- [WORD…] [--only WORD] [--rounds N] [--size MIB] [--files N] [--pins N] [--peers N] [--seconds N] [--compare] [--list]
+export const USAGE = `Usage: npm run bench -- [WORD…] [--only WORD] [--rounds N] [--size MIB] [--files N] [--blocks N] [--pins N] [--peers N] [--seconds N] [--compare] [--list]
   WORD, --only   rows whose name contains the word
   --rounds       rounds of each row [default: 5, or BENCH_ROUNDS]
   --size         MiB that the rows of fetches and of a large pin move [default: 1024 on loopback, 256 with a delay]
   --files        files of the tree that is fetched [default: 10000]
+  --blocks       blocks of the repositories that are collected [default: 110000]
   --pins         pins of one block that a cluster is given [default: 10000]
   --peers        peers of the idle node [default: 300]
   --seconds      how long the idle node is watched [default: 60]
@@ -41,6 +44,7 @@ export function readOptions (args: readonly string[], environment: NodeJS.Proces
       rounds: { type: 'string' },
       size: { type: 'string' },
       files: { type: 'string' },
+      blocks: { type: 'string' },
       pins: { type: 'string' },
       peers: { type: 'string' },
       seconds: { type: 'string' },
@@ -54,6 +58,7 @@ export function readOptions (args: readonly string[], environment: NodeJS.Proces
     rounds: count('rounds', values.rounds ?? environment.BENCH_ROUNDS) ?? 5,
     sizeMib: count('size', values.size),
     fileCount: count('files', values.files) ?? 10_000,
+    blockCount: count('blocks', values.blocks) ?? 110_000,
     pinCount: count('pins', values.pins) ?? 10_000,
     peerCount: count('peers', values.peers) ?? 300,
     idleSeconds: count('seconds', values.seconds) ?? 60,
@@ -63,6 +68,6 @@ export function readOptions (args: readonly string[], environment: NodeJS.Proces
 
 function count (name: string, text: string | undefined): number | undefined {
   if (text === undefined) return undefined
-  if (!/^[1-9]\d{0,5}$/.test(text)) throw new Error(`--${name} must be a whole number from 1 to 999999, not ${text}`)
+  if (!/^[1-9]\d{0,6}$/.test(text)) throw new Error(`--${name} must be a whole number from 1 to 9999999, not ${text}`)
   return Number(text)
 }

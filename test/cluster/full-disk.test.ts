@@ -31,7 +31,7 @@ async function mountDisk (context: TestContext, mebibytes: number): Promise<stri
 
 /** Pins contents until one falls to a member that refuses it, and returns that pin. */
 async function pinUntilRefused (ledger: Ledger, adder: Member, full: Member, byteLength: number): Promise<string> {
-  // Whom a pin falls to is chance: a third each.
+  // Whom a pin falls to is chance.
   for (let count = 0; count < 40; count++) {
     const content = randomBytes(byteLength)
     const pin = await adder.add(content, { name: `pin ${count}` })
@@ -52,9 +52,11 @@ test('a member whose disk is full refuses a copy, the status says so, the next m
   const disk = await mountDisk(context, 16)
   if (disk === undefined) return
   const wires = openWires(context)
+  // It offers far more than it has, and than the others do: most pins fall to it.
   const full = await wiredMember(context, wires, 'full', { repository: join(disk, 'repository'), flags: ['--storage-max-bytes', '100GB', '--cache-max-bytes', '0'] })
-  const adder = await wiredMember(context, wires, 'm1')
-  const members = [await wiredMember(context, wires, 'm0'), adder, full, await wiredMember(context, wires, 'm3')]
+  const [m0, adder, m3] = await Promise.all(['m0', 'm1', 'm3'].map(async (name) => await wiredMember(context, wires, name, { flags: ['--storage-max-bytes', '10GB'] })))
+  assert.ok(m0 !== undefined && adder !== undefined && m3 !== undefined)
+  const members = [m0, adder, full, m3]
   await startMembers(members)
 
   const ledger = new Ledger()

@@ -50,6 +50,21 @@ export const MAX_MEMBER_RECORDS = 8192
 /** Pins of a cluster, deleted ones included. reference/replication.md 5.9: at a million memory is about 1 GB. */
 export const MAX_PINS = 1_000_000
 
+/** Pins that one record has forgotten: with their 16 bytes each it stays below `MAX_RECORD_BYTES`. */
+export const MAX_FORGOTTEN_PER_RECORD = 400
+
+/** Records of forgotten pins: three million pins in some 50 MB. */
+export const MAX_FORGET_RECORDS = 8192
+
+/** How long a deleted pin is remembered at least, in ms, before it is forgotten for good. reference/replication.md 5.8. */
+export const FORGET_AFTER_MS: number = 7 * 24 * 60 * 60 * 1000
+
+/** How often deleted pins are looked for that can be forgotten, in ms. */
+export const FORGET_INTERVAL_MS: number = 60 * 60 * 1000
+
+/** Pins that are forgotten in one go. The rest follows with the next. */
+export const MAX_FORGOTTEN_AT_ONCE: number = 50 * MAX_FORGOTTEN_PER_RECORD
+
 /** Reports of copies: four of each pin. */
 export const MAX_HOLDS: number = 4 * MAX_PINS
 

@@ -19,7 +19,9 @@ export type NodeLoad = Omit<Heartbeat, 'version' | 'clockMs'>
 
 export interface ReplicationStats extends SyncStats {
   readonly recordCount: number
+  /** Deleted ones included, until they are forgotten. */
   readonly pinCount: number
+  readonly forgottenCount: number
   readonly holdCount: number
   readonly waitingCount: number
   readonly equivocationCount: number
@@ -110,4 +112,8 @@ export interface ReplicationOptions {
   readonly intervalMs?: number | undefined
   /** @default MIN_DEAD_RECORDS */
   readonly minDeadRecords?: number | undefined
+  /** How long a deleted pin is remembered at least. @default FORGET_AFTER_MS */
+  readonly forgetAfterMs?: number | undefined
+  /** @default FORGET_INTERVAL_MS */
+  readonly forgetIntervalMs?: number | undefined
 }

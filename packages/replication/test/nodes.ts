@@ -26,19 +26,21 @@ export interface TestNodeOptions {
   intervalMs?: number
   capacityBytes?: number
   load?: () => NodeLoad
+  /** @default as in production: a week, looked at each hour */
+  forget?: { readonly forgetAfterMs: number, readonly forgetIntervalMs: number }
   /** Replaces parts of the disk below the journal. */
   fs?: Partial<JournalFs>
 }
 
 /** A node with a real host on loopback and a journal on the disk, which ends with the test at the latest. */
-export async function openNode (context: TestContext, { now, folder, zone = '', intervalMs = INTERVAL_MS, capacityBytes = 1 << 30, load, fs = {} }: TestNodeOptions = {}): Promise<TestNode> {
+export async function openNode (context: TestContext, { now, folder, zone = '', intervalMs = INTERVAL_MS, capacityBytes = 1 << 30, load, forget, fs = {} }: TestNodeOptions = {}): Promise<TestNode> {
   const path = folder ?? await mkdtemp(join(tmpdir(), 'holdfast-'))
   if (folder === undefined) context.after(async () => { await rm(path, { recursive: true, force: true }) })
   const open = new AsyncDisposableStack()
   const identity = await openIdentity(join(path, 'identity.key'))
   const host = open.use(new GatedHost(await openHost({ identity, log: silentLogger }, { mode: 'lan', listen: ['/ip4/127.0.0.1/tcp/0'], dht: 'off' })))
   const journal = open.use(await openJournal(join(path, 'journal'), { fs }))
-  const replication = open.use(await openReplication({ identity, host, journal, log: silentLogger, now, load }, { profile: { zone, capacityBytes, version: 'test' }, intervalMs }))
+  const replication = open.use(await openReplication({ identity, host, journal, log: silentLogger, now, load }, { profile: { zone, capacityBytes, version: 'test' }, intervalMs, ...forget }))
   const node = { identity, host, journal, replication, folder: path, [Symbol.asyncDispose]: async () => { await open.disposeAsync() } }
   context.after(async () => { await node[Symbol.asyncDispose]() })
   return node

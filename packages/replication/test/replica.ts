@@ -28,6 +28,10 @@ export class Replica {
     return this.write(this.writer.pin({ pinId: randomBytes(16), op: 'put', cid: cidOf(0), mode: 'recursive', copies: { min: 1, max: 2 }, origin: this.identity.peerId, createdMs: 1, ...content }))
   }
 
+  forget (pinIds: readonly Uint8Array[]): ClusterRecord {
+    return this.write(this.writer.forget(pinIds))
+  }
+
   hold (seed: number, bytes: number): ClusterRecord {
     return this.write(this.writer.hold({ pinKey: pinKeyBytes(cidOf(seed), 'recursive'), state: 'complete', bytes }))
   }

@@ -58,8 +58,10 @@ export async function pinHere (node: ApiNode, { path, kind, name, owner, onFound
   const { found: cid, reader } = await openFound(node, path, exchange, { walk: kind === 'recursive', find: async (blocks) => await resolveToCid(blocks, path, signal) })
   using blocks = reader
   onFound?.(cid)
+  // Of a copy for the cluster every block is read: it is claimed to be verified.
+  const references = owner === 'cluster' ? undefined : node.references
   const report = progressReporter(exchange)
-  const pin = await pinDag({ blocks, pins: node.pins, leases: node.leases, cache: node.cache, references: node.references }, { cid, kind, name, owner }, {
+  const pin = await pinDag({ blocks, pins: node.pins, leases: node.leases, cache: node.cache, references }, { cid, kind, name, owner }, {
     signal,
     onProgress: (progress) => {
       report(progress)

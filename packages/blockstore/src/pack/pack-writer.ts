@@ -43,8 +43,9 @@ export class PackWriter implements AsyncDisposable {
   /** Resolves when every section is durable and its block is found. */
   async add (drafts: readonly SectionDraft[]): Promise<void> {
     if (drafts.length === 0) return
-    const batches = inBatches(drafts).map(async (batch) => { await this.#queue.add(batch) })
-    await Promise.all(batches)
+    // Whoever is told of a failure may act at once on blocks of any of the batches: none is still being written then.
+    const outcomes = await Promise.allSettled(inBatches(drafts).map(async (batch) => { await this.#queue.add(batch) }))
+    for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason
   }
 
   /** Has the next write begin a new pack. */

@@ -1,7 +1,7 @@
 import { type AbortOptions, type Logger, multihashKey } from '@holdfast/core'
 import type { CID } from 'multiformats/cid'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { keyOf } from './block-table.ts'
+import { type BlockTable, keyOf } from './block-table.ts'
 import { isSamePlace, type Location } from './location.ts'
 import { readMarks } from './marks.ts'
 import type { OpenPacks } from './open-packs.ts'
@@ -87,10 +87,12 @@ class Verification {
     const { book: { table, marks } } = this.#parts
     const { fromPack = 1, onProgress, signal } = this.#options
     await marks.flush()
-    for (const pack of table.packs()) {
+    for (let pack = nextPack(table, fromPack); pack !== undefined; pack = nextPack(table, pack.number + 1)) {
       signal?.throwIfAborted()
-      if (pack.number < fromPack) continue
-      await this.#verifyPack(pack)
+      await this.#verifyPack(pack).catch((err: unknown) => {
+        // Compacted away meanwhile: its blocks are in a later pack, and looked at there.
+        if (table.pack(pack.number) !== undefined) throw err
+      })
       this.#counts.packCount++
       this.#counts.nextPack = pack.number + 1
       onProgress?.(this.#report())
@@ -222,6 +224,11 @@ class Verification {
     this.#parts.log.error('Block is damaged and was quarantined', { cid: cid.toString(), pack, byteOffset: offset })
     if (this.#damaged.length < MAX_REPORTED_BLOCKS) this.#damaged.push(cid)
   }
+}
+
+/** Asked anew each time: packs come and go meanwhile. */
+function nextPack (table: BlockTable, from: number): PackInfo | undefined {
+  return table.packs().find(({ number }) => number >= from)
 }
 
 /** Lets so many bytes a second pass. */

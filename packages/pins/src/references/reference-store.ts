@@ -37,7 +37,8 @@ export interface StoreCounts {
 /**
  * The tables of `state.mdb`: edges from parents to children of all DAGs that pins keep, and blocks that may be garbage.
  *
- * Reads answer at once and see every change made before. Changes are made in `change`, which is durable as a whole when it returns.
+ * Reads answer at once and see every change made before. Changes are made in `change`, all or
+ * none of them. They outlive this process only when it ends in order.
  */
 export class ReferenceStore implements AsyncDisposable {
   readonly #env: RootDatabase<Buffer, Buffer>
@@ -50,6 +51,8 @@ export class ReferenceStore implements AsyncDisposable {
   readonly #garbage: Table
   readonly #meta: Table
   readonly #path: string
+  /** The others have no edges: most repositories know one codec with links. */
+  readonly #usedWays: Way[]
   #nextId: number
   #nextBatch: number
   #version = 0
@@ -65,11 +68,12 @@ export class ReferenceStore implements AsyncDisposable {
     this.#loose = table('loose')
     this.#garbage = table('garbage')
     this.#meta = table('meta')
+    this.#usedWays = WAYS.filter((way) => this.hasEdges(way))
     this.#nextId = lastOf(this.#holders) + 1
     this.#nextBatch = lastOf(this.#garbage) + 1
   }
 
-  /** Makes changes that are durable, all or none, when this returns. */
+  /** Makes changes, all or none. */
   change (make: () => void): void {
     this.#version++
     this.#env.transactionSync(make)
@@ -82,7 +86,8 @@ export class ReferenceStore implements AsyncDisposable {
 
   /** Reports whether any edge leads to the block, under whatever codec. */
   isReferenced (cid: CID): boolean {
-    return WAYS.some((way) => this.#table(way).doesExist(keyOf(cid)))
+    const key = keyOf(cid)
+    return this.#usedWays.some((way) => this.#table(way).doesExist(key))
   }
 
   /** Reports whether an edge leads to the block when it is read this way. */
@@ -131,7 +136,9 @@ export class ReferenceStore implements AsyncDisposable {
   }
 
   addEdge (edge: Edge): void {
-    this.#table(wayOf(edge.cid)).putSync(keyOf(edge.cid), encodeEdge(edge))
+    const way = wayOf(edge.cid)
+    if (!this.#usedWays.includes(way)) this.#usedWays.push(way)
+    this.#table(way).putSync(keyOf(edge.cid), encodeEdge(edge))
   }
 
   removeEdge (edge: Edge): void {
@@ -207,9 +214,12 @@ export class ReferenceStore implements AsyncDisposable {
     this.#holders.removeSync(encodeId(nodeId))
   }
 
-  /** DAG nodes that lost an edge, and may have none left. */
-  * looseNodes (): Generator<CID> {
-    for (const { value } of this.#loose.getRange({})) yield CID.decode(Uint8Array.from(value))
+  /** DAG nodes that lost an edge, and may have none left; without those that are held. */
+  * looseNodes (isHeld: (cid: CID) => boolean): Generator<CID> {
+    for (const { value } of this.#loose.getRange({})) {
+      const cid = CID.decode(Uint8Array.from(value))
+      if (!isHeld(cid)) yield cid
+    }
   }
 
   putLoose (cid: CID): void {
@@ -312,8 +322,12 @@ async function openSealed (path: string): Promise<ReferenceStore | undefined> {
   return await breakSeal(path) ? new ReferenceStore(openEnvironment(path), path) : undefined
 }
 
+/**
+ * Nothing is synced: an index that was not closed in order is never opened again, and a power cut after the end leaves either
+ * what the seal says or what it does not fit. So a change costs no wait for the disk.
+ */
 function openEnvironment (path: string): RootDatabase<Buffer, Buffer> {
-  return open<Buffer, Buffer>({ path, noSubdir: true, encoding: 'binary', keyEncoding: 'binary', maxDbs: 16 })
+  return open<Buffer, Buffer>({ path, noSubdir: true, encoding: 'binary', keyEncoding: 'binary', maxDbs: 16, noSync: true, overlappingSync: false })
 }
 
 function keyOf (cid: CID): Buffer {

@@ -38,7 +38,7 @@ export interface SettleOptions extends AbortOptions {
 /** Blocks that may be garbage, as they were noted together. */
 export interface GarbageBatch {
   readonly cids: readonly CID[]
-  /** Says which of them are to be looked at again; the others are forgotten. Durable when it returns. */
+  /** Says which of them are to be looked at again; the others are forgotten. */
   keep(cids: readonly CID[]): void
 }
 
@@ -357,7 +357,13 @@ class IndexedReferences implements References {
     const multihashes = this.#noted
     if (multihashes.length === 0) return
     this.#noted = []
-    this.store.change(() => { this.#unsifted.push(this.store.addGarbage(multihashes)) })
+    try {
+      this.store.change(() => { this.#unsifted.push(this.store.addGarbage(multihashes)) })
+    } catch (err) {
+      // Whoever stored them is not to fail for it: they are found when all blocks are looked at.
+      this.#isComplete = false
+      this.#deps.log.warn('Stored blocks could not be noted; the next gc looks at all', { err })
+    }
   }
 
   /** DAG nodes of a walk under way may lack what is below them. */

@@ -6,7 +6,7 @@ import type { Pin } from '../pin-record.ts'
 import { LEAF, type NodeEntry, wayOf } from './edge-format.ts'
 import type { ReferenceStore } from './reference-store.ts'
 
-/** Edges that become durable at once: some milliseconds of work, in which nothing else runs. */
+/** Edges that are written at once: some milliseconds of work, in which nothing else runs. */
 const EDGES_PER_CHANGE = 2048
 
 export interface RetainOptions extends AbortOptions {

@@ -1,9 +1,9 @@
-import { HoldfastError } from '@holdfast/core'
+import { HoldfastError, type Logger } from '@holdfast/core'
 import type { Host, Identity, PeerId } from '@holdfast/network'
 import type { RecordChange } from '../map/record-map.ts'
 import type { PinKey } from '../map/stored-record.ts'
-import type { ClusterClock } from '../members/cluster-clock.ts'
 import type { Departure, LeaveOptions } from '../members/departure.ts'
+import type { ClusterClock } from '../members/cluster-clock.ts'
 import type { InviteOptions, JoinOptions, Membership } from '../members/membership.ts'
 import { type Role, ROLES } from '../record/record.ts'
 import type { Replication, ReplicationStats } from '../replication.ts'
@@ -12,6 +12,7 @@ import type { Heartbeat } from '../sync/messages.ts'
 import type { RecordSync } from '../sync/record-sync.ts'
 import type { ClusterPin, PinFilter } from './cluster-pin.ts'
 import { ClusterPins } from './cluster-pins.ts'
+import { DeletedPins } from './deleted-pins.ts'
 import { type HoldReport, holdsOf, type HoldView, reportHold } from './own-holds.ts'
 import { OwnProfile, type Profile } from './own-profile.ts'
 import { copiesOf, type PinRequest, requirePinnable } from './pin-request.ts'
@@ -28,6 +29,9 @@ export interface ClusterReplicationParts {
   readonly profile: Profile
   readonly beat: () => Heartbeat
   readonly intervalMs: number
+  readonly log: Logger
+  readonly forgetAfterMs: number
+  readonly forgetIntervalMs: number
 }
 
 /** Puts the parts of a replication together: records, membership and the exchange. */
@@ -43,9 +47,11 @@ export class ClusterReplication implements Replication {
   readonly #roster: Roster
   readonly #pins: ClusterPins
   readonly #closing = new AsyncDisposableStack()
+  readonly #parts: Pick<ClusterReplicationParts, 'log' | 'clock' | 'forgetAfterMs' | 'forgetIntervalMs'>
   #sync: RecordSync | undefined
 
-  constructor ({ identity: { peerId: self }, host, store, membership, departure, clock, profile, beat, intervalMs }: ClusterReplicationParts) {
+  constructor ({ identity: { peerId: self }, host, store, membership, departure, clock, profile, beat, intervalMs, ...parts }: ClusterReplicationParts) {
+    this.#parts = { ...parts, clock }
     this.#self = self
     this.#store = store
     this.#membership = membership
@@ -64,6 +70,7 @@ export class ClusterReplication implements Replication {
     // Addresses change while a node runs, and another node with the same identity may have written a profile.
     const timer = setInterval(() => { void this.#profile.publish().catch(() => {}) }, this.#intervalMs)
     opening.defer(() => { clearInterval(timer) })
+    this.#forgetDeleted(sync, opening)
   }
 
   closes (open: AsyncDisposableStack): void {
@@ -156,13 +163,25 @@ export class ClusterReplication implements Replication {
 
   stats (): ReplicationStats {
     const map = this.#store.cluster?.map
-    const { records = 0, pins = 0, holds = 0, waiting = 0, equivocations = 0 } = map?.counts ?? {}
+    const { records = 0, pins = 0, forgotten = 0, holds = 0, waiting = 0, equivocations = 0 } = map?.counts ?? {}
     const sync = this.#sync?.stats ?? { linkCount: 0, roundCount: 0, failedRoundCount: 0, fetchedRecordCount: 0, refusedStreamCount: 0 }
-    return { ...sync, recordCount: records, pinCount: pins, holdCount: holds, waitingCount: waiting, equivocationCount: equivocations, root: Buffer.from(map?.tree.root() ?? []).toString('hex') }
+    return { ...sync, recordCount: records, pinCount: pins, forgottenCount: forgotten, holdCount: holds, waitingCount: waiting, equivocationCount: equivocations, root: Buffer.from(map?.tree.root() ?? []).toString('hex') }
   }
 
   async [Symbol.asyncDispose] (): Promise<void> {
     await this.#closing.disposeAsync()
+  }
+
+  #forgetDeleted (sync: RecordSync, opening: AsyncDisposableStack): void {
+    const { log, clock: { now }, forgetAfterMs, forgetIntervalMs } = this.#parts
+    const deleted = new DeletedPins({ self: this.#self, store: this.#store, standing: this.#standing, sync, log, now }, { forgetAfterMs })
+    let checking = Promise.resolve()
+    const check = (): void => { checking = checking.then(async () => { await deleted.check() }).catch((err: unknown) => { log.warn('Deleted pins were not forgotten, which is tried again later', { err }) }) }
+    const timer = setInterval(check, forgetIntervalMs)
+    opening.defer(async () => {
+      clearInterval(timer)
+      await checking
+    })
   }
 
   async #entered (): Promise<ClusterView> {

@@ -22,7 +22,7 @@ export const MAX_UNSHARED_BYTES: number = 64 * 1024
 /** Fetches at once of small content, in slots of their own: together 16 MiB, as much as the others have under way. */
 export const CONCURRENT_SMALL_FETCHES = 64
 
-/** Copies at once of content that a user of this node keeps too: it is read and not fetched, and others wait to hear that it is there. */
+/** First copies at once of content that a user of this node keeps too: it is read and not fetched, eight blocks of each at a time, and others wait to hear that it is there. */
 export const CONCURRENT_LOCAL_COPIES = 16
 
 /** Fetches at once of content that nobody says to have. They have slots of their own, for each may last until it stalls. */

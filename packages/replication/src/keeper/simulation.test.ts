@@ -11,6 +11,9 @@ const NODES = 5
 /** How long until all is as wanted after the last fault, in ms: grace, back-off and what the machine takes. */
 const QUIET_MS = 45_000
 
+/** Deleted pins are forgotten as soon as all members know of them. */
+const forget = { forgetAfterMs: 200, forgetIntervalMs: 100 }
+
 interface Acknowledged {
   readonly cid: CID
   /** Nodes, by index, that were seen to keep it. */
@@ -77,7 +80,7 @@ class World {
   async return (): Promise<void> {
     if (this.down === undefined) return
     const { folder, blocks } = this.at(this.down)
-    this.nodes[this.down] = await openKeepingNode(this.#context, { folder, blocks })
+    this.nodes[this.down] = await openKeepingNode(this.#context, { folder, blocks, forget })
     this.down = undefined
   }
 
@@ -130,7 +133,7 @@ class World {
 for (const seed of [1, 2]) {
   test(`whatever happens to five members, no acknowledged pin is lost, no wanted copy is dropped, and all get their copies: seed ${seed}`, async (context) => {
     const random = randomOf(seed)
-    const world = new World(context, await openKeepers(context, NODES))
+    const world = new World(context, await openKeepers(context, NODES, { forget }))
     for (let count = 0; count < STEPS; count++) await world.step(random)
     await world.return()
     world.meet()
@@ -143,6 +146,9 @@ for (const seed of [1, 2]) {
       throw new Error(`After ${world.steps.join(', ')}:\n${shown.filter((line) => !line.includes('pinned')).join('\n')}`, { cause })
     }
     world.checkNothingDropped()
+    // What was deleted is forgotten in the end, and was brought back by nobody.
+    await until(() => world.nodes.every(({ replication }) => replication.stats().pinCount === ids.length), QUIET_MS)
+    assert.equal(new Set(world.nodes.map(({ replication }) => replication.stats().forgottenCount)).size, 1)
     for (const node of world.nodes) {
       await collect(node)
       for (const { cid } of node.pins.list({ owner: 'cluster' })) assert.ok((await Array.fromAsync(walkDag(node.blocks, [cid]))).length === 3)

@@ -1,6 +1,7 @@
 import type { PeerId } from '@holdfast/network'
 import { MAX_MEMBER_RECORDS } from '../limits.ts'
 import { type MemberTable, memberTable } from '../members/member-table.ts'
+import type { RecordKind } from '../record/envelope.ts'
 import type { GenesisRecord, MemberRecord } from '../record/record.ts'
 import { storedMember, type StoredMember } from './stored-record.ts'
 
@@ -60,9 +61,9 @@ export class MemberBook {
   }
 
   /** Whether a record counts by what is known of its writer. */
-  hasRight (kind: 'pin' | 'hold' | 'profile', writer: PeerId, seq: number): boolean {
+  hasRight (kind: RecordKind, writer: PeerId, seq: number): boolean {
     const member = this.#table.byPeer.get(writer)
-    return member !== undefined && (kind === 'pin' ? seq <= member.cutoff : member.isActive)
+    return member !== undefined && (kind === 'pin' || kind === 'forget' ? seq <= member.cutoff : member.isActive)
   }
 }
 

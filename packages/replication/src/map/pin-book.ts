@@ -53,6 +53,22 @@ export class PinBook {
     else this.#records.set(pin.pinId, rest)
   }
 
+  /** Takes out all records of a pin, and returns them. */
+  forget (pinId: string): readonly StoredPin[] {
+    const held = this.#of(pinId)
+    this.#records.delete(pinId)
+    return held
+  }
+
+  /** The pins that were deleted, and not changed since a time in ms, by their ids. */
+  * deletedBefore (timeMs: number): Generator<string> {
+    for (const pinId of this.#records.keys()) if (this.isDeletedBefore(pinId, timeMs)) yield pinId
+  }
+
+  isDeletedBefore (pinId: string, timeMs: number): boolean {
+    return this.#records.get(pinId)?.every(({ isPut, hlc: [ms] }) => !isPut && ms < timeMs) ?? false
+  }
+
   /** Reports whether the same writer signed another record of this pin with the same number: it was copied, or means harm. */
   contradicts ({ pinId, writer, seq, hash }: PinWord): boolean {
     return this.#of(pinId).some((other) => other.writer === writer && other.seq === seq && other.hash !== hash)

@@ -8,7 +8,7 @@ import { MAX_CLOCK_LEAD_MS, MAX_WAITING_RECORDS } from '../limits.ts'
 import type { ClusterRecord } from '../record/record.ts'
 import { signGenesis, signPin } from '../record/sign-record.ts'
 import { RecordMap } from './record-map.ts'
-import { pinKeyOf, pinRecordOf } from './stored-record.ts'
+import { forgottenIn, pinKeyOf, pinRecordOf } from './stored-record.ts'
 
 const identities = await newIdentities(4)
 const [founder, alice, bob, carol] = identities
@@ -31,10 +31,10 @@ function fail (): never {
   throw new Error('There are four identities')
 }
 
-interface Step { readonly who: number, readonly action: 'put' | 'update' | 'del' | 'hold' | 'profile' | 'sync', readonly which: number, readonly to: number }
+interface Step { readonly who: number, readonly action: 'put' | 'update' | 'del' | 'hold' | 'profile' | 'forget' | 'sync', readonly which: number, readonly to: number }
 
 const step: fc.Arbitrary<Step> = fc.record({
-  who: fc.nat(2), action: fc.constantFrom('put', 'update', 'update', 'del', 'hold', 'profile', 'sync', 'sync'), which: fc.nat(4), to: fc.nat(2)
+  who: fc.nat(2), action: fc.constantFrom('put', 'update', 'update', 'del', 'hold', 'profile', 'sync', 'sync', 'put', 'update', 'forget'), which: fc.nat(4), to: fc.nat(2)
 })
 
 /** Three members that put, update and delete a few pins while only some of it reaches the others. */
@@ -48,9 +48,17 @@ function play (steps: readonly Step[]): { replicas: [Replica, Replica, Replica],
     if (action === 'sync') replica.learn(recordsOf((replicas[to] ?? fail()).map))
     else if (action === 'hold') records.push(replica.hold(which, records.length))
     else if (action === 'profile') records.push(replica.write(replica.writer.profile({ zone: `zone ${which}`, capacityBytes: 1, version: '1', addresses: [] })))
+    else if (action === 'forget') records.push(replica.forget([pinId, new Uint8Array(16).fill(9)]))
+    else if (isForgotten(replica, pinId)) continue
     else if (action === 'put' || isThere) records.push(replica.put({ pinId, op: action === 'del' ? 'del' : 'put', name: `${records.length}` }))
   }
   return { replicas, records }
+}
+
+/** Nobody changes a pin again that is forgotten where it is. */
+function isForgotten ({ map }: Replica, pinId: Uint8Array): boolean {
+  const key = Buffer.from(pinId).toString('latin1')
+  return [...map.records()].some((record) => record.kind === 'forget' && forgottenIn(record).includes(key))
 }
 
 test('members that saw the same records hold the same, in any order, with any repetition, after any part of them first', () => {
@@ -153,7 +161,7 @@ test('a record of somebody unknown waits until the admission comes', () => {
   const put = c.put()
   const map = new RecordMap(genesis, { now })
   merge(map, [put])
-  assert.deepEqual({ ...map.counts }, { records: 0, pins: 0, holds: 0, waiting: 1, equivocations: 0 })
+  assert.deepEqual({ ...map.counts }, { records: 0, pins: 0, forgotten: 0, holds: 0, waiting: 1, equivocations: 0 })
   merge(map, [admission])
   assert.equal(map.counts.pins, 1)
 })
@@ -237,5 +245,30 @@ test('records of another cluster are not taken', () => {
   const other = new Replica(founder, signGenesis(founder, { name: 'theirs', nonce: new Uint8Array(16), createdMs: NOW_MS }), { now })
   const map = new RecordMap(genesis, { now })
   merge(map, [other.put()])
-  assert.deepEqual({ ...map.counts }, { records: 0, pins: 0, holds: 0, waiting: 0, equivocations: 0 })
+  assert.deepEqual({ ...map.counts }, { records: 0, pins: 0, forgotten: 0, holds: 0, waiting: 0, equivocations: 0 })
+})
+
+test('nothing brings a forgotten pin back, whatever its date, in any order; a record that does not count any more has forgotten nothing', () => {
+  fc.assert(fc.property(fc.infiniteStream(fc.nat()), fc.boolean(), (order, isRemoved) => {
+    const [f, a, b] = newReplicas()
+    const ids = [1, 2].map((fill) => new Uint8Array(16).fill(fill))
+    const put = ids.map((pinId) => f.put({ pinId }))
+    b.learn(recordsOf(f.map))
+    // One was changed by somebody who had not heard of the end of it.
+    const late = ids.map((pinId) => b.put({ pinId, name: 'later' }))
+    const del = ids.map((pinId) => f.put({ pinId, op: 'del' }))
+    a.learn(recordsOf(f.map))
+    const cutoff = f.map.highestSeq(a.identity.peerId)
+    const forget = a.forget(ids.slice(0, 1))
+    const admissions = recordsOf(f.map).filter(({ kind }) => kind === 'member')
+    const removal = isRemoved ? [f.write(f.writer.member({ peer: a.identity.peerId, role: 'member', state: 'removed', cutoff }))] : []
+    const shuffled = [...put, ...late, ...del, forget, ...admissions, ...removal].map((record) => ({ record, at: order.next().value ?? 0 })).toSorted((x, y) => x.at - y.at).map(({ record }) => record)
+    const map = new RecordMap(genesis, { now })
+    for (const record of shuffled) merge(map, [record])
+    // What was taken in before the removal came, comes back from a member that has it.
+    merge(map, [...late, ...del])
+    const names = ids.map((pinId) => map.pin(Buffer.from(pinId).toString('latin1'))).map((pin) => pin === undefined ? undefined : pinRecordOf(pin).fields.name)
+    assert.deepEqual(names, [isRemoved ? 'later' : undefined, 'later'])
+    assert.equal(map.counts.forgotten, isRemoved ? 0 : 1)
+  }), { numRuns: 60 })
 })

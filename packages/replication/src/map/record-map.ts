@@ -9,14 +9,15 @@ import type { PeerId } from '@holdfast/network'
 import { MAX_PINS } from '../limits.ts'
 import type { MemberTable } from '../members/member-table.ts'
 import { type Hlc, isFuture } from '../record/hlc.ts'
-import { decodeEnvelope } from '../record/envelope.ts'
+import { decodeEnvelope, type RecordKind } from '../record/envelope.ts'
 import { parseRecord } from '../record/parse-record.ts'
 import { type ClusterRecord, clusterIdOf, type GenesisRecord, type MemberRecord } from '../record/record.ts'
 import { type CopyTotal, HoldBook } from './hold-book.ts'
 import { MemberBook } from './member-book.ts'
 import { MerkleTree } from './merkle-tree.ts'
+import { ForgottenPins } from './forgotten-pins.ts'
 import { PinBook } from './pin-book.ts'
-import { envelopeOf, holdWordOf, isNewer, type PinKey, type PinWord, pinWordOf, storedHold, type StoredHold, type StoredMember, storedPin, type StoredPin, storedProfile, type StoredProfile, type StoredRecord } from './stored-record.ts'
+import { envelopeOf, holdWordOf, isNewer, type PinKey, type PinWord, pinWordOf, storedForget, type StoredForget, storedHold, type StoredHold, type StoredMember, storedPin, type StoredPin, storedProfile, type StoredProfile, type StoredRecord } from './stored-record.ts'
 import { WaitingRoom } from './waiting-room.ts'
 
 /** What became different. */
@@ -53,6 +54,7 @@ export class RecordMap {
   readonly #profiles = new Map<PeerId, StoredProfile>()
   readonly #pins: PinBook
   readonly #holds = new HoldBook()
+  readonly #forgotten = new ForgottenPins()
   readonly #waiting = new WaitingRoom()
   /** Writers whose records wait, whatever they say. */
   readonly #suspended = new Set<PeerId>()
@@ -73,8 +75,8 @@ export class RecordMap {
     return this.#members.table
   }
 
-  get counts (): { records: number, pins: number, holds: number, waiting: number, equivocations: number } {
-    return { records: this.#byHash.size, pins: this.#pins.count, holds: this.#holds.count, waiting: this.#waiting.count, equivocations: this.#equivocationCount }
+  get counts (): { records: number, pins: number, forgotten: number, holds: number, waiting: number, equivocations: number } {
+    return { records: this.#byHash.size, pins: this.#pins.count, forgotten: this.#forgotten.count, holds: this.#holds.count, waiting: this.#waiting.count, equivocations: this.#equivocationCount }
   }
 
   /** Reports whether a record is held, or waits. */
@@ -111,6 +113,16 @@ export class RecordMap {
   /** The put of each pin that is not deleted. */
   pins (): Iterable<StoredPin> {
     return this.#pins.list()
+  }
+
+  /** Pins that were deleted, and not changed since a time in ms, by their ids in latin1. */
+  deletedBefore (timeMs: number): Generator<string> {
+    return this.#pins.deletedBefore(timeMs)
+  }
+
+  /** Whether a pin is one of those. */
+  isDeletedBefore (pinId: string, timeMs: number): boolean {
+    return this.#pins.isDeletedBefore(pinId, timeMs)
   }
 
   get memberRecords (): MemberRecord[] {
@@ -205,7 +217,7 @@ export class RecordMap {
   }
 
   /** Whether a record may be taken in now. */
-  #mayWrite (kind: 'pin' | 'hold' | 'profile', writer: PeerId, seq: number): boolean {
+  #mayWrite (kind: RecordKind, writer: PeerId, seq: number): boolean {
     return !this.#suspended.has(writer) && this.#members.hasRight(kind, writer, seq)
   }
 
@@ -216,8 +228,9 @@ export class RecordMap {
       case 'pin': {
         const pin = pinWordOf(record)
         this.#noteEquivocation(pin)
-        return this.#pins.isNews(pin)
+        return !this.#forgotten.has(pin.pinId) && this.#pins.isNews(pin)
       }
+      case 'forget': return this.#forgotten.hasRoom
     }
   }
 
@@ -231,6 +244,7 @@ export class RecordMap {
       case 'profile': return this.#applyProfile(storedProfile(record), changes)
       case 'hold': return this.#applyHold(storedHold(record), changes)
       case 'pin': return this.#applyPin(storedPin(record), changes)
+      case 'forget': return this.#applyForget(storedForget(record), changes)
     }
   }
 
@@ -252,10 +266,20 @@ export class RecordMap {
   }
 
   #applyPin (pin: StoredPin, changes: RecordChange[]): void {
-    if (!this.#pins.isNews(pin)) return
+    if (this.#forgotten.has(pin.pinId) || !this.#pins.isNews(pin)) return
     for (const replaced of this.#pins.put(pin)) this.#remove(replaced)
     this.#insert(pin)
     changes.push({ kind: 'pin', pinId: pin.pinId })
+  }
+
+  #applyForget (forget: StoredForget, changes: RecordChange[]): void {
+    if (!this.#forgotten.hasRoom) return
+    this.#insert(forget)
+    for (const pinId of this.#forgotten.put(forget)) {
+      const held = this.#pins.forget(pinId)
+      for (const pin of held) this.#remove(pin)
+      if (held.length > 0) changes.push({ kind: 'pin', pinId })
+    }
   }
 
   /** Two records of one writer with the same number: it was copied, or means harm. Merging bears it. */
@@ -272,21 +296,24 @@ export class RecordMap {
       this.#remove(stored)
       const record = parseRecord(envelopeOf(stored), { isTrusted: true })
       if (record.kind !== 'genesis') this.#waiting.add(record)
-      changes.push(this.#forget(stored))
+      changes.push(...this.#takeOut(stored))
     }
   }
 
-  #forget (stored: Exclude<StoredRecord, StoredMember>): RecordChange {
+  #takeOut (stored: Exclude<StoredRecord, StoredMember>): RecordChange[] {
     switch (stored.kind) {
       case 'profile':
         this.#profiles.delete(stored.writer)
-        return { kind: 'profile', peer: stored.writer }
+        return [{ kind: 'profile', peer: stored.writer }]
       case 'hold':
         this.#holds.delete(stored)
-        return { kind: 'hold', pinKey: stored.pinKey, holder: stored.writer }
+        return [{ kind: 'hold', pinKey: stored.pinKey, holder: stored.writer }]
       case 'pin':
         this.#pins.delete(stored)
-        return { kind: 'pin', pinId: stored.pinId }
+        return [{ kind: 'pin', pinId: stored.pinId }]
+      case 'forget':
+        this.#forgotten.delete(stored)
+        return []
     }
   }
 

@@ -1,7 +1,7 @@
 import { HoldfastError } from '@holdfast/core'
 import type { Identity } from '@holdfast/network'
-import type { HoldFields, HoldRecord, MemberFields, MemberRecord, PinFields, PinRecord, ProfileFields, ProfileRecord } from '../record/record.ts'
-import { signHold, signMember, signPin, signProfile } from '../record/sign-record.ts'
+import type { ForgetRecord, HoldFields, HoldRecord, MemberFields, MemberRecord, PinFields, PinRecord, ProfileFields, ProfileRecord } from '../record/record.ts'
+import { signForget, signHold, signMember, signPin, signProfile } from '../record/sign-record.ts'
 import { compareHlc, HlcClock } from '../record/hlc.ts'
 import type { RecordMap } from './record-map.ts'
 
@@ -65,6 +65,11 @@ export class RecordWriter {
 
   hold (fields: Omit<HoldFields, 'cluster' | 'hlc' | 'seq'>): HoldRecord {
     return signHold(this.#identity, { ...fields, cluster: this.#map.cluster, hlc: this.clock.next(), seq: this.#nextSeq() })
+  }
+
+  /** Signs that pins are forgotten for good; at most `MAX_FORGOTTEN_PER_RECORD`. */
+  forget (pinIds: readonly Uint8Array[]): ForgetRecord {
+    return signForget(this.#identity, { pinIds, cluster: this.#map.cluster, hlc: this.clock.next(), seq: this.#nextSeq() })
   }
 
   /** The end of the chain of a signer's member records, as far as it is known here. */

@@ -4,7 +4,7 @@ import { CID } from 'multiformats/cid'
 import { decode as decodeDigest } from 'multiformats/hashes/digest'
 import { compareHlc, type Hlc } from '../record/hlc.ts'
 import { parseRecord } from '../record/parse-record.ts'
-import { type HoldRecord, type HoldState, type MemberRecord, type PinMode, type PinRecord, pinKeyBytes, type ProfileFields, type ProfileRecord } from '../record/record.ts'
+import { type ForgetRecord, type HoldRecord, type HoldState, type MemberRecord, type PinMode, type PinRecord, pinKeyBytes, type ProfileFields, type ProfileRecord } from '../record/record.ts'
 import { bucketOf } from './merkle-tree.ts'
 
 /**
@@ -68,7 +68,11 @@ export interface StoredMember extends Stored {
   readonly record: MemberRecord
 }
 
-export type StoredRecord = StoredPin | StoredHold | StoredProfile | StoredMember
+export interface StoredForget extends Stored {
+  readonly kind: 'forget'
+}
+
+export type StoredRecord = StoredPin | StoredHold | StoredProfile | StoredMember | StoredForget
 
 /** One for all pins that nobody changed. */
 const NO_CONTEXT: ReadonlyMap<PeerId, number> = new Map()
@@ -105,6 +109,16 @@ export function storedProfile (record: ProfileRecord): StoredProfile {
 
 export function storedMember (record: MemberRecord): StoredMember {
   return { kind: 'member', ...stored(record, `member/${record.hash}`), record }
+}
+
+export function storedForget (record: ForgetRecord): StoredForget {
+  return { kind: 'forget', ...stored(record, `forget/${record.hash}`) }
+}
+
+/** The pins that a record has forgotten, by their ids in latin1. */
+export function forgottenIn (forget: StoredForget): string[] {
+  const record = parseRecord(envelopeOf(forget), { isTrusted: true })
+  return record.kind === 'forget' ? record.fields.pinIds.map((id) => Buffer.from(id).toString('latin1')) : []
 }
 
 /** The envelope, as it was signed. */

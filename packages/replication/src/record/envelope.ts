@@ -18,9 +18,9 @@ import { Fields } from './fields.ts'
 import { peerFromBytes, peerToBytes } from './peer-bytes.ts'
 
 /** What a record is about. */
-export type RecordKind = 'genesis' | 'member' | 'profile' | 'pin' | 'hold'
+export type RecordKind = 'genesis' | 'member' | 'profile' | 'pin' | 'hold' | 'forget'
 
-export const RECORD_KINDS: readonly RecordKind[] = ['genesis', 'member', 'profile', 'pin', 'hold']
+export const RECORD_KINDS: readonly RecordKind[] = ['genesis', 'member', 'profile', 'pin', 'hold', 'forget']
 
 /** Version of the envelope that is read and written here. */
 export const RECORD_VERSION = 1

@@ -4,7 +4,7 @@ import type { CID } from 'multiformats/cid'
 import * as limits from '../limits.ts'
 import { decodeEnvelope, decodeFields, type DecodeOptions, type Envelope, hashOf } from './envelope.ts'
 import type { Fields } from './fields.ts'
-import { type AnyRecord, type Copies, type GenesisFields, HASH_BYTES, HOLD_STATES, type HoldFields, MAX_PIN_KEY_BYTES, type MemberFields, PIN_ID_BYTES, PIN_MODES, type PinFields, type ProfileFields, ROLES } from './record.ts'
+import { type AnyRecord, type Copies, type ForgetFields, type GenesisFields, HASH_BYTES, HOLD_STATES, type HoldFields, MAX_PIN_KEY_BYTES, type MemberFields, PIN_ID_BYTES, PIN_MODES, type PinFields, type ProfileFields, ROLES } from './record.ts'
 
 /** Reads a record with all its fields; the signature is not looked at. @throws as `decodeEnvelope`. */
 export function parseRecord (bytes: Uint8Array, options: DecodeOptions = {}): AnyRecord {
@@ -21,6 +21,7 @@ export function parseEnvelope ({ kind, payload, writer, bytes }: Envelope, optio
     case 'profile': return { kind, ...proven, fields: profileFields(fields) }
     case 'pin': return { kind, ...proven, fields: pinFields(fields) }
     case 'hold': return { kind, ...proven, fields: holdFields(fields) }
+    case 'forget': return { kind, ...proven, fields: forgetFields(fields) }
   }
 }
 
@@ -95,6 +96,17 @@ function holdFields (fields: Fields): HoldFields {
     hlc: fields.hlc('hlc'),
     ...fields.has('why') && { why: fields.text('why', limits.MAX_WHY_BYTES) },
     ...fields.has('doubts') && { doubts: fields.peers('doubts', limits.MAX_DOUBTS) }
+  }
+}
+
+function forgetFields (fields: Fields): ForgetFields {
+  const pins = fields.bytes('pins', { min: PIN_ID_BYTES, max: PIN_ID_BYTES * limits.MAX_FORGOTTEN_PER_RECORD })
+  if (pins.byteLength % PIN_ID_BYTES !== 0) throw new HoldfastError('INVALID', 'A forget record has a pin id that is cut short')
+  return {
+    cluster: clusterOf(fields),
+    pinIds: Array.from({ length: pins.byteLength / PIN_ID_BYTES }, (_, index) => pins.subarray(index * PIN_ID_BYTES, (index + 1) * PIN_ID_BYTES)),
+    hlc: fields.hlc('hlc'),
+    seq: seqOf(fields)
   }
 }
 

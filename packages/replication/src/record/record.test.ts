@@ -6,12 +6,12 @@ import { create as createDigest } from 'multiformats/hashes/digest'
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { newIdentities } from '../../test/identities.ts'
-import { MAX_META_BYTES, MAX_META_KEYS, MAX_PIN_NAME_BYTES, MAX_RECORD_BYTES } from '../limits.ts'
+import { MAX_FORGOTTEN_PER_RECORD, MAX_META_BYTES, MAX_META_KEYS, MAX_PIN_NAME_BYTES, MAX_RECORD_BYTES } from '../limits.ts'
 import { decodeEnvelope, isSigned, RECORD_KINDS, signEnvelope } from './envelope.ts'
 import { peerToBytes } from './peer-bytes.ts'
 import { parseEnvelope, parseRecord } from './parse-record.ts'
 import { type AnyRecord, clusterIdOf, HOLD_STATES, PIN_MODES, type PinFields, ROLES } from './record.ts'
-import { signGenesis, signHold, signMember, signPin, signProfile } from './sign-record.ts'
+import { signForget, signGenesis, signHold, signMember, signPin, signProfile } from './sign-record.ts'
 
 const [alice, bob] = await newIdentities(2)
 assert.ok(alice !== undefined && bob !== undefined)
@@ -49,7 +49,8 @@ const record: fc.Arbitrary<AnyRecord> = fc.oneof(
     fc.record({ name: label, meta: fc.dictionary(label, label, { maxKeys: 20 }), zones: fc.array(label, { maxLength: 4 }), expireAtMs: fc.nat() }, optional)
   ).map(([fields, more]) => signPin(alice, { ...fields, ...more })),
   fc.tuple(fc.record({ cluster: bytes(32), pinKey: bytes(35), seq, state: fc.constantFrom(...HOLD_STATES), bytes: fc.nat(), hlc }), fc.record({ why: label }, optional))
-    .map(([fields, more]) => signHold(alice, { ...fields, ...more }))
+    .map(([fields, more]) => signHold(alice, { ...fields, ...more })),
+  fc.record({ cluster: bytes(32), pinIds: fc.array(bytes(16), { minLength: 1, maxLength: MAX_FORGOTTEN_PER_RECORD }), hlc, seq }).map((fields) => signForget(alice, fields))
 )
 
 test('a record of any kind is read back as it was signed', () => {
@@ -182,4 +183,13 @@ test('a genesis counts only when its admin wrote it', () => {
   const payload = encode({ name: 'ours', admin: peerToBytes(bob.peerId), nonce: new Uint8Array(16), created: 1 })
   assert.throws(() => parseEnvelope(signEnvelope(alice, 'genesis', payload)), (err) => isErrorCode(err, 'INVALID'))
   assert.equal(clusterIdOf(payload).byteLength, 32)
+})
+
+test('a forget record has 1 to 400 whole pin ids', () => {
+  const idsOf = (count: number): Uint8Array[] => Array.from({ length: count }, () => new Uint8Array(16))
+  const make = (pinIds: readonly Uint8Array[]): AnyRecord => signForget(alice, { cluster: CLUSTER, pinIds, hlc: [1, 0], seq: 1 })
+  assert.ok(make(idsOf(MAX_FORGOTTEN_PER_RECORD)).bytes.byteLength <= MAX_RECORD_BYTES)
+  for (const pinIds of [[], idsOf(MAX_FORGOTTEN_PER_RECORD + 1), [new Uint8Array(15)], [new Uint8Array(17)]]) {
+    assert.throws(() => make(pinIds), (err) => isErrorCode(err, 'INVALID'), `${pinIds.length}`)
+  }
 })

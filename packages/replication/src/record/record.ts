@@ -95,6 +95,15 @@ export interface HoldFields {
   readonly doubts?: readonly PeerId[]
 }
 
+/** Deleted pins that are forgotten for good: of each no record counts any more, whatever its date. */
+export interface ForgetFields {
+  readonly cluster: Uint8Array
+  /** 1 to `MAX_FORGOTTEN_PER_RECORD`. */
+  readonly pinIds: readonly Uint8Array[]
+  readonly hlc: Hlc
+  readonly seq: number
+}
+
 interface Proven<Kind extends string, Payload> {
   readonly kind: Kind
   readonly writer: PeerId
@@ -110,9 +119,10 @@ export type MemberRecord = Proven<'member', MemberFields>
 export type ProfileRecord = Proven<'profile', ProfileFields>
 export type PinRecord = Proven<'pin', PinFields>
 export type HoldRecord = Proven<'hold', HoldFields>
+export type ForgetRecord = Proven<'forget', ForgetFields>
 
 /** A record of a cluster; the genesis stands apart, for it comes before the cluster. */
-export type ClusterRecord = MemberRecord | ProfileRecord | PinRecord | HoldRecord
+export type ClusterRecord = MemberRecord | ProfileRecord | PinRecord | HoldRecord | ForgetRecord
 
 export type AnyRecord = GenesisRecord | ClusterRecord
 

@@ -4,7 +4,7 @@ import { encode } from '@ipld/dag-cbor'
 import { signEnvelope } from './envelope.ts'
 import { parseEnvelope } from './parse-record.ts'
 import { peerToBytes } from './peer-bytes.ts'
-import type { AnyRecord, GenesisFields, GenesisRecord, HoldFields, HoldRecord, MemberFields, MemberRecord, PinFields, PinRecord, ProfileFields, ProfileRecord } from './record.ts'
+import type { AnyRecord, ForgetFields, ForgetRecord, GenesisFields, GenesisRecord, HoldFields, HoldRecord, MemberFields, MemberRecord, PinFields, PinRecord, ProfileFields, ProfileRecord } from './record.ts'
 
 export function signGenesis (identity: Identity, { name, nonce, createdMs }: Omit<GenesisFields, 'admin'>): GenesisRecord {
   const payload = encode({ name, admin: peerToBytes(identity.peerId), nonce, created: createdMs })
@@ -34,6 +34,10 @@ export function signPin (identity: Identity, { origin, createdMs, expireAtMs, co
 
 export function signHold (identity: Identity, { doubts, ...fields }: HoldFields): HoldRecord {
   return checked(parseEnvelope(signEnvelope(identity, 'hold', encode(present({ ...fields, doubts: doubts?.map(peerToBytes), hlc: [...fields.hlc] })))), 'hold')
+}
+
+export function signForget (identity: Identity, { pinIds, ...fields }: ForgetFields): ForgetRecord {
+  return checked(parseEnvelope(signEnvelope(identity, 'forget', encode({ ...fields, pins: Buffer.concat(pinIds), hlc: [...fields.hlc] }))), 'forget')
 }
 
 /** Reads back what was signed, so that nothing is ever written that others would refuse. */

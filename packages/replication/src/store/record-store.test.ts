@@ -170,6 +170,42 @@ test('what a removal made void has erased nothing when the journal is read again
   assert.equal([...store.cluster?.map.pins() ?? []].length, 1)
 })
 
+test('the journal is read once, and anew with the members first only after a removal', async (context) => {
+  await using journal = await openJournal(await newFolder(context))
+  let readCount = 0
+  const counting: Journal = {
+    append: async (records) => { await journal.append(records) },
+    compact: async (records, options) => { await journal.compact(records, options) },
+    replay: () => {
+      readCount++
+      return journal.replay()
+    },
+    get byteLength () { return journal.byteLength },
+    [Symbol.asyncDispose]: async () => {}
+  }
+  {
+    await using store = await storeOn(journal)
+    await store.begin(genesis, [])
+    const { cluster } = store
+    assert.ok(cluster !== undefined)
+    await store.write(cluster.writer.member({ peer: alice.peerId, role: 'member', state: 'active' }))
+    const theirs = new Replica(alice, genesis)
+    theirs.learn(recordsOf(cluster.map))
+    await store.ingest([theirs.put()])
+    await store.write(newPin(store))
+  }
+  {
+    await using store = await storeOn(counting)
+    assert.equal(readCount, 1)
+    assert.equal(store.cluster?.map.counts.pins, 2)
+    await store.write(store.cluster?.writer.member({ peer: alice.peerId, role: 'member', state: 'removed', cutoff: 0 }) ?? assert.fail())
+  }
+  readCount = 0
+  await using store = await storeOn(counting)
+  assert.ok(readCount > 1, `${readCount} reads`)
+  assert.equal(store.cluster?.map.counts.pins, 1, 'what the removal made void does not count')
+})
+
 test('a journal record that is none is CORRUPT', async (context) => {
   for (const record of [{ kind: 'record', value: 1 }, { kind: 'record', value: new Uint8Array(3) }, { kind: 'record-seq', value: null }, { kind: 'invite', value: {} }]) {
     await using journal = await openJournal(await newFolder(context))

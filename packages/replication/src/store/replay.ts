@@ -21,7 +21,7 @@ export async function replayJournal (journal: Journal, memory: ClusterMemory): P
   memory.reset()
   await new Replay(memory).read(journal, (value) => isAbout(value, ['genesis', 'member']))
   if (memory.cluster === undefined) return count
-  await new Replay(memory, { isWithinCluster: true }).read(journal, (value) => isAbout(value, ['pin', 'hold', 'profile']))
+  await new Replay(memory, { isWithinCluster: true }).read(journal, (value) => isAbout(value, ['pin', 'hold', 'profile', 'forget']))
   return count
 }
 

@@ -24,6 +24,8 @@ export interface HeardMember {
   /** When it was heard last, on the monotonic clock of this node. */
   readonly atMs: number
   readonly beat: Heartbeat | undefined
+  /** When it was heard to have the same records as this node. */
+  readonly agreedAtMs: number | undefined
 }
 
 export interface RecordSyncDeps {
@@ -64,7 +66,7 @@ export class RecordSync implements AsyncDisposable {
   readonly #intervalMs: number
   readonly #links = new Map<PeerId, RecordLink>()
   readonly #linking = new Set<PeerId>()
-  readonly #heard = new Map<PeerId, { atMs: number, beat: Heartbeat | undefined }>()
+  readonly #heard = new Map<PeerId, HeardMember>()
   readonly #retries = new Map<PeerId, Retry>()
   readonly #rounds: Rounds
   readonly #serving: Serving
@@ -96,7 +98,8 @@ export class RecordSync implements AsyncDisposable {
         this.#noteHeard(peer, beat)
         if (beat !== undefined) clock?.hear(peer, beat.clockMs)
       },
-      onDifference: (peer) => { this.#rounds.begin(peer) }
+      onDifference: (peer) => { this.#rounds.begin(peer) },
+      onAgreement: (peer) => { this.#noteHeard(peer, undefined, performance.now()) }
     })
   }
 
@@ -266,7 +269,7 @@ export class RecordSync implements AsyncDisposable {
     this.#heard.delete(peer)
   }
 
-  #noteHeard (peer: PeerId, beat: Heartbeat | undefined = this.#heard.get(peer)?.beat): void {
-    this.#heard.set(peer, { atMs: performance.now(), beat })
+  #noteHeard (peer: PeerId, beat: Heartbeat | undefined = this.#heard.get(peer)?.beat, agreedAtMs: number | undefined = this.#heard.get(peer)?.agreedAtMs): void {
+    this.#heard.set(peer, { atMs: performance.now(), beat, agreedAtMs })
   }
 }

@@ -22,6 +22,8 @@ export interface ServingDeps {
   readonly onHeard: (peer: PeerId, beat?: Heartbeat) => void
   /** A member has other records than this node. */
   readonly onDifference: (peer: PeerId) => void
+  /** Told when a member has the same records as this node. */
+  readonly onAgreement: (peer: PeerId) => void
 }
 
 /** Answers on the streams that members opened, and takes what they push there. */
@@ -124,7 +126,8 @@ export class Serving {
 
   #onBeat (peer: PeerId, map: RecordMap, { root, beat }: Extract<Request, { t: 'beat' }>): void {
     this.#deps.onHeard(peer, beat)
-    if (Buffer.compare(map.tree.root(), root) !== 0) this.#deps.onDifference(peer)
+    if (Buffer.compare(map.tree.root(), root) === 0) this.#deps.onAgreement(peer)
+    else this.#deps.onDifference(peer)
   }
 
   /** Takes as many as the member may push; what is over is fetched later, at the pace of this node. */

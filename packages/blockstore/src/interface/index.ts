@@ -1,0 +1,2 @@
+export { adoptBlockstore } from './adopted-blockstore.ts'
+export { interfaceBlockstore } from './interface-blockstore.ts'
