@@ -46,7 +46,7 @@ export async function repoStat (node: ApiNode, _args: object, exchange: Exchange
 export async function repoVerify (node: ApiNode, { sample }: ArgsOf<'repo-verify'>, exchange: Exchange<EventOf<'repo-verify'>>): Promise<void> {
   if (sample !== undefined && node.engine.integrity === undefined) throw new HoldfastError('UNSUPPORTED', `The engine ${node.engine.name} cannot check a sample: leave out --sample`)
   const report = progressReporter(exchange)
-  const counts = { blockCount: 0, damagedCount: 0, indexRepairCount: 0 }
+  const counts = { blockCount: 0, damagedCount: 0, indexRepairCount: 0, isIndexBroken: false }
   for await (const { cid, reason } of verifyBlocks(node, { signal: exchange.signal, sample, ...counting(counts, report) })) {
     counts.damagedCount++
     await exchange.emit({ damaged: { cid: cid.toString(), reason } })
@@ -57,7 +57,7 @@ export async function repoVerify (node: ApiNode, { sample }: ArgsOf<'repo-verify
 /** Checks the blocks and fetches those that are damaged from peers; nothing is removed before its replacement is here. */
 export async function repoRepair (node: ApiNode, { known }: ArgsOf<'repo-repair'>, exchange: Exchange<EventOf<'repo-repair'>>): Promise<void> {
   const report = progressReporter(exchange)
-  const counts = { blockCount: 0, damagedCount: 0, repairedCount: 0, indexRepairCount: 0 }
+  const counts = { blockCount: 0, damagedCount: 0, repairedCount: 0, indexRepairCount: 0, isIndexBroken: false }
   for await (const { cid, outcome, why } of verifyBlocks(node, { signal: exchange.signal, repair: 'replace', known, ...counting(counts, report) })) {
     counts.damagedCount++
     if (outcome === 'healed') counts.repairedCount++
@@ -66,13 +66,13 @@ export async function repoRepair (node: ApiNode, { known }: ArgsOf<'repo-repair'
   await exchange.emit({ repaired: counts })
 }
 
-function counting (counts: { blockCount: number, indexRepairCount: number }, report: (progress: ProgressEvent['progress']) => void): Pick<VerifyOptions, 'onProgress' | 'onIndexRepaired'> {
+function counting (counts: { blockCount: number, indexRepairCount: number, isIndexBroken: boolean }, report: (progress: ProgressEvent['progress']) => void): Pick<VerifyOptions, 'onProgress' | 'onIndexChecked'> {
   return {
     onProgress (progress) {
       counts.blockCount = progress.blockCount
       report({ blockCount: progress.blockCount, byteLength: progress.byteLength })
     },
-    onIndexRepaired (count) { counts.indexRepairCount = count }
+    onIndexChecked (index) { Object.assign(counts, index) }
   }
 }
 
