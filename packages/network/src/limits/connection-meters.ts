@@ -33,7 +33,7 @@ export class ConnectionMeters {
     const muxer = fieldOf(connection, 'muxer')
     const secured = fieldOf(muxer, 'maConn')
     const link = fieldOf(connection, 'maConn')
-    if (!isSecured(secured) || !isBuffered(link)) throw new Error('This version of libp2p has no connections that can be measured')
+    if (typeof muxer !== 'object' || muxer === null || !isSecured(secured) || !isBuffered(link)) throw new Error('This version of libp2p has no connections that can be measured')
     this.#meters.set(connection, { held: this.#ledger.hold(connection.remotePeer.toString()), muxer, secured, link })
     // After the muxer's own listener, which was there first.
     const sample = (): void => { this.sample(connection) }
@@ -83,7 +83,7 @@ interface Secured extends Buffered {
 
 interface Meter {
   readonly held: HeldBytes
-  readonly muxer: unknown
+  readonly muxer: object
   /** The encrypted stream under the muxer. */
   readonly secured: Secured
   /** What is under the encryption. */

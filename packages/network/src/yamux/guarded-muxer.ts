@@ -1,10 +1,41 @@
 /** What the muxer of the library is given beyond itself: a bounded reader, the short way from TLS, and a count of what it holds unseen. */
 import type { MessageStream, Stream, StreamMuxer } from '@libp2p/interface'
+import { MAX_INBOUND_STREAMS } from '../limits.ts'
 import { TlsStream } from '../tls/tls-stream.ts'
-import { DATA, type Frame, FrameReader } from './frame-reader.ts'
+import { type Frame, FrameReader } from './frame-reader.ts'
 
-/** Where the muxer of a connection tells what it holds. */
-const readers = new WeakMap<object, { readonly reader: FrameReader, readonly negotiatingBytes: WeakMap<Stream, number> }>()
+/** Bytes that came on streams in negotiation below which nobody looks which of these have ended theirs. */
+const NEGOTIATING_SLACK_BYTES = 64 << 10
+
+/** What the muxer of a connection holds. */
+const heldBy = new WeakMap<object, { readonly reader: FrameReader, readonly negotiating: Negotiating }>()
+
+/** Counts what came on streams whose protocol is not agreed on yet. Cheap where hundreds of streams are opened at once. */
+class Negotiating {
+  readonly #bytes = new Map<Stream, number>()
+  /** Of all that are in the map, also of those that have agreed since. */
+  #sum = 0
+
+  add (stream: Stream, byteLength: number): void {
+    this.#bytes.set(stream, (this.#bytes.get(stream) ?? 0) + byteLength)
+    this.#sum += byteLength
+    if (this.#bytes.size > MAX_INBOUND_STREAMS * 2) this.#prune()
+  }
+
+  /** Exact from `NEGOTIATING_SLACK_BYTES` on; below, it may count streams that have agreed. */
+  get byteLength (): number {
+    if (this.#sum > NEGOTIATING_SLACK_BYTES) this.#prune()
+    return this.#sum
+  }
+
+  #prune (): void {
+    for (const [stream, byteLength] of this.#bytes) {
+      if (stream.protocol === '' && stream.status === 'open') continue
+      this.#bytes.delete(stream)
+      this.#sum -= byteLength
+    }
+  }
+}
 
 /** The part of the library's muxer that its types do not show, or call private. */
 interface Muxer {
@@ -21,31 +52,33 @@ interface Muxer {
 export function guardMuxer (muxer: StreamMuxer, link: MessageStream, maxFrameBytes: number): StreamMuxer {
   if (!isMuxer(muxer)) throw new Error('This version of libp2p has no muxer that can be guarded')
   const reader = new FrameReader(maxFrameBytes)
-  const negotiatingBytes = new WeakMap<Stream, number>()
-  readers.set(muxer, { reader, negotiatingBytes })
+  const negotiating = new Negotiating()
+  heldBy.set(muxer, { reader, negotiating })
   muxer.onData = (bytes) => {
     for (const frame of reader.emitFrames(bytes)) {
       muxer.handleFrame(frame)
-      if (frame.header.type === DATA) countNegotiating(muxer, frame.header.streamID, frame.header.length)
+      if (frame.data === undefined) continue
+      // Those in negotiation are the last.
+      const stream = streamsOf(muxer).findLast(({ streamId }) => streamId === frame.header.streamID)
+      if (stream?.protocol === '') negotiating.add(stream, frame.data.byteLength)
     }
   }
   if (link instanceof TlsStream) link.deliverTo((bytes) => { deliver(muxer, link, bytes) })
   return muxer
-
-  function countNegotiating ({ streams }: Muxer, streamId: number, byteLength: number): void {
-    const stream = streams.find((each) => each.streamId === streamId)
-    if (stream?.protocol === '') negotiatingBytes.set(stream, (negotiatingBytes.get(stream) ?? 0) + byteLength)
-  }
 }
 
 /**
  * Bytes that the muxer of a connection holds and no stream shows: a frame that is half there, and what came on streams whose protocol is
  * not agreed on yet, where the library keeps it out of sight.
  */
-export function hiddenBytesOf (muxer: unknown): number {
-  const held = typeof muxer === 'object' && muxer !== null ? readers.get(muxer) : undefined
-  if (held === undefined || !isMuxer(muxer)) return 0
-  return muxer.streams.reduce((sum, stream) => sum + (stream.protocol === '' ? held.negotiatingBytes.get(stream) ?? 0 : 0), held.reader.heldBytes)
+export function hiddenBytesOf (muxer: object): number {
+  const held = heldBy.get(muxer)
+  return held === undefined ? 0 : held.reader.heldBytes + held.negotiating.byteLength
+}
+
+/** With the ids that the library's types leave out. */
+function streamsOf ({ streams }: Muxer): Muxer['streams'] {
+  return streams
 }
 
 /** As the library does with what its connection emits. */
