@@ -55,9 +55,12 @@ test('of random bit flips and cuts in packs, verify finds all, none is served, a
 
     node = await startNode(context, { repository, flags: [...FLAGS, '--network', 'lan'] })
     await node.ok(['connect', address])
-    const repaired = await node.run(['repo', 'repair', '--from-peers'])
-    assert.equal(repaired.status, 0, `${repaired.stdout.slice(-2000)}${repaired.stderr}, ${where}`)
+    const { stdout } = await node.run(['repo', 'repair', '--from-peers'])
+    // Where a name rotted a block seems to be there that never was. Nobody has it, and a collection lets go of it.
+    const left = [...stdout.matchAll(/^damaged (\w+):/gm)].map(([, cid = '']) => cid)
+    assert.deepEqual(left.filter((cid) => contents.has(cid)), [], `${stdout.slice(-2000)}, ${where}`)
     assert.deepEqual([...await read(node, contents)], [], where)
+    if (left.length > 0) await node.ok(['gc'])
     assert.match(await node.ok(['repo', 'verify']), / 0 damaged/)
   }
   context.diagnostic(`${DAMAGES} damages left ${damagedCount} blocks without a sound copy: all found, none served, all repaired`)
@@ -94,8 +97,8 @@ async function damage (repository: string, contents: ReadonlyMap<string, Buffer>
     if (count < CUTS_PER_ROUND) await truncate(path, Math.max(size - random.integer(1, MAX_CUT_BYTES), 0))
     else if (size > 0) await flipBit(path, random.integer(0, size - 1), random.integer(0, 7))
   }
-  const all = Buffer.concat(await Promise.all(packs.map(async (path) => await readFile(path))))
-  return new Set([...contents].filter(([, bytes]) => !all.includes(bytes)).map(([cid]) => cid))
+  const stored = Buffer.concat(await Promise.all(packs.map(async (path) => await readFile(path))))
+  return new Set([...contents].filter(([, bytes]) => stored.indexOf(bytes) === -1).map(([cid]) => cid))
 }
 
 async function requireFound (node: TestNode, damaged: ReadonlySet<string>, where: string): Promise<void> {
@@ -125,7 +128,7 @@ test('of random bit flips in the journal each is refused with the place of it, o
   const cids = []
   for (const content of ['a', 'b', 'c']) cids.push(await node.ok(['add', '-Q'], { stdin: content }))
   await node.end()
-  const [name = ''] = (await readdir(join(repository, 'journal'))).filter((name) => name.endsWith('.log'))
+  const name = (await readdir(join(repository, 'journal'))).find((name) => name.endsWith('.log')) ?? ''
   const path = join(repository, 'journal', name)
   const sound = await readFile(path)
   const random = new SeededRandom('journal')

@@ -1,5 +1,6 @@
 import { collectGarbage, type CollectOptions, type CollectResult } from '@holdfast/pins'
 import { HoldfastError } from '@holdfast/core'
+import type { CID } from 'multiformats/cid'
 import { statfs } from 'node:fs/promises'
 import type { ApiNode } from '../api-node.ts'
 import { type Exchange, progressReporter } from '../exchange.ts'
@@ -20,9 +21,20 @@ export async function gc (node: ApiNode, { dryRun, full }: ArgsOf<'gc'>, exchang
 /** Removes what nothing keeps. */
 export async function collect (node: ApiNode, options: CollectOptions): Promise<CollectResult> {
   const result = await collectGarbage(node, options)
+  if (options.dryRun !== true) await dropQuarantined(node, options.signal)
   const { removedCount, removedByteLength } = result
   if (options.dryRun !== true) node.events.tell({ type: 'collected', removedCount, removedByteLength })
   return result
+}
+
+/**
+ * Lets go of damaged blocks that nothing keeps. Some never were: where it is the name of a block that rotted, and not its bytes,
+ * nobody can tell, and nobody can give it.
+ */
+async function dropQuarantined ({ engine, references, storedBlocks, leases }: ApiNode, signal: AbortSignal | undefined): Promise<void> {
+  if (engine.integrity === undefined) return
+  const isWanted = (cid: CID): boolean => references.isKept(cid) || leases.isProtected(cid)
+  for await (const cid of engine.integrity.quarantined({ signal })) if (!isWanted(cid)) await storedBlocks.delete(cid, { signal, when: () => !isWanted(cid) })
 }
 
 export async function repoStat (node: ApiNode, _args: object, exchange: Exchange<EventOf<'repo-stat'>>): Promise<void> {
