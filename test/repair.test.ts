@@ -10,7 +10,7 @@ import { rot } from './packs.ts'
 const LEAF_BYTES = 100_000
 
 /** How long a fetch from a peer that is connected may take, in milliseconds. */
-const FETCH_MS = 20_000
+const FETCH_MS = 60_000
 
 interface Pair {
   readonly node: TestNode

@@ -166,7 +166,7 @@ test('a second writer gets one line that names the first, and readers read on be
   await assert.rejects(openPackBlockstore(node.repository), (err) => isErrorCode(err, 'UNAVAILABLE') && err.message.includes(`process ${node.process.pid}`) && !err.message.includes('\n'))
 
   await using reader = await openPackReader(node.repository)
-  const deadline = Date.now() + 20_000
+  const deadline = Date.now() + 60_000
   // It sees what the writer has committed to the index, which is within about a second.
   while (!await reader.has(cid)) assert.ok(Date.now() < deadline, 'the reader does not see the block')
   assert.ok(Buffer.from((await reader.get(cid))?.bytes ?? []).equals(content))

@@ -62,9 +62,22 @@ async function * quarantinedBlocks (node: ApiNode, integrity: EngineIntegrity, o
     onProgress?.({ blockCount, byteLength })
     onIndexChecked?.({ indexRepairCount, isIndexBroken })
   }
-  for await (const cid of integrity.quarantined({ signal })) {
-    yield { cid, reason: `Bytes do not match ${cid}: the block is quarantined`, ...await repaired(node, cid, options) }
+  for await (const cids of inBatches(integrity.quarantined({ signal }))) {
+    yield * await Promise.all(cids.map(async (cid) => ({ cid, reason: `Bytes do not match ${cid}: the block is quarantined`, ...await repaired(node, cid, options) })))
   }
+}
+
+/** Blocks that are fetched at once: one that nobody has takes as long as a fetch goes on, and should not hold up each of the others. */
+const HEALS_AT_ONCE = 32
+
+async function * inBatches (cids: AsyncIterable<CID>): AsyncGenerator<CID[]> {
+  let batch: CID[] = []
+  for await (const cid of cids) {
+    if (batch.push(cid) < HEALS_AT_ONCE) continue
+    yield batch
+    batch = []
+  }
+  if (batch.length > 0) yield batch
 }
 
 /** A block that went while we walked is no damage. */
