@@ -324,7 +324,7 @@ test('the limit of the store refuses a write before it is passed, and compaction
 test('the reserve of the disk is kept free', async () => {
   const folder = await newFolder()
   await using store = await openPackBlockstore(folder, { reserveBytes: Number.MAX_SAFE_INTEGER })
-  await assert.rejects(store.putMany(await blocksOf(1)), (err) => isErrorCode(err, 'LIMIT') && /in reserve/.test(err.message))
+  await assert.rejects(store.putMany(await blocksOf(1)), (err) => isErrorCode(err, 'LIMIT') && /storageReserveBytes/.test(err.message))
 })
 
 test('compaction gives the space of deleted blocks back while blocks are read and written', async () => {
