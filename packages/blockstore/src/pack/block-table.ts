@@ -11,6 +11,12 @@ export const COMMIT_DELAY_MS = 1000
 /** Most entries in memory; writes wait beyond. */
 export const MAX_RECENT_ENTRIES: number = 2 * COMMIT_ENTRIES
 
+/**
+ * What the index says in place of the length of a pack that is to be written anew before the store is given out: all of it is
+ * accounted for. No pack has so few bytes.
+ */
+export const UNSOUND_PACK_BYTES = 1
+
 type Writable<T> = { -readonly [Key in keyof T]: T[Key] }
 
 export interface BlockTableOptions {
@@ -35,6 +41,7 @@ export class BlockTable implements AsyncDisposable {
   readonly #packs = new Map<number, Writable<PackInfo>>()
   readonly #dirtyPacks = new Set<number>()
   readonly #removedPacks = new Set<number>()
+  readonly #unsoundPacks = new Set<number>()
   #commit: Promise<void> | undefined
   #timer: NodeJS.Timeout | undefined
   #closed = false
@@ -106,12 +113,20 @@ export class BlockTable implements AsyncDisposable {
     return this.#packs.get(number)
   }
 
+  /** Has the index remember that the pack has bytes that are no sections, until it is gone. */
+  markUnsound (number: number): void {
+    this.#unsoundPacks.add(number)
+    this.#dirtyPacks.add(number)
+    this.#schedule()
+  }
+
   /** Forgets a pack that holds nothing any more; with the next commit the index does, too. */
   removePack (number: number): void {
     const pack = this.#packs.get(number)
     if (pack !== undefined) this.fileBytes -= pack.byteLength + pack.marksByteLength
     this.#packs.delete(number)
     this.#dirtyPacks.delete(number)
+    this.#unsoundPacks.delete(number)
     this.#removedPacks.add(number)
     this.#schedule()
   }
@@ -231,7 +246,7 @@ export class BlockTable implements AsyncDisposable {
     await this.#options.beforeCommit()
     if (this.#recent.size === 0 && this.#dirtyPacks.size === 0 && this.#removedPacks.size === 0) return
     const committing = this.#recent
-    const packs = [...this.#dirtyPacks].map((number) => ({ ...this.#pack(number) }))
+    const packs = [...this.#dirtyPacks].map((number) => ({ ...this.#pack(number), ...this.#unsoundPacks.has(number) ? { byteLength: UNSOUND_PACK_BYTES } : {} }))
     const removedPacks = [...this.#removedPacks]
     this.#committing = committing
     this.#recent = new Map()

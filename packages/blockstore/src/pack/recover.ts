@@ -12,7 +12,7 @@
  */
 import { HoldfastError, isErrorCode, type Logger, multihashKey } from '@holdfast/core'
 import { randomBytes } from 'node:crypto'
-import { BlockTable, keyOf } from './block-table.ts'
+import { BlockTable, keyOf, UNSOUND_PACK_BYTES } from './block-table.ts'
 import type { Location } from './location.ts'
 import { MarksWriter, type ReadMarks, readMarks } from './marks.ts'
 import type { OpenPacks } from './open-packs.ts'
@@ -172,6 +172,13 @@ class Recovery {
     const hasNewMarks = marks.byteLength !== (known?.marksByteLength ?? 0)
     const hasNewSections = byteLength > (known?.byteLength ?? 0)
     if (hasNewMarks) this.#applyMarks(book, number, marks)
+    if (known?.byteLength === UNSOUND_PACK_BYTES) {
+      // A crash came before it was written anew.
+      this.#damaged.add(number)
+      book.table.extend(number, { byteLength })
+      book.table.markUnsound(number)
+      return
+    }
     if (!hasNewSections) return
     // An earlier process may have been killed between write and sync; what is found here counts as durable.
     await syncFile(this.#parts.disk, packName(number))
@@ -212,7 +219,10 @@ class Recovery {
     }
     if (torn !== undefined && !this.#damaged.has(number)) await this.#cutTail(file, torn, marks)
     else this.#enterUnsound(book, unsound)
-    if (this.#damaged.has(number)) log.error('Pack has damaged bytes between blocks that are sound', { pack: number, byteOffset: torn })
+    if (this.#damaged.has(number)) {
+      book.table.markUnsound(number)
+      log.error('Pack has damaged bytes between blocks that are sound', { pack: number, byteOffset: torn })
+    }
     book.table.extend(number, { byteLength: file.byteLength, marksByteLength: marks.byteLength })
   }
 
