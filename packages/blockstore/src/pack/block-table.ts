@@ -72,27 +72,34 @@ export class BlockTable implements AsyncDisposable {
 
   /** The place of a block, quarantined or not. */
   find (multihash: Uint8Array): Location | undefined {
-    if (this.#recent.size > 0 || this.#committing !== undefined) return this.findByKey(keyOf(multihash))
+    if (this.#recent.size > 0 || this.#committing !== undefined) {
+      const key = keyOf(multihash)
+      const place = this.#changed(key)
+      if (place !== UNCHANGED) return place
+    }
     this.#requireOpen()
     return this.#options.index.get(multihash)
   }
 
   /** The same by the multihash as a latin1 string. */
   findByKey (key: string): Location | undefined {
-    if (this.#recent.has(key)) return this.#recent.get(key)
-    if (this.#committing?.has(key) === true) return this.#committing.get(key)
+    const place = this.#changed(key)
+    if (place !== UNCHANGED) return place
     this.#requireOpen()
     return this.#options.index.get(Buffer.from(key, 'latin1'))
   }
 
-  /** Sets the place of a block, or forgets it, and returns the place that it had. Counts follow. */
-  set (key: string, place: Location | undefined): Location | undefined {
-    const previous = this.findByKey(key)
+  /** Sets the place of a block, or forgets it. Counts follow. */
+  set (key: string, place: Location | undefined): void {
+    this.replace(key, this.findByKey(key), place)
+  }
+
+  /** The same for a caller who has just asked for the place, and saves the second look. */
+  replace (key: string, previous: Location | undefined, place: Location | undefined): void {
     if (previous !== undefined) this.#count(previous, -1)
     if (place !== undefined) this.#count(place, 1)
     this.#recent.set(key, place)
     this.#schedule()
-    return previous
   }
 
   /** Says that a pack is accounted for up to these lengths. */
@@ -187,6 +194,15 @@ export class BlockTable implements AsyncDisposable {
     }
   }
 
+  /** What changed of a block since the index was written. */
+  #changed (key: string): Location | undefined | typeof UNCHANGED {
+    const place = this.#recent.get(key)
+    if (place !== undefined || this.#recent.has(key)) return place
+    const committing = this.#committing
+    if (committing === undefined) return UNCHANGED
+    return committing.get(key) ?? (committing.has(key) ? undefined : UNCHANGED)
+  }
+
   /** A read may still be under way when the store closes. */
   #requireOpen (): void {
     if (this.#isIndexClosed) throw new HoldfastError('UNAVAILABLE', 'Blockstore is closed')
@@ -266,6 +282,8 @@ export class BlockTable implements AsyncDisposable {
 }
 
 const ENTRIES_PER_READ = 1024
+
+const UNCHANGED = Symbol('unchanged')
 
 /** The multihash as a `Map` takes it: one character a byte. */
 export function keyOf (multihash: Uint8Array): string {

@@ -288,7 +288,7 @@ export class PackBlockstore implements Blockstore {
     const place = book.table.findByKey(key)
     if (place === undefined) return false
     // Taken out first: whatever `when` puts comes later and stays.
-    book.table.set(key, undefined)
+    book.table.replace(key, place, undefined)
     let isDeleted = false
     try {
       isDeleted = when?.() !== false

@@ -1,5 +1,5 @@
 import { readCar } from '@holdfast/car'
-import { Block, isErrorCode, multihashKey } from '@holdfast/core'
+import { Block, isErrorCode } from '@holdfast/core'
 import { CrashDisk, type CrashDiskOptions } from '@holdfast/testkit'
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
@@ -120,10 +120,6 @@ async function blockOf (index: number, byteLength: number): Promise<Block> {
 }
 
 const BLOCKS = await Promise.all(Array.from({ length: 40 }, (_, index) => blockOf(index, [4, 300, 700, 1200][index % 4] ?? 4)))
-
-function some (from: number, to: number): Block[] {
-  return BLOCKS.slice(from, to)
-}
 
 /** What a store goes through; more than once where it happens often. */
 const STEPS = ['put', 'put', 'put together', 'delete', 'delete', 'delete and put', 'flush', 'compact', 'compact and put', 'rot', 'rot and put'] as const
@@ -354,5 +350,5 @@ if (isMainThread) {
 } else {
   const kind: unknown = workerData
   assert.ok(kind === 'cut' || kind === 'second cut' || kind === 'kill' || kind === 'failure')
-  parentPort?.postMessage(await sweepAll(kind))
+  parentPort?.postMessage(await sweepAll(kind), [])
 }
