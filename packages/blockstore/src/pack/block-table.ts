@@ -12,6 +12,12 @@ export const COMMIT_DELAY_MS = 1000
 /** Most entries in memory; writes wait beyond. */
 export const MAX_RECENT_ENTRIES: number = 2 * COMMIT_ENTRIES
 
+/**
+ * What the index says in place of the length of a pack that is to be written anew before the store is given out: all of it is
+ * accounted for. No pack has so few bytes.
+ */
+export const UNSOUND_PACK_BYTES = 1
+
 type Writable<T> = { -readonly [Key in keyof T]: T[Key] }
 
 export interface BlockTableOptions {
@@ -36,6 +42,7 @@ export class BlockTable implements AsyncDisposable {
   readonly #packs = new Map<number, Writable<PackInfo>>()
   readonly #dirtyPacks = new Set<number>()
   readonly #removedPacks = new Set<number>()
+  readonly #unsoundPacks = new Set<number>()
   #commit: Promise<void> | undefined
   #timer: NodeJS.Timeout | undefined
   #closed = false
@@ -66,27 +73,34 @@ export class BlockTable implements AsyncDisposable {
 
   /** The place of a block, quarantined or not. */
   find (multihash: Uint8Array): Location | undefined {
-    if (this.#recent.size > 0 || this.#committing !== undefined) return this.findByKey(keyOf(multihash))
+    if (this.#recent.size > 0 || this.#committing !== undefined) {
+      const key = keyOf(multihash)
+      const place = this.#changed(key)
+      if (place !== UNCHANGED) return place
+    }
     this.#requireOpen()
     return this.#options.index.get(multihash)
   }
 
   /** The same by the multihash as a latin1 string. */
   findByKey (key: string): Location | undefined {
-    if (this.#recent.has(key)) return this.#recent.get(key)
-    if (this.#committing?.has(key) === true) return this.#committing.get(key)
+    const place = this.#changed(key)
+    if (place !== UNCHANGED) return place
     this.#requireOpen()
     return this.#options.index.get(Buffer.from(key, 'latin1'))
   }
 
-  /** Sets the place of a block, or forgets it, and returns the place that it had. Counts follow. */
-  set (key: string, place: Location | undefined): Location | undefined {
-    const previous = this.findByKey(key)
+  /** Sets the place of a block, or forgets it. Counts follow. */
+  set (key: string, place: Location | undefined): void {
+    this.replace(key, this.findByKey(key), place)
+  }
+
+  /** The same for a caller who has just asked for the place, and saves the second look. */
+  replace (key: string, previous: Location | undefined, place: Location | undefined): void {
     if (previous !== undefined) this.#count(previous, -1)
     if (place !== undefined) this.#count(place, 1)
     this.#recent.set(key, place)
     this.#schedule()
-    return previous
   }
 
   /** Says that a pack is accounted for up to these lengths. */
@@ -107,12 +121,20 @@ export class BlockTable implements AsyncDisposable {
     return this.#packs.get(number)
   }
 
+  /** Has the index remember that the pack has bytes that are no sections, until it is gone. */
+  markUnsound (number: number): void {
+    this.#unsoundPacks.add(number)
+    this.#dirtyPacks.add(number)
+    this.#schedule()
+  }
+
   /** Forgets a pack that holds nothing any more; with the next commit the index does, too. */
   removePack (number: number): void {
     const pack = this.#packs.get(number)
     if (pack !== undefined) this.fileBytes -= pack.byteLength + pack.marksByteLength
     this.#packs.delete(number)
     this.#dirtyPacks.delete(number)
+    this.#unsoundPacks.delete(number)
     this.#removedPacks.add(number)
     this.#schedule()
   }
@@ -191,6 +213,15 @@ export class BlockTable implements AsyncDisposable {
     }
   }
 
+  /** What changed of a block since the index was written. */
+  #changed (key: string): Location | undefined | typeof UNCHANGED {
+    const place = this.#recent.get(key)
+    if (place !== undefined || this.#recent.has(key)) return place
+    const committing = this.#committing
+    if (committing === undefined) return UNCHANGED
+    return committing.get(key) ?? (committing.has(key) ? undefined : UNCHANGED)
+  }
+
   /** A read may still be under way when the store closes. */
   #requireOpen (): void {
     if (this.#isIndexClosed) throw new HoldfastError('UNAVAILABLE', 'Blockstore is closed')
@@ -250,7 +281,7 @@ export class BlockTable implements AsyncDisposable {
     await this.#options.beforeCommit()
     if (this.#recent.size === 0 && this.#dirtyPacks.size === 0 && this.#removedPacks.size === 0) return
     const committing = this.#recent
-    const packs = [...this.#dirtyPacks].map((number) => ({ ...this.#pack(number) }))
+    const packs = [...this.#dirtyPacks].map((number) => ({ ...this.#pack(number), ...this.#unsoundPacks.has(number) ? { byteLength: UNSOUND_PACK_BYTES } : {} }))
     const removedPacks = [...this.#removedPacks]
     this.#committing = committing
     this.#recent = new Map()
@@ -270,6 +301,8 @@ export class BlockTable implements AsyncDisposable {
 }
 
 const ENTRIES_PER_READ = 1024
+
+const UNCHANGED = Symbol('unchanged')
 
 /** The multihash as a `Map` takes it: one character a byte. */
 export function keyOf (multihash: Uint8Array): string {

@@ -75,7 +75,7 @@ class LmdbIndex implements PackIndex {
 
   get (multihash: Uint8Array): Location | undefined {
     // The reader of LMDB takes any Uint8Array as a key; its buffer is shared by all calls, so the place is decoded at once.
-    const place = this.#blocks.getBinaryFast(asBuffer(multihash))
+    const place = this.#blocks.getBinaryFast(keyBuffer(multihash))
     return place === undefined ? undefined : decodeLocation(place)
   }
 
@@ -181,6 +181,15 @@ function decodePackInfo (bytes: Buffer): PackInfo {
   if (!numbers.every((number) => Number.isSafeInteger(number) && number >= 0)) throw new HoldfastError('CORRUPT', 'Index of the packs is damaged: what it says of a pack makes no sense; rebuild the index')
   const [number = 0, byteLength = 0, marksByteLength = 0, blockCount = 0, blockBytes = 0, liveBytes = 0, quarantinedCount = 0] = numbers
   return { number, byteLength, marksByteLength, blockCount, blockBytes, liveBytes, quarantinedCount }
+}
+
+/** Buffers by length in which multihashes are handed to the reader, which copies them: a view of each would cost more than the look-up. */
+const keyBuffers: Buffer[] = []
+
+function keyBuffer (multihash: Uint8Array): Buffer {
+  const key = keyBuffers[multihash.byteLength] ??= Buffer.alloc(multihash.byteLength)
+  key.set(multihash)
+  return key
 }
 
 function asBuffer (bytes: Uint8Array): Buffer {

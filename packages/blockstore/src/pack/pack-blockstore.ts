@@ -120,6 +120,8 @@ export class PackBlockstore implements Blockstore {
     this.#requireOpen(signal)
     requireVerifiable(cid)
     if (cid.multihash.code === IDENTITY) return false
+    const over = this.#turns.over()
+    if (over !== undefined) await over
     const { disk, book } = this.#parts
     if (book.table.isFull) await unlessAborted(book.table.flush(), signal)
     const key = multihashKey(cid)
@@ -141,6 +143,11 @@ export class PackBlockstore implements Blockstore {
       this.#requireOpen(signal)
     }
     for (const [multihash, place] of table.indexed()) {
+      const over = this.#turns.over()
+      if (over !== undefined) {
+        await over
+        this.#requireOpen(signal)
+      }
       const cid = !place.isQuarantined && !overlay.has(keyOf(multihash)) && table.find(multihash)?.isQuarantined === false ? rawCidOf(multihash) : undefined
       if (cid !== undefined) yield cid
       this.#requireOpen(signal)
@@ -290,7 +297,7 @@ export class PackBlockstore implements Blockstore {
     const place = book.table.findByKey(key)
     if (place === undefined) return false
     // Taken out first: whatever `when` puts comes later and stays.
-    book.table.set(key, undefined)
+    book.table.replace(key, place, undefined)
     let isDeleted = false
     try {
       isDeleted = when?.() !== false
