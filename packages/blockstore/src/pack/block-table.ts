@@ -1,5 +1,6 @@
 import { HoldfastError, type Logger } from '@holdfast/core'
-import { type Location, sectionByteLength } from './location.ts'
+import { setImmediate } from 'node:timers/promises'
+import { isSamePlace, type Location, sectionByteLength } from './location.ts'
 import type { PackIndex, PackInfo } from './pack-index.ts'
 
 /** Entries that are gathered before the index is written: about a second of small blocks, and 10 MB of memory. */
@@ -171,14 +172,32 @@ export class BlockTable implements AsyncDisposable {
     this.#schedule()
   }
 
+  /** Whether every entry of the index comes once, and where it is looked for, and names a pack that there is. */
+  async isOrdered (signal?: AbortSignal): Promise<boolean> {
+    let after: Buffer | undefined
+    let count = 0
+    for (const [multihash, place] of this.indexed()) {
+      if (after !== undefined && Buffer.compare(after, multihash) >= 0) return false
+      const found = this.#options.index.get(multihash)
+      if (found === undefined || !isSamePlace(found, place) || this.#packs.get(place.pack)?.byteLength === 0) return false
+      after = multihash
+      if (++count % ENTRIES_PER_READ !== 0) continue
+      await setImmediate()
+      signal?.throwIfAborted()
+    }
+    return true
+  }
+
   /** All entries of the index, read piece by piece. */
   * indexed (): Generator<readonly [Buffer, Location]> {
     let after: Buffer | undefined
     for (;;) {
       const entries = this.#options.index.entriesAfter(after, ENTRIES_PER_READ)
       yield * entries
-      after = entries.at(-1)?.[0]
-      if (entries.length < ENTRIES_PER_READ) return
+      const last = entries.at(-1)?.[0]
+      // In a damaged index the order may be broken, and this would never end.
+      if (entries.length < ENTRIES_PER_READ || last === undefined || (after !== undefined && Buffer.compare(last, after) <= 0)) return
+      after = last
     }
   }
 

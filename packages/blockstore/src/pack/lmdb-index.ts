@@ -25,14 +25,15 @@ const STATE_KEY = Buffer.from('state')
  * The index on LMDB in one file, which other processes may read meanwhile.
  *
  * LMDB has no checksums, and damaged pages may end the process. So the file is looked at before, and while it is opened for
- * writing a note lies beside it: who finds one there knows that the process before died of it, and makes the index anew.
+ * writing a note lies beside it: who finds one there knows that the process before died of it, and makes the index anew. The same note
+ * is left when the index turns out to be wrong.
  */
 export function lmdbIndexAt (path: string, { readOnly = false }: { readOnly?: boolean } = {}): IndexOpener {
   const note = `${path}-opening`
   return {
     async open () {
       if (readOnly) return await explained(path, async () => new LmdbIndex(path, true))
-      if (await unlessAbsent(stat(note)) !== undefined) throw new HoldfastError('CORRUPT', `Index ${path} ended the process that opened it last`, { path })
+      if (await unlessAbsent(stat(note)) !== undefined) throw new HoldfastError('CORRUPT', `Index ${path} ended the process that opened it last, or was found to be wrong`, { path })
       return await explained(path, async () => {
         await requireLmdb(path)
         await writeFile(note, '')
@@ -41,6 +42,9 @@ export function lmdbIndexAt (path: string, { readOnly = false }: { readOnly?: bo
         await rm(note, { force: true })
         return index
       })
+    },
+    async distrust () {
+      await writeFile(note, '')
     },
     async remove () {
       for (const file of [path, `${path}-lock`, note]) await rm(file, { force: true })

@@ -8,6 +8,7 @@ import type { SectionDraft } from './group-commit.ts'
 import { isSamePlace } from './location.ts'
 import type { OpenPacks } from './open-packs.ts'
 import type { PackDisk } from './pack-disk.ts'
+import type { IndexOpener } from './pack-index.ts'
 import type { PackWriter } from './pack-writer.ts'
 import { rawCidOf } from './raw-cid.ts'
 import { readBlock } from './read-block.ts'
@@ -20,6 +21,7 @@ export interface PackBlockstoreParts {
   readonly book: SectionBook
   readonly writer: PackWriter
   readonly compactor: Compactor
+  readonly opener: IndexOpener
   /** Whether the store compacts by itself. */
   readonly compaction: boolean
   readonly isIndexNew: boolean
@@ -164,7 +166,7 @@ export class PackBlockstore implements Blockstore {
     return this.#parts.isIndexNew
   }
 
-  /** Whether a read came to the wrong block: the index is to be made anew. */
+  /** Whether a read or a check found the index wrong: it is made anew when the store is opened next. */
   get isIndexSuspect (): boolean {
     return this.#isIndexSuspect
   }
@@ -187,7 +189,7 @@ export class PackBlockstore implements Blockstore {
   async verify (options: VerifyOptions = {}): Promise<VerifyReport> {
     this.#requireOpen(options.signal)
     const report = await verifyPacks(this.#parts, options)
-    if (options.fromPack === undefined) this.#isIndexSuspect = false
+    if (report.isIndexBroken) this.#isIndexSuspect = true
     const { compactor, compaction } = this.#parts
     compactor.add(report.damagedPacks)
     if (compaction) compactor.wake()
@@ -310,10 +312,11 @@ export class PackBlockstore implements Blockstore {
   }
 
   #quarantine (cid: CID, err: HoldfastError): void {
-    const { book, log } = this.#parts
+    const { book, opener, log } = this.#parts
     const place = book.table.find(cid.multihash.bytes)
     if (err.details['isIndexWrong'] === true) {
       this.#isIndexSuspect = true
+      opener.distrust?.().catch((cause: unknown) => { log.warn('It could not be noted that the index is wrong', { err: cause }) })
       log.error('Index points to the wrong block; rebuild it', { cid: cid.toString(), err })
       return
     }
