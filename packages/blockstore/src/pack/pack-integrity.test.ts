@@ -339,10 +339,12 @@ test('the limit of the store refuses a write before it is passed, and compaction
     const bytes = (await Promise.all((await packsOf(folder)).map(async (path) => (await stat(path)).size))).reduce((sum, size) => sum + size, 0)
     assert.ok(bytes <= 250_000)
 
-    for (const { cid } of stored.slice(0, 40)) await store.delete(cid)
+    // Half of it: the index counts, too, and how often it was written meanwhile is a matter of time.
+    const half = stored.length >> 1
+    for (const { cid } of stored.slice(0, half)) await store.delete(cid)
     assert.ok(await store.compact() > 0)
-    await store.putMany(blocks.slice(stored.length, stored.length + 20))
-    await assertAll(store, [...stored.slice(40), ...blocks.slice(stored.length, stored.length + 20)])
+    await store.putMany(blocks.slice(stored.length, stored.length + 5))
+    await assertAll(store, [...stored.slice(half), ...blocks.slice(stored.length, stored.length + 5)])
   }, options)
 })
 

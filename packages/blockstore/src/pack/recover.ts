@@ -234,7 +234,8 @@ class Recovery {
     if (kind === undefined) {
       // After a crash between the steps of a commit the index may know of the later section already.
       const present = book.table.findByKey(key)
-      if (present !== undefined && !present.isQuarantined && isLater(present, place) && this.#isThere(present)) book.markDead(key, place)
+      if (present === undefined) book.table.replace(key, undefined, place)
+      else if (!present.isQuarantined && isLater(present, place) && this.#isThere(present)) book.markDead(key, place)
       else book.add(key, place)
       return
     }
