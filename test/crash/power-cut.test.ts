@@ -119,6 +119,8 @@ async function blocksLost (context: TestContext, { engine, fileSystem, durabilit
   let acknowledged: readonly string[] = []
   try {
     await sleep(new SeededRandom(engine, fileSystem, durability).integer(1500, 2500))
+    // On a busy machine the writer may have begun late.
+    for (let tries = 0; !printed.includes('\n') && tries < 600; tries++) await sleep(50)
     acknowledged = printed.split('\n').slice(0, -1)
     await disk.cut()
     await Promise.race([exited, sleep(MAX_ENDING_MS, undefined, { ref: false })])
