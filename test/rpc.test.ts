@@ -60,8 +60,8 @@ test('kubo-rpc-client asks who the node is and what it can do', async (context) 
   const id = await client.id()
   assert.equal(id.id.toString(), node.ready.peerId)
   assert.match(id.agentVersion, /^holdfast\//)
-  assert.equal((await client.version()).repo, '1')
-  assert.equal(await client.repo.version(), '1')
+  assert.equal((await client.version()).repo, '2')
+  assert.equal(await client.repo.version(), '2')
   const commands = await client.commands() as unknown as { Name: string, Subcommands: Array<{ Name: string, Subcommands: Array<{ Name: string }> }> }
   assert.deepEqual(commands.Subcommands.find(({ Name }) => Name === 'pin')?.Subcommands.map(({ Name }) => Name), ['add', 'ls', 'rm', 'update', 'verify'])
   const [key] = await client.key.list()
@@ -530,7 +530,7 @@ test('answers have the fields and the content types of Kubo', async (context) =>
     [`dag/resolve?arg=${root}/a`, [{ Cid: { '/': a }, RemPath: '' }]],
     ['dag/import?stats=true', [{ Root: { Cid: { '/': root }, PinErrorMsg: '' } }, { Stats: { BlockCount: 2, BlockBytesCount: car.byteLength - carOverhead(car) } }], form(new Uint8Array(car))],
     [`resolve?arg=${root}/a`, [{ Path: `/ipfs/${a}` }]],
-    ['repo/version', [{ Version: '1' }]],
+    ['repo/version', [{ Version: '2' }]],
     ['key/list?ipns-base=b58mh', [{ Keys: [{ Name: 'self', Id: node.ready.peerId }] }]],
     ['swarm/peers', [{ Peers: [] }]],
     ['swarm/addrs/listen', [{ Strings: [] }]],

@@ -289,7 +289,7 @@ export interface Operations {
   readonly provide: Operation<{ readonly cid: string }, ProvideEvent>
   readonly 'find-providers': Operation<{ readonly cid: string, readonly limit?: number | undefined }, { readonly peer: string, readonly addresses: readonly string[] }>
   readonly 'repo-stat': Operation<object, RepoStatEvent>
-  readonly 'repo-verify': Operation<{ readonly sample?: number | undefined }, ProgressEvent | { readonly damaged: { readonly cid: string, readonly reason: string } } | { readonly verified: { readonly blockCount: number, readonly damagedCount: number, readonly indexRepairCount: number } }>
+  readonly 'repo-verify': Operation<{ readonly sample?: number | undefined }, ProgressEvent | { readonly damaged: { readonly cid: string, readonly reason: string } } | { readonly verified: { readonly blockCount: number, readonly damagedCount: number, readonly indexRepairCount: number, readonly isIndexBroken: boolean } }>
   readonly 'repo-repair': Operation<{ readonly known?: boolean | undefined }, ProgressEvent | { readonly damaged: { readonly cid: string, readonly isRepaired: boolean, readonly why?: string | undefined } } | { readonly repaired: RepairedEvent }>
   readonly 'repo-scrub': Operation<{ readonly action: 'start' | 'pause' | 'status', readonly bytesPerSecond?: number | undefined }, { readonly scrub: ScrubStatus }>
 }
@@ -378,6 +378,7 @@ export interface RepairedEvent {
   readonly damagedCount: number
   readonly repairedCount: number
   readonly indexRepairCount: number
+  readonly isIndexBroken: boolean
 }
 
 export interface RepoStatEvent {

@@ -1,8 +1,6 @@
-import { HoldfastError, parseCid } from '@holdfast/core'
-import { base32 } from 'multiformats/bases/base32'
+import { HoldfastError } from '@holdfast/core/errors'
 import { onlyArgument, wholeNumber } from '../arguments.ts'
 import { command, type CommandContext } from '../command.ts'
-import { baseOfText, convertCid, formatCid, hasherName } from './cid-format.ts'
 
 /** Longest line of standard input that is taken for a CID, in characters: none is longer than a few hundred. */
 const MAX_LINE_CHARACTERS = 1024
@@ -20,7 +18,8 @@ export const cidFormat = command({
 
   async run (context, args, { format = '%s', base, 'cid-version': versionText, mc }) {
     const version = wholeNumber('cid-version', versionText)
-    for await (const text of textsOf(context, args)) context.print(formatCid(convertCid(parseCid(text), text, { base, version, codec: mc }), format))
+    const { rewriteCid } = await import('../cid/cid-format.ts')
+    for await (const text of textsOf(context, args)) context.print(rewriteCid(text, { base, version, codec: mc }, format))
   }
 })
 
@@ -31,7 +30,8 @@ export const cidBase32 = command({
   flags: {},
 
   async run (context, args) {
-    for await (const text of textsOf(context, args)) context.print(parseCid(text).toV1().toString(base32))
+    const { rewriteCid } = await import('../cid/cid-format.ts')
+    for await (const text of textsOf(context, args)) context.print(rewriteCid(text, { version: 1, base: 'base32' }))
   }
 })
 
@@ -42,18 +42,12 @@ export const cidInspect = command({
 
   async run (context, args) {
     const text = onlyArgument(args, 'CID')
-    const cid = parseCid(text)
-    const { multihash } = cid
-    const base = baseOfText(text)
-    const written = (version: number): string | undefined => {
-      if (version === 0 && (cid.code !== 0x70 || multihash.code !== 0x12)) return undefined
-      return formatCid(convertCid(cid, text, { version, base: version === 0 ? undefined : 'base32' }), '%s')
-    }
-    const parts = { cid: text, version: cid.version, multibase: base.name, codec: formatCid({ cid, base }, '%c'), codecCode: cid.code, hash: hasherName(cid), hashCode: multihash.code, digestByteLength: multihash.digest.byteLength, digestHex: Buffer.from(multihash.digest).toString('hex'), cidV0: written(0), cidV1: written(1) }
+    const { inspectCid } = await import('../cid/cid-format.ts')
+    const parts = inspectCid(text)
     if (context.isJson) return context.print(JSON.stringify(parts))
     context.print(`CID        ${parts.cid}`)
     context.print(`Version    ${parts.version}`)
-    context.print(`Multibase  ${parts.multibase} (${base.prefix})`)
+    context.print(`Multibase  ${parts.multibase}`)
     context.print(`Codec      ${parts.codec} (0x${parts.codecCode.toString(16)})`)
     context.print(`Hash       ${parts.hash} (0x${parts.hashCode.toString(16)}), ${parts.digestByteLength} bytes`)
     context.print(`Digest     ${parts.digestHex}`)

@@ -29,8 +29,8 @@ export interface VerifyOptions {
   /** How long one block may take to be fetched, in milliseconds. @default no bound but that of fetches */
   readonly healTimeoutMs?: number | undefined
   onProgress?(progress: { readonly blockCount: number, readonly byteLength: number }): void
-  /** Told of entries of an index that were wrong, once all were looked at. */
-  onIndexRepaired?(count: number): void
+  /** Told of the index once all was looked at, by an engine that has one. */
+  onIndexChecked?(index: { readonly indexRepairCount: number, readonly isIndexBroken: boolean }): void
 }
 
 /**
@@ -56,15 +56,28 @@ export async function * verifyBlocks (node: ApiNode, options: VerifyOptions): As
 }
 
 async function * quarantinedBlocks (node: ApiNode, integrity: EngineIntegrity, options: VerifyOptions): AsyncIterable<DamagedBlock> {
-  const { signal, sample, known = false, onProgress, onIndexRepaired } = options
+  const { signal, sample, known = false, onProgress, onIndexChecked } = options
   if (!known) {
-    const { blockCount, byteLength, indexRepairCount } = await integrity.check({ sample, signal, onProgress: (progress) => { onProgress?.(progress) } })
+    const { blockCount, byteLength, indexRepairCount, isIndexBroken } = await integrity.check({ sample, signal, onProgress: (progress) => { onProgress?.(progress) } })
     onProgress?.({ blockCount, byteLength })
-    onIndexRepaired?.(indexRepairCount)
+    onIndexChecked?.({ indexRepairCount, isIndexBroken })
   }
-  for await (const cid of integrity.quarantined({ signal })) {
-    yield { cid, reason: `Bytes do not match ${cid}: the block is quarantined`, ...await repaired(node, cid, options) }
+  for await (const cids of inBatches(integrity.quarantined({ signal }))) {
+    yield * await Promise.all(cids.map(async (cid) => ({ cid, reason: `Bytes do not match ${cid}: the block is quarantined`, ...await repaired(node, cid, options) })))
   }
+}
+
+/** Blocks that are fetched at once: one that nobody has takes as long as a fetch goes on, and should not hold up each of the others. */
+const HEALS_AT_ONCE = 32
+
+async function * inBatches (cids: AsyncIterable<CID>): AsyncGenerator<CID[]> {
+  let batch: CID[] = []
+  for await (const cid of cids) {
+    if (batch.push(cid) < HEALS_AT_ONCE) continue
+    yield batch
+    batch = []
+  }
+  if (batch.length > 0) yield batch
 }
 
 /** A block that went while we walked is no damage. */

@@ -11,9 +11,9 @@
  * @see https://ipld.io/specs/transport/car/carv1/
  */
 import { encodeCarHeader } from '@holdfast/car'
-import { CODECS, HoldfastError, IDENTITY, MAX_BLOCK_BYTES, requireVerifiable, varintLength, writeVarint } from '@holdfast/core'
+import { CODECS, HoldfastError, IDENTITY, MAX_BLOCK_BYTES, requireVerifiable, SHA2_256, varintLength, writeVarint } from '@holdfast/core'
 import { CID } from 'multiformats/cid'
-import { create as createDigest } from 'multiformats/hashes/digest'
+import { create as createDigest, Digest } from 'multiformats/hashes/digest'
 
 /** Version of the format that this code writes, and the only one that it reads. */
 export const PACK_FORMAT_VERSION = 1
@@ -101,6 +101,11 @@ export function readSectionHeader (bytes: Uint8Array, at: number): SectionHeader
   const begin = at + varintLength(length)
   // Most bytes are no CID; telling so without an exception makes a search bearable.
   if (bytes[begin] !== 0x01 && (bytes[begin] !== 0x12 || bytes[begin + 1] !== 0x20)) return undefined
+  const common = readCommonCid(bytes, begin)
+  if (common !== undefined) {
+    const byteLength = length - COMMON_CID_BYTES
+    return byteLength < 0 || byteLength > MAX_BLOCK_BYTES ? undefined : { cid: common, headerByteLength: begin - at + COMMON_CID_BYTES, byteLength }
+  }
   try {
     const [cid] = CID.decodeFirst(bytes.subarray(begin, begin + MAX_SECTION_HEADER_BYTES))
     requireVerifiable(cid)
@@ -110,6 +115,22 @@ export function readSectionHeader (bytes: Uint8Array, at: number): SectionHeader
   } catch {
     return undefined // Bytes that are no CID make the decoder throw; to a search for sections they are only bytes.
   }
+}
+
+/** `01 | codec of one byte | 12 20 | digest`. */
+const COMMON_CID_BYTES = 36
+
+/** Reads the CID that nearly all blocks have, at a third of what the decoder takes; it matters when millions are read. */
+function readCommonCid (bytes: Uint8Array, at: number): CID | undefined {
+  const codec = bytes[at + 1] ?? 0x80
+  if (bytes[at] !== 0x01 || codec >= 0x80 || bytes[at + 2] !== SHA2_256 || bytes[at + 3] !== 0x20 || at + COMMON_CID_BYTES > bytes.byteLength) return undefined
+  const cidBytes = plain(bytes, at, at + COMMON_CID_BYTES)
+  return new CID(1, codec, new Digest(SHA2_256, 32, cidBytes.subarray(4), cidBytes.subarray(2)), cidBytes)
+}
+
+/** A view that is no `Buffer`, whatever it is of. */
+function plain ({ buffer, byteOffset }: Uint8Array, from: number, to: number): Uint8Array {
+  return new Uint8Array(buffer, byteOffset + from, to - from)
 }
 
 /** No section needs more than four bytes for its length; a padded length is none that was written. */

@@ -1,4 +1,4 @@
-import { CODECS, codecName, hasherOf, HoldfastError } from '@holdfast/core'
+import { CODECS, codecName, hasherOf, HoldfastError, parseCid, SHA2_256 } from '@holdfast/core'
 import { base16, base16upper } from 'multiformats/bases/base16'
 import { base32, base32upper } from 'multiformats/bases/base32'
 import { base36, base36upper } from 'multiformats/bases/base36'
@@ -25,19 +25,19 @@ export interface CidConversion {
 }
 
 /** A CID and the base that it is written in. */
-export interface WrittenCid {
+interface WrittenCid {
   readonly cid: CID
   readonly base: Multibase
 }
 
 /** Returns the base that the text of a CID is in. */
-export function baseOfText (text: string): Multibase {
+function baseOfText (text: string): Multibase {
   const isVersion0 = text.startsWith('Qm') && text.length === 46
   return isVersion0 ? base58btc : baseNamed(text.slice(0, 1))
 }
 
 /** Returns the base with this name or letter. @throws `INVALID` with the names that would work. */
-export function baseNamed (text: string): Multibase {
+function baseNamed (text: string): Multibase {
   const base = BASES.find(({ name, prefix }) => name === text || prefix === text)
   if (base === undefined) throw new HoldfastError('INVALID', `Base ${JSON.stringify(text.slice(0, 32))} is not known; use one of ${BASES.map(({ name }) => name).join(', ')}`)
   return base
@@ -48,14 +48,14 @@ export function baseNamed (text: string): Multibase {
  *
  * @throws `INVALID` for what version 0 cannot be, and for names that are not known.
  */
-export function convertCid (cid: CID, text: string, { base: baseText, version, codec: codecText }: CidConversion): WrittenCid {
+function convertCid (cid: CID, text: string, { base: baseText, version, codec: codecText }: CidConversion): WrittenCid {
   const base = baseText === undefined ? undefined : baseNamed(baseText)
   const codec = codecText === undefined ? cid.code : codecNamed(codecText)
   const implied = (base !== undefined && base !== base58btc) || codec !== CODECS.dagPb ? 1 : cid.version
   const wanted = version ?? implied
   if (wanted !== 0 && wanted !== 1) throw new HoldfastError('INVALID', `CID version ${wanted} does not exist; use 0 or 1`)
   if (wanted === 1) return { cid: CID.createV1(codec, cid.multihash), base: base ?? (cid.version === 0 ? (version === 1 ? base32 : base58btc) : baseOfText(text)) }
-  if (codec !== CODECS.dagPb || cid.multihash.code !== 0x12 || (base !== undefined && base !== base58btc)) {
+  if (codec !== CODECS.dagPb || cid.multihash.code !== SHA2_256 || (base !== undefined && base !== base58btc)) {
     throw new HoldfastError('INVALID', `${cid} cannot be of version 0, which is dag-pb, sha2-256 and base58btc only`)
   }
   return { cid: CID.createV0(cid.multihash as Parameters<typeof CID.createV0>[0]), base: base58btc }
@@ -67,7 +67,7 @@ export function convertCid (cid: CID, text: string, { base: baseText, version, c
  *
  * @throws `INVALID` for another letter behind a `%`.
  */
-export function formatCid ({ cid, base }: WrittenCid, format: string): string {
+function formatCid ({ cid, base }: WrittenCid, format: string): string {
   const { multihash } = cid
   // The letter of the base stands before everything that is encoded, except for a CID of version 0.
   const encoded = (bytes: Uint8Array): string => base.encode(bytes)
@@ -98,8 +98,47 @@ export function formatCid ({ cid, base }: WrittenCid, format: string): string {
   })
 }
 
+/** What a CID is made of; `cidV0` is `undefined` when there is none. */
+export interface CidParts {
+  readonly cid: string
+  readonly version: number
+  readonly multibase: string
+  readonly codec: string
+  readonly codecCode: number
+  readonly hash: string
+  readonly hashCode: number
+  readonly digestByteLength: number
+  readonly digestHex: string
+  readonly cidV0: string | undefined
+  readonly cidV1: string
+}
+
+/** Takes a CID apart. @throws `INVALID` for a text that is none. */
+export function inspectCid (text: string): CidParts {
+  const cid = parseCid(text)
+  const { code: hashCode, digest } = cid.multihash
+  return {
+    cid: text,
+    version: cid.version,
+    multibase: baseOfText(text).name,
+    codec: codecName(cid.code),
+    codecCode: cid.code,
+    hash: hasherName(cid),
+    hashCode,
+    digestByteLength: digest.byteLength,
+    digestHex: Buffer.from(digest).toString('hex'),
+    cidV0: cid.code === CODECS.dagPb && hashCode === SHA2_256 ? formatCid(convertCid(cid, text, { version: 0 }), '%s') : undefined,
+    cidV1: formatCid(convertCid(cid, text, { version: 1, base: 'base32' }), '%s')
+  }
+}
+
+/** Reads a CID and writes it in another way. @throws as `parseCid`, `convertCid` and `formatCid`. */
+export function rewriteCid (text: string, conversion: CidConversion, format = '%s'): string {
+  return formatCid(convertCid(parseCid(text), text, conversion), format)
+}
+
 /** Returns the name of the hash, or `0x…` for one that this node cannot compute. */
-export function hasherName ({ multihash: { code } }: CID): string {
+function hasherName ({ multihash: { code } }: CID): string {
   try {
     return hasherOf(code).name
   } catch {
