@@ -150,6 +150,40 @@ test('with --ignore-errors what cannot be read is left out and told, and the res
   assert.equal(hashed.stdout.trim(), expected.stdout.trim())
 })
 
+test('dag stat counts each block once in its DAG, and once in all', async (context) => {
+  const node = await startNode(context)
+  const [first, second] = [await node.ok(['add', '-Q', '--chunker', 'size-2'], { stdin: 'aabbaa' }), await node.ok(['add', '-Q', '--chunker', 'size-2'], { stdin: 'aacc' })]
+  const sums = await node.json<Record<string, { blockCount: number, byteLength: number }>>(['dag', 'stat', first, second])
+  assert.deepEqual(sums.slice(0, 2).map(({ dag }) => [dag?.blockCount]), [[3], [3]])
+  const { unique, total } = sums[2] ?? {}
+  assert.deepEqual([unique?.blockCount, total?.blockCount], [5, 6])
+  assert.equal((total?.byteLength ?? 0) - (unique?.byteLength ?? 0), 2)
+  assert.match(await node.ok(['dag', 'stat', first]), /3 blocks, \d+ bytes[^]*Unique {2}3 blocks[^]*Total {3}3 blocks/)
+})
+
+test('refs tells the links of a block, and with -r of all below it', async (context) => {
+  const node = await startNode(context)
+  const root = await node.ok(['add', '-Q', '--chunker', 'size-2', '--max-file-links', '2'], { stdin: 'aabbaacc' })
+  const below = (await node.ok(['refs', root])).split('\n')
+  assert.equal(below.length, 2)
+  assert.equal((await node.ok(['refs', '-r', root])).split('\n').length, 6)
+  assert.equal((await node.ok(['refs', '-ru', root])).split('\n').length, 5)
+  assert.deepEqual((await node.ok(['refs', '-e', root])).split('\n'), below.map((cid) => `${root} -> ${cid}`))
+  assert.deepEqual((await node.ok(['refs', '-r', '--max-depth', '1', root])).split('\n'), below)
+})
+
+test('CIDs are rewritten and taken apart without a node', async () => {
+  const v0 = 'Qmf412jQZiuVUtdgnB36FXFX7xg5V6KEbSJ4dpQuhkLyfD'
+  const v1 = 'bafybeihykld7uyxzogax6vgyvag42y7464eywpf55gxi5qpoisibh3c5wa'
+  assert.equal((await holdfast(['cid', 'base32', v0, HELLO])).stdout, `${v1}\n${HELLO}\n`)
+  assert.equal((await holdfast(['cid', 'format', '-f', '%c %h', '-'], { stdin: `${v0}\n\n${HELLO}` })).stdout, 'dag-pb sha2-256\nraw sha2-256\n')
+  assert.equal((await holdfast(['cid', 'format', '-v', '0', v1])).stdout.trim(), v0)
+  const inspected: unknown = JSON.parse((await holdfast(['cid', 'inspect', '--json', v0])).stdout)
+  assert.deepEqual(inspected, { cid: v0, version: 0, multibase: 'base58btc', codec: 'dag-pb', codecCode: 0x70, hash: 'sha2-256', hashCode: 0x12, digestByteLength: 32, digestHex: 'f852c7fa62f971817f54d8a80dcd63fcf7098b3cbde9ae8ec1ee449013ec5db0', cidV0: v0, cidV1: v1 })
+  assert.equal((await holdfast(['cid', 'format', '-v', '0', HELLO])).status, 2)
+  assert.equal((await holdfast(['cid', 'inspect', 'nonsense'])).status, 2)
+})
+
 test('what --only-hash computes is what add stores', async (context) => {
   const node = await startNode(context)
   const tree = await makeTree(await newFolder(context))

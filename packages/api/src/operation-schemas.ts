@@ -64,6 +64,8 @@ const SCHEMAS = {
   ls: v.strictObject({ path, size: flag }),
   stat: v.strictObject({ path, dag: flag }),
   'dag-import': v.strictObject({ paths, pinRoots: flag, name: text }),
+  refs: v.strictObject({ paths, recursive: flag, unique: flag, maxDepth: count }),
+  'dag-stat': v.strictObject({ paths }),
   'dag-export': v.strictObject({ path }),
   'pin-add': v.strictObject({ path, kind: pinKind, name: text, local: flag, ...clusterPin }),
   'pin-rm': v.strictObject({ path: v.optional(path), id, kind: v.optional(pinKind), name: text, local: flag }),

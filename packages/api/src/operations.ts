@@ -260,6 +260,10 @@ export interface Operations {
   readonly ls: Operation<{ readonly path: string, readonly size?: boolean | undefined }, EntryEvent | ProgressEvent>
   readonly stat: Operation<{ readonly path: string, readonly dag?: boolean | undefined }, StatEvent | ProgressEvent>
   readonly 'dag-import': Operation<{ readonly paths: readonly string[], readonly pinRoots?: boolean | undefined, readonly name?: string | undefined }, ProgressEvent | ImportedCarEvent>
+  /** `unreachable`: a root below which a block could not be had. */
+  readonly refs: Operation<{ readonly paths: readonly string[], readonly recursive?: boolean | undefined, readonly unique?: boolean | undefined, readonly maxDepth?: number | undefined }, ProgressEvent | { readonly ref: { readonly from: string, readonly cid: string, readonly name: string } } | { readonly unreachable: { readonly path: string, readonly reason: string } }>
+  /** `unique`: each block once; `total`: each once in every root that it is below. */
+  readonly 'dag-stat': Operation<{ readonly paths: readonly string[] }, (ProgressEvent & { readonly counting?: BlockSumEvent & { readonly cid: string } }) | { readonly dag: BlockSumEvent & { readonly cid: string } } | { readonly unique: BlockSumEvent, readonly total: BlockSumEvent }>
   readonly 'dag-export': Operation<{ readonly path: string }, ProgressEvent>
   readonly 'pin-add': Operation<PinAddArgs, ProgressEvent | { readonly pin: PinEvent }>
   readonly 'pin-rm': Operation<PinRmArgs, { readonly pin: PinEvent }>

@@ -3,6 +3,7 @@ import type { Exchange } from '../exchange.ts'
 import type { ArgsOf, EventOf, OperationName } from '../operations.ts'
 import { add } from './add.ts'
 import { dagExport, dagImport } from './car.ts'
+import { dagStat } from './dag-stat.ts'
 import { memberInvite, memberJoin, memberLeave, memberLs, memberRm, memberRole } from './members.ts'
 import { id, settings, stop } from './node.ts'
 import { connect, disconnect, findProviders, peers, provide, stats } from './network.ts'
@@ -11,6 +12,7 @@ import { pinStat, pinWhy } from './pin-keepers.ts'
 import { pinUpdate } from './pin-update.ts'
 import { pinAdd, pinLs, pinRm } from './pins.ts'
 import { cat, get, ls, stat } from './read.ts'
+import { refs } from './refs.ts'
 import { gc, repoRepair, repoScrub, repoStat, repoVerify } from './repo.ts'
 
 /** Carries out one operation; resolves when everything was sent. */
@@ -27,6 +29,8 @@ export const HANDLERS: { readonly [Name in OperationName]: Handler<Name> } = {
   ls,
   stat,
   'dag-import': dagImport,
+  refs,
+  'dag-stat': dagStat,
   'dag-export': dagExport,
   'pin-add': pinAdd,
   'pin-rm': pinRm,

@@ -1,12 +1,12 @@
 import { Block, hasherNamed, HoldfastError, type Ipld, MAX_BLOCK_BYTES } from '@holdfast/core'
-import { DigestSet, parseContentPath, requireBlock, resolvePath, walkDag } from '@holdfast/dag'
+import { parseContentPath, requireBlock, resolvePath } from '@holdfast/dag'
 import { leasedWriter } from '@holdfast/pins'
 import type { CID } from 'multiformats/cid'
-import { progressReporter } from '../../exchange.ts'
 import { pinRoots } from '../../handlers/add.ts'
 import { dagExport, importArchive, pinImported } from '../../handlers/car.ts'
+import { dagStat } from '../../handlers/dag-stat.ts'
 import { openReader } from '../../handlers/open-reader.ts'
-import { locateBlock } from '../../handlers/read.ts'
+import type { BlockSumEvent, EventOf } from '../../operations.ts'
 import { codecNamed } from '../codec-names.ts'
 import { convert, encodeIpld, ipldOf } from '../ipld-form.ts'
 import { offlineNode } from '../offline-node.ts'
@@ -123,47 +123,34 @@ export const exportCar: RpcCommand = rpcCommand({
   }
 })
 
-interface RootStat {
-  readonly Cid: string
-  Size: number
-  NumBlocks: number
-}
-
 /** Counts the blocks below some roots, each once for a root and once in all; with `progress` also while it counts. */
 export const stat: RpcCommand = rpcCommand({
   args: { names: ['root'], repeats: true },
   options: { progress: ['bool', 'p'] },
   async run (call) {
-    const { node, args, options: { progress = false }, signal, reply } = call
-    const all = new DigestSet()
-    const roots: RootStat[] = []
-    const unique = { blockCount: 0, byteLength: 0 }
-    const report = progressReporter({ emit: async () => { await reply.emit({ TotalSize: unique.byteLength, DagStats: roots }) } })
-    for (const path of args) {
-      const { cid, blocks } = await locateBlock(node, path, callExchange(call), { walk: true })
-      using _session = blocks
-      const root: RootStat = { Cid: cid.toString(), Size: 0, NumBlocks: 0 }
-      roots.push(root)
-      for await (const block of walkDag(blocks, [cid], { signal })) {
-        root.NumBlocks++
-        root.Size += block.bytes.byteLength
-        if (all.add(block.cid)) {
-          unique.blockCount++
-          unique.byteLength += block.bytes.byteLength
-        }
-        if (progress) report(unique)
-      }
-    }
-    const byteLength = roots.reduce((sum, { Size }) => sum + Size, 0)
-    await reply.emit({
-      UniqueBlocks: unique.blockCount,
-      TotalSize: unique.byteLength,
-      SharedSize: byteLength - unique.byteLength,
-      Ratio: unique.byteLength === 0 ? 1 : byteLength / unique.byteLength,
-      DagStats: roots
-    })
+    const { node, args, options: { progress = false }, reply } = call
+    const roots: object[] = []
+    await dagStat(node, { paths: args }, callExchange<EventOf<'dag-stat'>>(call, async (event) => {
+      if ('dag' in event) roots.push(rootStat(event.dag))
+      else if (!('progress' in event)) await reply.emit(sumsOf(event, roots))
+      else if (progress) await reply.emit({ TotalSize: event.progress.byteLength ?? 0, DagStats: event.counting === undefined ? roots : [...roots, rootStat(event.counting)] })
+    }))
   }
 })
+
+function rootStat ({ cid, byteLength, blockCount }: BlockSumEvent & { cid: string }): object {
+  return { Cid: cid, Size: byteLength, NumBlocks: blockCount }
+}
+
+function sumsOf ({ unique, total }: { unique: BlockSumEvent, total: BlockSumEvent }, roots: readonly object[]): object {
+  return {
+    UniqueBlocks: unique.blockCount,
+    TotalSize: unique.byteLength,
+    SharedSize: total.byteLength - unique.byteLength,
+    Ratio: unique.byteLength === 0 ? 1 : total.byteLength / unique.byteLength,
+    DagStats: roots
+  }
+}
 
 /** A CID as Kubo's JSON links to it. */
 export function link (cid: CID): { '/': string } {
