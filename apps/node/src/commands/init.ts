@@ -1,7 +1,7 @@
-import { HoldfastError } from '@holdfast/core/errors'
 import { command } from '../command.ts'
 import { parseSetting } from '../config.ts'
-import { type EngineName, initRepository, readConfigFile, readEngine, writeConfigFile } from '../repository.ts'
+import { engineOf } from '../engine-name.ts'
+import { initRepository, readConfigFile, readEngine, writeConfigFile } from '../repository.ts'
 import { REPOSITORY_FILES } from '../repository-path.ts'
 import { join, resolve } from 'node:path'
 
@@ -31,8 +31,3 @@ export const init = command({
     if (source !== undefined) print(`Wrote ${swarmKey}: copy it to the other nodes of the network, and to nobody else`)
   }
 })
-
-export function engineOf (text: string | undefined): EngineName | undefined {
-  if (text === undefined || text === 'pack' || text === 'fs') return text
-  throw new HoldfastError('INVALID', `${JSON.stringify(text)} is no engine: there are pack and fs`)
-}

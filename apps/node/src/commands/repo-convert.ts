@@ -1,7 +1,7 @@
 import { HoldfastError } from '@holdfast/core/errors'
 import { command } from '../command.ts'
+import { engineOf } from '../engine-name.ts'
 import { formatBytes } from '../terminal/format.ts'
-import { engineOf } from './init.ts'
 
 export const repoRebuildIndex = command({
   usage: 'repo rebuild-index',
