@@ -166,10 +166,20 @@ export class IndexedReferences implements References {
     await this.#notes.sift(options.signal)
   }
 
-  /** Finds the pins that came and went while nobody watched. */
   async #compare (signal: AbortSignal): Promise<void> {
-    const { pins } = this.#deps
     this.#isDoubtful = false
+    try {
+      await this.#findChanges(signal)
+    } catch (err) {
+      // Pins that were not looked at are not known: what they keep would be garbage.
+      this.#isDoubtful = true
+      throw err
+    }
+  }
+
+  /** Finds the pins that came and went while nobody watched. */
+  async #findChanges (signal: AbortSignal): Promise<void> {
+    const { pins } = this.#deps
     let count = 0
     const pause = async (): Promise<void> => {
       signal.throwIfAborted()
