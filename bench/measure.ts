@@ -22,7 +22,7 @@ interface Sample {
 export interface Row {
   readonly name: string
   /** Unit of the figures; of all but the rates less is better. */
-  readonly unit: 'MiB/s' | 'files/s' | 'requests/s' | 'pins/s' | 'answers/s' | 's' | 'ms' | '% of a core' | 'MiB'
+  readonly unit: 'MiB/s' | 'files/s' | 'requests/s' | 'pins/s' | 'answers/s' | 'blocks/s' | 's' | 'ms' | '% of a core' | 'MiB' | 'B/block'
   readonly ours: number
   readonly ratios: ReadonlyArray<{ readonly against: string, readonly theirs: number, readonly ratio: number, readonly low: number, readonly high: number }>
   readonly note?: string

@@ -10,7 +10,7 @@ export interface Options {
   readonly sizeMib: number | undefined
   /** Files of 4 KiB in the tree that is fetched. */
   readonly fileCount: number
-  /** Blocks of the repositories that are collected. */
+  /** Blocks of the repositories that are collected, and of the stores that are opened and compacted. */
   readonly blockCount: number
   /** Pins of one block each that a cluster is given. */
   readonly pinCount: number
@@ -27,7 +27,7 @@ export const USAGE = `Usage: npm run bench -- [WORD…] [--only WORD] [--rounds 
   --rounds       rounds of each row [default: 5, or BENCH_ROUNDS]
   --size         MiB that the rows of fetches and of a large pin move [default: 1024 on loopback, 256 with a delay]
   --files        files of the tree that is fetched [default: 10000]
-  --blocks       blocks of the repositories that are collected [default: 110000]
+  --blocks       blocks of the repositories that are collected, and of the large stores of packs [default: 110000]
   --pins         pins of one block that a cluster is given [default: 10000]
   --peers        peers of the idle node [default: 300]
   --seconds      how long the idle node is watched [default: 60]
@@ -68,6 +68,6 @@ export function readOptions (args: readonly string[], environment: NodeJS.Proces
 
 function count (name: string, text: string | undefined): number | undefined {
   if (text === undefined) return undefined
-  if (!/^[1-9]\d{0,6}$/.test(text)) throw new Error(`--${name} must be a whole number from 1 to 9999999, not ${text}`)
+  if (!/^[1-9]\d{0,7}$/.test(text)) throw new Error(`--${name} must be a whole number from 1 to 99999999, not ${text}`)
   return Number(text)
 }

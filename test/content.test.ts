@@ -1,11 +1,12 @@
 import { encodeCarHeader, encodeCarSection } from '@holdfast/car'
 import { Block, CODECS, encodeDagPb } from '@holdfast/core'
 import { encodeUnixFs } from '@holdfast/dag'
+import { flagVectors, writeVector } from '@holdfast/testkit'
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
-import { chmod, lstat, mkdir, readdir, readFile, readlink, symlink, writeFile } from 'node:fs/promises'
+import { chmod, lstat, mkdir, readdir, readFile, readlink, rm, symlink, utimes, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { holdfast, HOLDFAST, newFolder, startNode } from './harness.ts'
@@ -91,9 +92,62 @@ test('flags of add change what is added and how it is told', async (context) => 
   assert.equal(await node.ok(['cat', chunked]), '0123456789')
   const [stat] = await node.json<{ blockCount: number }>(['stat', chunked])
   assert.equal(stat?.blockCount, 6)
-  for (const flags of [['--chunker', 'rabin'], ['--hash', 'md5'], ['--profile', 'none'], ['--cid-version', '2']]) {
+  for (const flags of [['--chunker', 'rabin-1'], ['--hash', 'md5'], ['--profile', 'none'], ['--cid-version', '2']]) {
     assert.ok([2, 7].includes((await node.run(['add', ...flags], { stdin: 'x' })).status ?? 0), flags.join(' '))
   }
+})
+
+test('add takes the flags of ipfs add, and gives the CIDs of Kubo', async (context) => {
+  const folder = await newFolder(context)
+  const path = join(folder, 'v')
+  const cases = ['captured-rabin-1048577', 'captured-buzhash-262144', 'captured-trickle-small-width-2', 'captured-inline-32-over', 'captured-hash-v1-blake2b-256',
+    'captured-set-mode', 'captured-set-mtime', 'captured-wrap-unixfs-v1-2025', 'captured-hamt-fanout-16', 'captured-maxdir4-50', 'captured-tree-deref-unixfs-v1-2025', 'captured-tree-noempty-unixfs-v1-2025']
+  for (const id of cases) {
+    const { input, profile, flags, cid } = flagVectors().find((vector) => vector.id === id) ?? assert.fail(id)
+    await rm(path, { recursive: true, force: true })
+    await writeVector(path, input)
+    const { stdout, stderr } = await holdfast(['add', '--only-hash', '-rQ', '--profile', profile, ...flags, path])
+    assert.equal(stdout.trim(), cid, `${id} ${stderr}`)
+  }
+})
+
+test('modes, times, rules and symlinks are what the flags of add say', async (context) => {
+  const node = await startNode(context)
+  const tree = await makeTree(await newFolder(context))
+  await writeFile(join(tree, 'rules'), '# what is built\nsub/\n')
+  const pathsOf = async (...flags: string[]): Promise<string[]> => (await node.json<Entry>(['add', '-r', ...flags, tree])).map(({ path }) => path.slice(5)).toSorted()
+  assert.deepEqual(await pathsOf('--ignore', '*.bin', '--ignore', 'rules', '--ignore-rules-path', join(tree, 'rules')), ['', 'a.txt', 'link'])
+  const followed = await node.json<Entry>(['add', '-r', '--dereference-symlinks', tree])
+  assert.equal(followed.find(({ path }) => path === 'tree/link')?.kind, 'file')
+  assert.equal((await node.json<Entry>(['add', join(tree, 'link')]))[0]?.kind, 'symlink')
+  assert.equal((await node.json<Entry>(['add', '--dereference-args', join(tree, 'link')]))[0]?.kind, 'file')
+
+  await chmod(join(tree, 'a.txt'), 0o640)
+  await utimes(join(tree, 'a.txt'), 1_700_000_000, 1_700_000_000)
+  const kept = await node.json<Entry>(['add', '--preserve-mode', '--preserve-mtime', join(tree, 'a.txt')])
+  const [stat] = await node.json<{ mode: number, mtimeSeconds: number }>(['stat', kept[0]?.cid ?? ''])
+  assert.deepEqual([stat?.mode, stat?.mtimeSeconds], [0o640, 1_700_000_000])
+  for (const flags of [['--raw-leaves', '--mode', '0644'], ['--mode', '9'], ['--mtime-nsecs', '1'], ['--mtime', 'now'], ['--mtime', '1', '--mtime-nsecs', '1000000000'], ['--max-hamt-fanout', '12'], ['--inline', '--inline-limit', '129']]) {
+    assert.equal((await node.run(['add', ...flags], { stdin: 'x' })).status, 2, flags.join(' '))
+  }
+})
+
+test('with --ignore-errors what cannot be read is left out and told, and the rest is added and pinned', async (context) => {
+  const node = await startNode(context)
+  const tree = await makeTree(await newFolder(context))
+  const whole = await node.ok(['add', '-rQ', tree])
+  await symlink('nowhere', join(tree, 'dead'))
+  const without = await node.run(['add', '-rQ', '--dereference-symlinks', tree])
+  assert.equal(without.status, 3)
+  assert.equal(without.stdout, '')
+  await rm(join(tree, 'link'))
+  const expected = await node.run(['add', '-rQ', '--dereference-symlinks', '--ignore-errors', tree, join(tree, 'absent')])
+  assert.equal(expected.status, 6)
+  assert.match(expected.stderr, /dead: there is no such file[^]*absent: there is no such file[^]*2 entries could not be read/)
+  assert.notEqual(expected.stdout.trim(), whole)
+  assert.ok((await node.json<{ cid: string }>(['pin', 'ls'])).some(({ cid }) => cid === expected.stdout.trim()))
+  const hashed = await holdfast(['add', '-nrQ', '--dereference-symlinks', '--ignore-errors', tree])
+  assert.equal(hashed.stdout.trim(), expected.stdout.trim())
 })
 
 test('what --only-hash computes is what add stores', async (context) => {

@@ -1,6 +1,6 @@
 import { encodeCarHeader, encodeCarSection, readCar } from '@holdfast/car'
 import { Block } from '@holdfast/core'
-import { parsePrometheus } from '@holdfast/testkit'
+import { flagVectors, keyStream, parsePrometheus } from '@holdfast/testkit'
 import assert from 'node:assert/strict'
 import { execFileSync, spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
@@ -60,8 +60,8 @@ test('kubo-rpc-client asks who the node is and what it can do', async (context) 
   const id = await client.id()
   assert.equal(id.id.toString(), node.ready.peerId)
   assert.match(id.agentVersion, /^holdfast\//)
-  assert.equal((await client.version()).repo, '1')
-  assert.equal(await client.repo.version(), '1')
+  assert.equal((await client.version()).repo, '2')
+  assert.equal(await client.repo.version(), '2')
   const commands = await client.commands() as unknown as { Name: string, Subcommands: Array<{ Name: string, Subcommands: Array<{ Name: string }> }> }
   assert.deepEqual(commands.Subcommands.find(({ Name }) => Name === 'pin')?.Subcommands.map(({ Name }) => Name), ['add', 'ls', 'rm', 'update', 'verify'])
   const [key] = await client.key.list()
@@ -94,19 +94,61 @@ test('add gives the CIDs that Kubo gives for the same recipe, tells its progress
   assert.ok((await Array.fromAsync(client.pin.ls())).some((pin) => pin.cid.toString() === HELLO_V1))
 })
 
+test('kubo-rpc-client gets the CIDs that Kubo gives for chunkers, layouts, widths and inline blocks', async (context) => {
+  const { client } = await openRpc(context)
+  const cases: ReadonlyArray<readonly [id: string, options: object]> = [
+    ['captured-rabin-262144', { cidVersion: 0, chunker: 'rabin' }],
+    ['captured-rabin-avg-2000000', { chunker: 'rabin-100000' }],
+    ['captured-buzhash-3000000', { cidVersion: 0, chunker: 'buzhash' }],
+    ['captured-trickle-262145', { cidVersion: 0, trickle: true }],
+    ['captured-trickle-small-width-2', { trickle: true, chunker: 'size-512', maxFileLinks: 2 }],
+    ['captured-inline-16-over', { inline: true, inlineLimit: 16 }],
+    ['captured-inline-128-at', { inline: true, inlineLimit: 128 }],
+    ['captured-hash-blake3', { profile: 'unixfs-v0-2015', cidVersion: 1, hashAlg: 'blake3' }],
+    ['captured-set-mode', { cidVersion: 0, mode: '0644' }],
+    ['captured-set-mtime', { cidVersion: 0, mtime: { secs: 1_234_567_890, nsecs: 42 } }]
+  ]
+  for (const [id, options] of cases) {
+    const { input, cid: expected } = flagVectors().find((vector) => vector.id === id) ?? assert.fail(id)
+    assert.ok(input.type === 'file' && input.chacha20 !== undefined)
+    const content = Buffer.concat(await Array.fromAsync(keyStream(input.chacha20)))
+    const { cid } = await client.add(content, options)
+    assert.equal(cid.toString(), expected, id)
+    assert.ok((await bytesOf(client.cat(cid))).equals(content), id)
+  }
+  assert.ok((await Array.fromAsync(client.pin.ls())).some(({ cid }) => cid.multihash.code === 0), 'a root that is its own CID is pinned as any other')
+})
+
+test('kubo-rpc-client wraps, shards and only hashes as Kubo does', async (context) => {
+  const { node, client } = await openRpc(context)
+  const wrapped = flagVectors().find(({ id }) => id === 'captured-wrap-unixfs-v1-2025') ?? assert.fail()
+  assert.ok(wrapped.input.type === 'file' && wrapped.input.chacha20 !== undefined)
+  const content = Buffer.concat(await Array.fromAsync(keyStream(wrapped.input.chacha20)))
+  assert.equal((await Array.fromAsync(client.addAll([{ path: 'v', content }], { wrapWithDirectory: true, onlyHash: true }))).at(-1)?.cid.toString(), wrapped.cid)
+  assert.deepEqual(await linesOf(node, 'refs/local'), [])
+  const files = Array.from({ length: 5 }, (_, index) => ({ path: `v/f${index + 1}`, content: `${index + 1}\n` }))
+  const options: object = { maxDirectoryLinks: 4 }
+  const hashed = await Array.fromAsync(client.addAll(files, { ...options, onlyHash: true }))
+  assert.equal(hashed.at(-1)?.cid.toString(), flagVectors().find(({ id }) => id === 'captured-maxdir4-5')?.cid, 'under only-hash Kubo forgets the width at the top')
+  const sharded = await Array.fromAsync(client.addAll(files, options))
+  assert.notEqual(sharded.at(-1)?.cid.toString(), hashed.at(-1)?.cid.toString())
+  assert.deepEqual((await Array.fromAsync(client.ls(sharded.at(-1)?.cid ?? assert.fail()))).map(({ name }) => name).toSorted(), ['f1', 'f2', 'f3', 'f4', 'f5'])
+})
+
 test('what add does not have is refused before anything is stored, and says what there is', async (context) => {
   const { node } = await openRpc(context)
   const refusals: ReadonlyArray<readonly [query: string, words: RegExp]> = [
     ['to-files=/x', /Option to-files of add is not supported/],
     ['nocopy=true', /nocopy/],
-    ['trickle=true', /trickle/],
-    ['inline=true', /inline/],
-    ['chunker=rabin', /rabin .*use size-N/],
-    ['chunker=buzhash', /buzhash .*use size-N/],
-    ['chunker=rabin-10-20-30', /rabin-10-20-30 .*use size-N/],
+    ['chunker=rabin-10-20-30', /at least 16 bytes/],
+    ['chunker=rabin-20-20-30', /must rise/],
+    ['max-hamt-fanout=7', /power of two from 8 to 1024/],
+    ['max-directory-links=-1', /from 0 to/],
+    ['inline=true&inline-limit=129', /from 0 to 128/],
+    ['raw-leaves=true&preserve-mode=true', /raw-leaves can't be used with UnixFS metadata/],
     ['chunker=size-0', /from 1 to/],
     ['chunker=size-9999999', /from 1 to/],
-    ['chunker=foo', /Chunker foo does not exist; use size-N/],
+    ['chunker=foo', /Chunker "foo" does not exist; use size-N/],
     ['hash=md5', /md5 is not supported; use one of/],
     ['cid-version=2', /use 0 or 1/],
     ['pin=false&pin-name=a', /pin-name option requires pin/],
@@ -488,7 +530,7 @@ test('answers have the fields and the content types of Kubo', async (context) =>
     [`dag/resolve?arg=${root}/a`, [{ Cid: { '/': a }, RemPath: '' }]],
     ['dag/import?stats=true', [{ Root: { Cid: { '/': root }, PinErrorMsg: '' } }, { Stats: { BlockCount: 2, BlockBytesCount: car.byteLength - carOverhead(car) } }], form(new Uint8Array(car))],
     [`resolve?arg=${root}/a`, [{ Path: `/ipfs/${a}` }]],
-    ['repo/version', [{ Version: '1' }]],
+    ['repo/version', [{ Version: '2' }]],
     ['key/list?ipns-base=b58mh', [{ Keys: [{ Name: 'self', Id: node.ready.peerId }] }]],
     ['swarm/peers', [{ Peers: [] }]],
     ['swarm/addrs/listen', [{ Strings: [] }]],

@@ -1,9 +1,10 @@
 import { openDelayProxy, type DelayProxy } from '@holdfast/testkit'
 import { join } from 'node:path'
 import type { Bench, Measurement } from '../bench.ts'
-import { type Fetch, fetchBare, fetchHelia, fetchOurs, type Holder, MAX_NETWORK_ROUNDS, openBareHolder, openHeliaHolder, openOurHolder, pinOurs, rateOf, requireSame } from '../ends.ts'
-import { bytesFile, MIB, treeBytes, treeFolder } from '../inputs.ts'
+import { type Fetch, fetchHelia, type Holder, MAX_NETWORK_ROUNDS, openHeliaHolder, openOurHolder, pinOurs, rateOf, requireSame } from '../ends.ts'
+import { treeBytes, treeFolder } from '../inputs.ts'
 import { compare, type Figure, type Row } from '../measure.ts'
+import { compareInMemory } from '../one-peer.ts'
 
 /** What round trips cost: the same fetches through a line of 50 ms. Stores are in memory, so that the disk hides nothing. */
 export const DELAYED_ROWS: readonly Measurement[] = [
@@ -16,22 +17,9 @@ const DEFAULT_MIB = 256
 /** Half of the round trip, in ms. */
 const DELAY_MS = 25
 
-async function fetchFile ({ memoryFolder, options: { rounds, sizeMib = DEFAULT_MIB } }: Bench): Promise<Row[]> {
-  const byteLength = sizeMib * MIB
-  const path = bytesFile(memoryFolder, `fetch-${sizeMib}`, byteLength)
-  await using ours = await openOurHolder(join(memoryFolder, 'holder'), path)
-  await using helia = await openHeliaHolder('memory', path)
-  await using wide = await openBareHolder('wide', byteLength)
-  await using standard = await openBareHolder('standard', byteLength)
-  requireSame(ours, helia)
-  const through = async (holder: Holder, run: (fetch: Fetch) => Promise<Figure>): Promise<Figure> => rateOf(sizeMib, await delayed(holder, byteLength, run))
-  return [await compare(`fetch ${sizeMib} MiB at 50 ms`, 'MiB/s', [
-    { name: 'Holdfast', run: async () => await through(ours, async (fetch) => await fetchOurs(memoryFolder, fetch)) },
-    { name: 'Helia', rounds: 2, run: async () => await through(helia, async (fetch) => await fetchHelia('memory', 'file', fetch)) },
-    { name: 'Helia, session', rounds: 2, run: async () => await through(helia, async (fetch) => await fetchHelia('memory', 'file-session', fetch)) },
-    { name: 'bare libp2p stream, TLS, our yamux', run: async () => await through(wide, async (fetch) => await fetchBare('wide', fetch)) },
-    { name: 'bare libp2p stream, TLS, yamux', run: async () => await through(standard, async (fetch) => await fetchBare('standard', fetch)) }
-  ], Math.min(rounds, MAX_NETWORK_ROUNDS), 'one peer, cold, stores in memory')]
+async function fetchFile (bench: Bench): Promise<Row[]> {
+  const { sizeMib = DEFAULT_MIB } = bench.options
+  return [await compareInMemory(bench, { name: `fetch ${sizeMib} MiB at 50 ms`, sizeMib, way: delayed })]
 }
 
 async function fetchTree ({ memoryFolder, options: { rounds, fileCount } }: Bench): Promise<Row[]> {

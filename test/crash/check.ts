@@ -1,4 +1,3 @@
-import type { TestNode } from '../harness.ts'
 import type { Client } from './client.ts'
 import type { Ledger } from './ledger.ts'
 import { contentPath } from './workload.ts'
@@ -11,9 +10,9 @@ const READS_AT_ONCE = 8
  *
  * Requests without an answer may have happened or not; whatever they pinned must be whole.
  */
-export async function differences (node: TestNode, client: Client, ledger: Ledger): Promise<string[]> {
+export async function differences (client: Client, ledger: Ledger): Promise<string[]> {
   const found: string[] = []
-  const pinned = new Set((await node.ok(['pin', 'ls', '-q'])).split('\n').filter((cid) => cid !== ''))
+  const pinned = new Set(await client.pins())
   for (const { cid, state } of ledger.entries) if (state === 'pinned' && !pinned.has(cid)) found.push(`the pin of ${cid} is lost`)
   for (const cid of pinned) if (ledger.isUnpinned(cid)) found.push(`${cid} was unpinned and is pinned again`)
 
@@ -24,13 +23,11 @@ export async function differences (node: TestNode, client: Client, ledger: Ledge
   const unknown = [...pinned].filter((cid) => !known.has(cid))
   if (unknown.length > openAddCount) found.push(`${unknown.length} unknown roots are pinned after ${openAddCount} adds without an answer`)
   for (const cid of unknown) {
-    const { status, stderr } = await node.run(['stat', cid])
-    if (status !== 0) found.push(`${cid} is pinned and not whole: ${stderr}`)
+    await client.walk(cid).catch((err: unknown) => { found.push(`${cid} is pinned and not whole: ${String(err)}`) })
     await client.unpin(cid)
     ledger.unpinUnknown(cid)
   }
-  const verified = await node.run(['repo', 'verify'])
-  if (verified.status !== 0) found.push(`repo verify ended with status ${verified.status}: ${verified.stdout}${verified.stderr}`)
+  found.push(...(await client.verify()).map((damage) => `damaged ${damage}`))
   return found
 }
 

@@ -25,6 +25,12 @@ export interface Client {
   importFrom(archive: string): Promise<readonly string[]>
   read(path: string): Promise<Buffer>
   collect(): Promise<void>
+  /** The CIDs of all pins. */
+  pins(): Promise<readonly string[]>
+  /** Walks a DAG to its end; rejects when something of it is missing or damaged. */
+  walk(cid: string): Promise<void>
+  /** Resolves with what a check of every block found damaged. */
+  verify(): Promise<readonly string[]>
 }
 
 /** Asks over the socket, as programs do. */
@@ -49,7 +55,10 @@ export function apiClient (socketPath: string): Client {
     exportTo: async (path, archive) => { await writeFile(archive, Buffer.concat((await ask('dag-export', { path })).bytes)) },
     importFrom: async (archive) => (await ask('dag-import', { paths: [] }, createReadStream(archive))).events.flatMap((event) => 'imported' in event ? event.imported.pinned : []),
     read: async (path) => Buffer.concat((await ask('cat', { path })).bytes),
-    collect: async () => { await ask('gc', {}) }
+    collect: async () => { await ask('gc', {}) },
+    pins: async () => (await ask('pin-ls', {})).events.map(({ cid }) => cid),
+    walk: async (path) => { await ask('stat', { path }) },
+    verify: async () => (await ask('repo-verify', {})).events.flatMap((event) => 'damaged' in event ? [`${event.damaged.cid}: ${event.damaged.reason}`] : [])
   }
 }
 
@@ -90,6 +99,16 @@ export function commandClient (node: TestNode, scratch: string): Client {
       await rm(target)
       return bytes
     },
-    collect: async () => { await run(['gc']) }
+    collect: async () => { await run(['gc']) },
+    pins: async () => linesOf(await run(['pin', 'ls', '-q'])),
+    walk: async (cid) => { await run(['stat', cid]) },
+    async verify () {
+      const { status, stdout, stderr } = await node.run(['repo', 'verify'])
+      return status === 0 ? [] : linesOf(`${stdout}${stderr}`)
+    }
   }
+}
+
+function linesOf (text: string): string[] {
+  return text.split('\n').filter((line) => line !== '')
 }

@@ -1,4 +1,4 @@
-import { openFsBlockstore } from '@holdfast/blockstore/fs'
+import type { Blockstore } from '@holdfast/blockstore'
 import { isErrorCode } from '@holdfast/core'
 import { CID } from 'multiformats/cid'
 import assert from 'node:assert/strict'
@@ -12,17 +12,21 @@ import { skipLoudly } from '../programs.ts'
 import { differences } from './check.ts'
 import { clientOf, workUntilCrash } from './crash.ts'
 import { Ledger } from './ledger.ts'
+import { openStore } from './open-store.ts'
 import { type FileSystem, type LoopDisk, makeLoopDisk, whyNoLoopDisks } from './loop-disk.ts'
 import { SEED, SeededRandom } from './seeded-random.ts'
 
-/** Power cuts on each file system; more for a longer run. */
-const CUTS = Number(process.env.CUTS ?? 5)
+/** Power cuts on each file system under a node with packs; more for a longer run. */
+const CUTS = Number(process.env.CUTS ?? 15)
+
+/** Power cuts under a node with the other engine, for one under a node with packs. */
+const SHARE_OF_FILES: number = 1 / 7
 
 /** How long all of a round may take, in milliseconds. */
-const ROUND_MS = 30_000
+const ROUND_MS = 60_000
 
 /** How long a daemon whose disk is gone may take to end, in milliseconds. */
-const MAX_ENDING_MS = 10_000
+const MAX_ENDING_MS = 20_000
 
 /** Times that a cut may find everything written back by chance before we believe that it loses nothing. */
 const TRIES_TO_LOSE = 5
@@ -33,37 +37,44 @@ const skip = reason === undefined ? false : skipLoudly('power cuts', reason)
 /** Longer than the address of a socket: the daemon then puts it elsewhere, where clients still reach it after the cut. */
 const DEEP = join('r'.repeat(100), 'repository')
 
-for (const fileSystem of ['ext4', 'xfs'] as const) {
-  test(`what was acknowledged survives power cuts on ${fileSystem}, and the daemon ends by itself`, { skip, timeout: CUTS * ROUND_MS }, async (context) => {
-    context.diagnostic(`SEED=${SEED} CUTS=${CUTS}`)
+const NODES = [
+  { fileSystem: 'ext4', engine: 'pack', cuts: CUTS },
+  { fileSystem: 'xfs', engine: 'pack', cuts: CUTS },
+  { fileSystem: 'ext4', engine: 'fs', cuts: Math.ceil(CUTS * SHARE_OF_FILES) },
+  { fileSystem: 'xfs', engine: 'fs', cuts: Math.ceil(CUTS * SHARE_OF_FILES) }
+] as const
+
+for (const { fileSystem, engine, cuts } of NODES) {
+  test(`what was acknowledged survives power cuts on ${fileSystem}, and the daemon ends by itself: ${engine}`, { skip, timeout: cuts * ROUND_MS }, async (context) => {
+    context.diagnostic(`SEED=${SEED} CUTS=${cuts}`)
     const ledger = new Ledger()
     const scratch = await newFolder(context)
     using disk = await makeLoopDisk(fileSystem)
-    for (let round = 1; round <= CUTS; round++) {
-      await using running = await nodeOn(disk, context)
+    for (let round = 1; round <= cuts; round++) {
+      await using running = await nodeOn(disk, context, engine)
       await workUntilCrash(running.node, {
         ledger,
         scratch,
         round,
-        afterMs: new SeededRandom(fileSystem, round).integer(1000, 3000),
+        afterMs: new SeededRandom(fileSystem, engine, round).integer(200, 1500),
         crash: async () => {
           ledger.distrustAnswers()
           await cutPower(disk, running.node)
         }
       })
       await disk.remount()
-      await using again = await nodeOn(disk, context)
-      assert.deepEqual(await differences(again.node, clientOf(again.node), ledger), [], `cut ${round} of SEED=${SEED}\n${running.node.log()}`)
+      await using again = await nodeOn(disk, context, engine)
+      assert.deepEqual(await differences(clientOf(again.node), ledger), [], `cut ${round} of SEED=${SEED}\n${running.node.log()}`)
     }
     const { pins, unpins } = ledger.counts
-    assert.ok(pins >= CUTS, `only ${pins} pins were acknowledged`)
-    context.diagnostic(`${CUTS} power cuts on ${fileSystem}: ${pins} pins and ${unpins} unpins acknowledged, 0 lost`)
+    assert.ok(pins >= cuts, `only ${pins} pins were acknowledged`)
+    context.diagnostic(`${cuts} power cuts on ${fileSystem}: ${pins} pins and ${unpins} unpins acknowledged, 0 lost`)
   })
 }
 
 /** A node whose repository is on the disk; ended before the disk is let go. */
-async function nodeOn (disk: LoopDisk, context: TestContext): Promise<{ readonly node: TestNode } & AsyncDisposable> {
-  const node = await startNode(context, { repository: join(disk.folder, DEEP) })
+async function nodeOn (disk: LoopDisk, context: TestContext, engine: 'pack' | 'fs'): Promise<{ readonly node: TestNode } & AsyncDisposable> {
+  const node = await startNode(context, { repository: join(disk.folder, DEEP), engine })
   return { node, [Symbol.asyncDispose]: async () => { await node.end() } }
 }
 
@@ -75,31 +86,39 @@ async function cutPower (disk: LoopDisk, node: TestNode): Promise<void> {
 }
 
 const STORES = [
-  { fileSystem: 'ext4', durability: 'disk', loses: false },
-  { fileSystem: 'xfs', durability: 'disk', loses: false },
+  { engine: 'pack', fileSystem: 'ext4', durability: 'disk', loses: false },
+  { engine: 'pack', fileSystem: 'xfs', durability: 'disk', loses: false },
+  { engine: 'fs', fileSystem: 'ext4', durability: 'disk', loses: false },
   // The same cut, and only the syncs are left out: this is what the tests above would find without them.
-  { fileSystem: 'ext4', durability: 'os', loses: true }
+  { engine: 'pack', fileSystem: 'ext4', durability: 'os', loses: true },
+  { engine: 'fs', fileSystem: 'ext4', durability: 'os', loses: true }
 ] as const
 
-for (const { fileSystem, durability, loses } of STORES) {
-  test(`a power cut on ${fileSystem} ${loses ? 'loses acknowledged blocks of' : 'loses nothing of'} a store with durability ${durability}`, { skip, timeout: TRIES_TO_LOSE * ROUND_MS }, async (context) => {
-    let lost = await blocksLost(context, fileSystem, durability)
-    for (let tries = 1; loses && lost === 0 && tries < TRIES_TO_LOSE; tries++) lost = await blocksLost(context, fileSystem, durability)
+for (const { engine, fileSystem, durability, loses } of STORES) {
+  test(`a power cut on ${fileSystem} ${loses ? 'loses acknowledged blocks of' : 'loses nothing of'} a store with durability ${durability}: ${engine}`, { skip, timeout: TRIES_TO_LOSE * ROUND_MS }, async (context) => {
+    let lost = await blocksLost(context, { engine, fileSystem, durability })
+    for (let tries = 1; loses && lost === 0 && tries < TRIES_TO_LOSE; tries++) lost = await blocksLost(context, { engine, fileSystem, durability })
     assert.equal(lost > 0, loses, `${lost} blocks were lost`)
   })
 }
 
+interface Store {
+  readonly engine: 'pack' | 'fs'
+  readonly fileSystem: FileSystem
+  readonly durability: 'disk' | 'os'
+}
+
 /** Cuts the power under a store that is written to, and counts the acknowledged blocks that it lost. */
-async function blocksLost (context: TestContext, fileSystem: FileSystem, durability: 'disk' | 'os'): Promise<number> {
+async function blocksLost (context: TestContext, { engine, fileSystem, durability }: Store): Promise<number> {
   using disk = await makeLoopDisk(fileSystem)
   const folder = join(disk.folder, 'blocks')
-  const writer = spawn(process.execPath, [join(import.meta.dirname, 'put-forever.ts'), folder, durability], { stdio: ['ignore', 'pipe', 'ignore'] })
+  const writer = spawn(process.execPath, [join(import.meta.dirname, 'put-forever.ts'), folder, durability, engine], { stdio: ['ignore', 'pipe', 'ignore'] })
   const exited = once(writer, 'exit')
   let printed = ''
   writer.stdout.setEncoding('latin1').on('data', (piece: string) => { printed += piece })
   let acknowledged: readonly string[] = []
   try {
-    await sleep(new SeededRandom(fileSystem, durability).integer(1500, 2500))
+    await sleep(new SeededRandom(engine, fileSystem, durability).integer(1500, 2500))
     acknowledged = printed.split('\n').slice(0, -1)
     await disk.cut()
     await Promise.race([exited, sleep(MAX_ENDING_MS, undefined, { ref: false })])
@@ -109,13 +128,13 @@ async function blocksLost (context: TestContext, fileSystem: FileSystem, durabil
   }
   assert.ok(acknowledged.length > 0, 'the writer got to work')
   await disk.remount()
-  const lost = await missingOf(acknowledged, folder)
-  context.diagnostic(`${fileSystem}, durability ${durability}: ${acknowledged.length} blocks acknowledged, ${lost} lost`)
+  const lost = await missingOf(acknowledged, await openStore(engine, folder))
+  context.diagnostic(`${engine}, ${fileSystem}, durability ${durability}: ${acknowledged.length} blocks acknowledged, ${lost} lost`)
   return lost
 }
 
-async function missingOf (cids: readonly string[], folder: string): Promise<number> {
-  await using store = await openFsBlockstore(folder)
+async function missingOf (cids: readonly string[], blocks: Blockstore): Promise<number> {
+  await using store = blocks
   let missing = 0
   for (const cid of cids) {
     const found = await store.get(CID.parse(cid)).catch((err: unknown) => {

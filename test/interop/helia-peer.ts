@@ -1,11 +1,13 @@
 /**
  * Helia in a process of its own, on loopback, with Bitswap as its only way to fetch.
  *
- * Prints a line of JSON when it listens, then answers each line of JSON on its standard input with one: see `HeliaRequest`.
+ * Its argument is the folder of a store of ours, if it shall use one. Prints a line of JSON when it listens, then answers each line of JSON on its standard input with one: see `HeliaRequest`.
  */
 import { withBitswap } from '@helia/bitswap'
 import { withLibp2pLight } from '@helia/libp2p'
 import { unixfs } from '@helia/unixfs'
+import { interfaceBlockstore } from '@holdfast/blockstore/interface'
+import { openPackBlockstore } from '@holdfast/blockstore/pack'
 import { decode as decodePb } from '@ipld/dag-pb'
 import { identify } from '@libp2p/identify'
 import { tcp } from '@libp2p/tcp'
@@ -36,7 +38,11 @@ export type HeliaRequest =
   /** Gives up a file, and hangs up, once so many bytes were read. */
   | { readonly do: 'cat-some', readonly cid: string, readonly byteLength: number }
 
-const node = await withBitswap(withLibp2pLight(createHeliaLight(), {
+// The folder of a store of ours to work on; without one Helia has its own, in memory.
+const [, , folder] = process.argv
+const blockstore = folder === undefined ? undefined : interfaceBlockstore(await openPackBlockstore(folder, { reserveBytes: 0 }))
+
+const node = await withBitswap(withLibp2pLight(createHeliaLight(blockstore === undefined ? {} : { blockstore }), {
   addresses: { listen: ['/ip4/127.0.0.1/tcp/0'] },
   transports: [tcp()],
   connectionEncrypters: [tls()],

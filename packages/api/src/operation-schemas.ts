@@ -1,4 +1,5 @@
 import { HoldfastError } from '@holdfast/core'
+import { MAX_IGNORE_BYTES } from '@holdfast/dag'
 import * as v from 'valibot'
 import type { ArgsOf, OperationName } from './operations.ts'
 
@@ -34,13 +35,30 @@ const clusterPin = {
   expireInMs: count
 }
 
-const recipe = { profile: text, cidVersion: count, hash: text, rawLeaves: flag, chunker: text, maxFileLinks: count }
+const integer = v.optional(v.pipe(v.number(), v.safeInteger()))
+
+const recipe = {
+  profile: text, cidVersion: count, hash: text, rawLeaves: flag, chunker: text, trickle: flag, maxFileLinks: count, maxDirectoryLinks: count, maxHamtFanout: count, inline: flag, inlineLimit: count
+}
+
+const source = {
+  recursive: flag,
+  hidden: flag,
+  ignore: v.optional(v.pipe(v.array(v.pipe(v.string(), v.maxLength(MAX_IGNORE_BYTES))), v.maxLength(MAX_ENTRIES))),
+  dereference: v.optional(v.picklist(['none', 'path', 'all'])),
+  preserveMode: flag,
+  preserveMtime: flag,
+  mode: count,
+  mtimeSeconds: integer,
+  mtimeNanoseconds: count,
+  ignoreErrors: flag
+}
 
 const SCHEMAS = {
   id: nothing,
   stop: nothing,
   settings: nothing,
-  add: v.strictObject({ ...recipe, ...clusterPin, paths, stdinName: text, recursive: flag, hidden: flag, wrap: flag, emptyDirectories: flag, pin: flag, name: text }),
+  add: v.strictObject({ ...recipe, ...clusterPin, ...source, paths, stdinName: text, wrap: flag, emptyDirectories: flag, pin: flag, name: text }),
   cat: v.strictObject({ path, offset: count, length: count }),
   get: v.strictObject({ path }),
   ls: v.strictObject({ path, size: flag }),

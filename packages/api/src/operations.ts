@@ -12,7 +12,28 @@ export interface RecipeArgs {
   readonly hash?: string | undefined
   readonly rawLeaves?: boolean | undefined
   readonly chunker?: string | undefined
+  readonly trickle?: boolean | undefined
   readonly maxFileLinks?: number | undefined
+  readonly maxDirectoryLinks?: number | undefined
+  readonly maxHamtFanout?: number | undefined
+  readonly inline?: boolean | undefined
+  readonly inlineLimit?: number | undefined
+}
+
+/** What is read from the disk, as it travels; see `PathSourceOptions` of @holdfast/dag. */
+export interface SourceArgs {
+  readonly recursive?: boolean | undefined
+  readonly hidden?: boolean | undefined
+  /** Rules as in `.gitignore`, or whole files of them. */
+  readonly ignore?: readonly string[] | undefined
+  readonly dereference?: 'none' | 'path' | 'all' | undefined
+  readonly preserveMode?: boolean | undefined
+  readonly preserveMtime?: boolean | undefined
+  readonly mode?: number | undefined
+  readonly mtimeSeconds?: number | undefined
+  readonly mtimeNanoseconds?: number | undefined
+  /** Leave out what cannot be read, and tell it, instead of adding nothing. */
+  readonly ignoreErrors?: boolean | undefined
 }
 
 /** What a pin of the cluster asks for; nothing without `copies`. */
@@ -26,13 +47,11 @@ export interface ClusterPinArgs {
   readonly expireInMs?: number | undefined
 }
 
-export interface AddArgs extends RecipeArgs, ClusterPinArgs {
+export interface AddArgs extends RecipeArgs, SourceArgs, ClusterPinArgs {
   /** Absolute paths on this machine, read by the daemon; empty when the content follows as the body. */
   readonly paths: readonly string[]
   /** Name of the body's file in the directory around it. */
   readonly stdinName?: string | undefined
-  readonly recursive?: boolean | undefined
-  readonly hidden?: boolean | undefined
   readonly wrap?: boolean | undefined
   readonly emptyDirectories?: boolean | undefined
   readonly pin?: boolean | undefined
@@ -234,7 +253,8 @@ export interface Operations {
   readonly id: Operation<object, NodeIdentity>
   readonly stop: Operation<object, never>
   readonly settings: Operation<object, SettingEvent>
-  readonly add: Operation<AddArgs, ProgressEvent | { readonly entry: EntryEvent, readonly isRoot: boolean } | { readonly pinned: readonly string[] } | { readonly pin: PinEvent }>
+  /** `unreadable`: an entry that was left out, with `ignoreErrors` only. */
+  readonly add: Operation<AddArgs, ProgressEvent | { readonly unreadable: { readonly path: string, readonly reason: string } } | { readonly entry: EntryEvent, readonly isRoot: boolean } | { readonly pinned: readonly string[] } | { readonly pin: PinEvent }>
   readonly cat: Operation<{ readonly path: string, readonly offset?: number | undefined, readonly length?: number | undefined }, ProgressEvent>
   readonly get: Operation<{ readonly path: string }, { readonly entry: EntryEvent } | ProgressEvent>
   readonly ls: Operation<{ readonly path: string, readonly size?: boolean | undefined }, EntryEvent | ProgressEvent>
@@ -265,7 +285,7 @@ export interface Operations {
   readonly provide: Operation<{ readonly cid: string }, ProvideEvent>
   readonly 'find-providers': Operation<{ readonly cid: string, readonly limit?: number | undefined }, { readonly peer: string, readonly addresses: readonly string[] }>
   readonly 'repo-stat': Operation<object, RepoStatEvent>
-  readonly 'repo-verify': Operation<{ readonly sample?: number | undefined }, ProgressEvent | { readonly damaged: { readonly cid: string, readonly reason: string } } | { readonly verified: { readonly blockCount: number, readonly damagedCount: number, readonly indexRepairCount: number } }>
+  readonly 'repo-verify': Operation<{ readonly sample?: number | undefined }, ProgressEvent | { readonly damaged: { readonly cid: string, readonly reason: string } } | { readonly verified: { readonly blockCount: number, readonly damagedCount: number, readonly indexRepairCount: number, readonly isIndexBroken: boolean } }>
   readonly 'repo-repair': Operation<{ readonly known?: boolean | undefined }, ProgressEvent | { readonly damaged: { readonly cid: string, readonly isRepaired: boolean, readonly why?: string | undefined } } | { readonly repaired: RepairedEvent }>
   readonly 'repo-scrub': Operation<{ readonly action: 'start' | 'pause' | 'status', readonly bytesPerSecond?: number | undefined }, { readonly scrub: ScrubStatus }>
 }
@@ -354,6 +374,7 @@ export interface RepairedEvent {
   readonly damagedCount: number
   readonly repairedCount: number
   readonly indexRepairCount: number
+  readonly isIndexBroken: boolean
 }
 
 export interface RepoStatEvent {

@@ -40,6 +40,8 @@ export interface CheckOptions extends AbortOptions {
 }
 
 export interface CheckReport extends CheckProgress {
+  /** The index was wrong, and is made anew when the node starts next. */
+  readonly isIndexBroken: boolean
   /** Blocks that were found damaged in this run and are quarantined; of very many only the first. */
   readonly damaged: readonly CID[]
 }

@@ -38,7 +38,8 @@ export function parseCid (text: string): CID {
  * One character per byte (latin1), so a sha2-256 key costs 34 bytes of heap.
  */
 export function multihashKey (cid: CID): string {
-  return Buffer.from(cid.multihash.bytes).toString('latin1')
+  const { buffer, byteOffset, byteLength } = cid.multihash.bytes
+  return Buffer.from(buffer, byteOffset, byteLength).toString('latin1')
 }
 
 /** Prints a CID as version 1 in base32, the one spelling that compares as text. */

@@ -77,7 +77,7 @@ test('a missing name says which, and where', async () => {
 })
 
 test('files and symlinks have no names below them', async () => {
-  const { cid: big } = await importBytes(store, once(Buffer.alloc(3000)), { ...recipeOf(), chunkBytes: 1000 })
+  const { cid: big } = await importBytes(store, once(Buffer.alloc(3000)), { ...recipeOf(), chunking: { kind: 'size', chunkBytes: 1000 } })
   for (const cid of [file, big, await putUnixFs(store, { type: 'symlink', data: Buffer.from('x') })]) {
     await assert.rejects(resolvePath(store, cid, ['x']), (err) => isErrorCode(err, 'NOT_FOUND') && err.details['reason'] === 'no-link')
     await assert.rejects(resolvePath(store, cid, ['']), (err) => isErrorCode(err, 'NOT_FOUND'), 'not even the nameless links of a file')

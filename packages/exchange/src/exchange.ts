@@ -30,7 +30,7 @@ export interface SessionOptions {
   signal?: AbortSignal | undefined
   /** How long to wait for the next block before giving up, in milliseconds. @default DEFAULT_STALL_MS */
   stallMs?: number | undefined
-  /** All below what is read first will be read, so fetch ahead from the beginning; otherwise as much as was read so far. @default false */
+  /** All below what is read first will be read, so fetch ahead from the beginning; otherwise as much as was asked for and read so far, together. @default false */
   walk?: boolean | undefined
   /**
    * Peers that say that they hold the DAG: those that are connected are asked first, and nobody is searched for unless they lack something.

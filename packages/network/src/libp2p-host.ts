@@ -7,7 +7,7 @@ import { dialError } from './dial-error.ts'
 import type { ConnectedPeer, HeldBytes, Host, PeerId, PeerIdentity, PeerStream, PeerWatcher, ProtocolHandlerOptions, Reachability, Traffic } from './host.ts'
 import { AGENT, DIAL_TIMEOUT_MS, IDENTIFY_TIMEOUT_MS, MAX_AGENT_CHARACTERS, MAX_PEER_ADDRESSES, MAX_PEER_PROTOCOLS, MAX_PROTOCOL_CHARACTERS, OPEN_STREAM_TIMEOUT_MS } from './limits.ts'
 import type { HostGuards } from './limits/guards.ts'
-import { createPeerStream } from './peer-stream.ts'
+import { createPeerStream, grantAllowance } from './peer-stream.ts'
 import { isAcceptableKeyBytes } from './security.ts'
 import type { TrafficBook } from './traffic.ts'
 
@@ -142,7 +142,9 @@ export class Libp2pHost implements Host {
   }
 
   allowBytes (peer: PeerId, maxBytes: number): Disposable {
-    return this.#guards.ledger.allow(peer, maxBytes)
+    const allowance = this.#guards.ledger.allow(peer, maxBytes)
+    for (const { streams } of this.#node.getConnections(parsePeerId(peer))) streams.forEach(grantAllowance)
+    return allowance
   }
 
   protect (peer: PeerId): Disposable {

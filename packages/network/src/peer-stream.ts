@@ -22,7 +22,21 @@ export interface StreamBooks {
 
 /** Makes our stream of a stream of libp2p. To be called in the tick in which the library gives it. */
 export function createPeerStream (stream: Stream, connection: Connection, books: StreamBooks): PeerStream {
-  return new Libp2pPeerStream(stream, connection, books)
+  const ours = new Libp2pPeerStream(stream, connection, books)
+  ourStreams.set(stream, ours)
+  return ours
+}
+
+/** Ours by the library's. */
+const ourStreams = new WeakMap<Stream, Libp2pPeerStream>()
+
+/**
+ * Grants a peer at once what it is allowed to send on a stream.
+ *
+ * Otherwise it learns of a wider window a round trip after the first bytes for which it is meant, and has long used up the old one.
+ */
+export function grantAllowance (stream: Stream): void {
+  ourStreams.get(stream)?.grantAllowance()
 }
 
 class Libp2pPeerStream implements PeerStream {
@@ -38,6 +52,7 @@ class Libp2pPeerStream implements PeerStream {
   readonly #queue = new ByteQueue()
   #isHeld = false
   #isDropped = false
+  #hasReceived = false
   /** The peer said that nothing more comes. Without it an end is a loss. */
   #hasPeerClosed: boolean
   #end: 'open' | 'ended' | HoldfastError = 'open'
@@ -121,8 +136,16 @@ class Libp2pPeerStream implements PeerStream {
     await this.#stream.closeRead().catch(() => {})
   }
 
+  /** Not where nothing ever came: the peer talks on other streams, and may not take all that is granted on each. */
+  grantAllowance (): void {
+    if (this.#isDropped || this.#isHeld || !this.#hasReceived || this.#end !== 'open') return
+    this.#window.fit(this.#allowedBytes())
+    this.#window.grant()
+  }
+
   #onMessage (data: Uint8Array | Uint8ArrayList): void {
     this.#counter.receivedBytes += data.byteLength
+    this.#hasReceived = true
     if (this.#isDropped) return
     this.#window.fit(this.#allowedBytes())
     if (data instanceof Uint8Array) this.#queue.push(data)

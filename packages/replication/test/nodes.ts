@@ -1,5 +1,5 @@
 import { HoldfastError, silentLogger } from '@holdfast/core'
-import { type Host, type Identity, openHost, openIdentity, type PeerId } from '@holdfast/network'
+import { type Host, type Identity, NO_DISCOVERY, openHost, openIdentity, type PeerId } from '@holdfast/network'
 import { type Journal, type JournalFs, openJournal } from '@holdfast/pins'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -38,7 +38,7 @@ export async function openNode (context: TestContext, { now, folder, zone = '', 
   if (folder === undefined) context.after(async () => { await rm(path, { recursive: true, force: true }) })
   const open = new AsyncDisposableStack()
   const identity = await openIdentity(join(path, 'identity.key'))
-  const host = open.use(new GatedHost(await openHost({ identity, log: silentLogger }, { mode: 'lan', listen: ['/ip4/127.0.0.1/tcp/0'], dht: 'off' })))
+  const host = open.use(new GatedHost(await openHost({ identity, log: silentLogger }, { mode: 'lan', listen: ['/ip4/127.0.0.1/tcp/0'], dht: 'off', ...NO_DISCOVERY })))
   const journal = open.use(await openJournal(join(path, 'journal'), { fs }))
   const replication = open.use(await openReplication({ identity, host, journal, log: silentLogger, now, load }, { profile: { zone, capacityBytes, version: 'test' }, intervalMs, ...forget }))
   const node = { identity, host, journal, replication, folder: path, [Symbol.asyncDispose]: async () => { await open.disposeAsync() } }

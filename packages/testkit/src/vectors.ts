@@ -1,5 +1,7 @@
 import { createCipheriv, createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
+import { mkdir, symlink, writeFile } from 'node:fs/promises'
+import { basename, join } from 'node:path'
 
 /** The input of a vector as its file describes it. */
 export type VectorInput =
@@ -36,9 +38,22 @@ export interface FlagVector {
 
 /** A tree as an importer reads it; shaped as `ImportSource` of @holdfast/dag. */
 export type VectorSource =
-  | { readonly kind: 'file', readonly name: Uint8Array, open(): AsyncIterable<Uint8Array> }
-  | { readonly kind: 'directory', readonly name: Uint8Array, entries(): AsyncIterable<VectorSource> }
-  | { readonly kind: 'symlink', readonly name: Uint8Array, readonly target: Uint8Array }
+  | { readonly kind: 'file', readonly name: Uint8Array, readonly attributes: VectorAttributes, open(): AsyncIterable<Uint8Array> }
+  | { readonly kind: 'directory', readonly name: Uint8Array, readonly attributes: VectorAttributes, entries(): AsyncIterable<VectorSource> }
+  | { readonly kind: 'symlink', readonly name: Uint8Array, readonly attributes: VectorAttributes, readonly target: Uint8Array }
+
+/** What an entry has beside its content; shaped as `ImportAttributes` of @holdfast/dag. */
+export interface VectorAttributes {
+  readonly mode?: number | undefined
+  readonly mtime?: { readonly seconds: bigint, readonly nanoseconds: number } | undefined
+}
+
+export interface VectorSourceOptions {
+  /** Keep entries whose name begins with a dot. @default false */
+  readonly hidden?: boolean
+  /** What of modes and times the entries get; nothing by default, as `ipfs add` does. */
+  readonly preserve?: { readonly mode?: boolean, readonly mtime?: boolean }
+}
 
 /** The vectors that Kubo's own tests state. */
 export function optionVectors (): OptionVector[] {
@@ -51,19 +66,43 @@ export function flagVectors (): FlagVector[] {
 }
 
 /** Makes the tree of a vector. Hidden entries are left out unless `hidden`, as `ipfs add` does. */
-export function vectorSource (input: VectorInput, name = 'v', { hidden = false }: { hidden?: boolean } = {}): VectorSource {
+export function vectorSource (input: VectorInput, name = 'v', options: VectorSourceOptions = {}): VectorSource {
+  const { hidden = false } = options
   const bytes = Buffer.from(name)
+  const attributes = attributesOf(input, options)
   switch (input.type) {
-    case 'file': return { kind: 'file', name: bytes, open: () => input.chacha20 === undefined ? once(Buffer.from(input.utf8 ?? '')) : keyStream(input.chacha20) }
-    case 'symlink': return { kind: 'symlink', name: bytes, target: Buffer.from(input.target) }
+    case 'file': return { kind: 'file', name: bytes, attributes, open: () => input.chacha20 === undefined ? once(Buffer.from(input.utf8 ?? '')) : keyStream(input.chacha20) }
+    case 'symlink': return { kind: 'symlink', name: bytes, attributes, target: Buffer.from(input.target) }
     case 'dir': {
       const children = Object.entries(input.entries).filter(([child]) => hidden || !child.startsWith('.'))
-      return { kind: 'directory', name: bytes, entries: () => each(children.map(([child, value]) => vectorSource(value, child, { hidden }))) }
+      return { kind: 'directory', name: bytes, attributes, entries: () => each(children.map(([child, value]) => vectorSource(value, child, options))) }
     }
-    case 'gendir': return { kind: 'directory', name: bytes, entries: () => generatedEntries(input) }
-    case 'detdir': return { kind: 'directory', name: bytes, entries: () => deterministicEntries(input) }
+    case 'gendir': return { kind: 'directory', name: bytes, attributes, entries: () => generatedEntries(input) }
+    case 'detdir': return { kind: 'directory', name: bytes, attributes, entries: () => deterministicEntries(input) }
     case 'block': throw new Error('A block is no tree')
   }
+}
+
+/** Writes the tree of a vector to the disk, hidden entries too, without its modes and times. */
+export async function writeVector (path: string, input: VectorInput): Promise<void> {
+  await writeSource(path, vectorSource(input, basename(path), { hidden: true }))
+}
+
+async function writeSource (path: string, source: VectorSource): Promise<void> {
+  switch (source.kind) {
+    case 'file': return await writeFile(path, source.open())
+    case 'symlink': return await symlink(Buffer.from(source.target), path)
+    case 'directory': {
+      await mkdir(path, { recursive: true })
+      for await (const child of source.entries()) await writeSource(join(path, Buffer.from(child.name).toString()), child)
+    }
+  }
+}
+
+function attributesOf (input: VectorInput, { preserve = {} }: VectorSourceOptions): VectorAttributes {
+  const mode = preserve.mode === true && 'mode' in input ? input.mode : undefined
+  const [seconds, nanoseconds = 0] = preserve.mtime === true && 'mtime' in input ? input.mtime ?? [] : []
+  return { mode, mtime: seconds === undefined ? undefined : { seconds: BigInt(seconds), nanoseconds } }
 }
 
 /** Yields the first `size` bytes of the key stream, 1 MiB at a time. */

@@ -1,6 +1,6 @@
 import { command } from '../command.ts'
 import { parseSetting } from '../config.ts'
-import { engineOf } from '../engine-name.ts'
+import { parseEngine } from '../parse-engine.ts'
 import { initRepository, readConfigFile, readEngine, writeConfigFile } from '../repository.ts'
 import { REPOSITORY_FILES } from '../repository-path.ts'
 import { join, resolve } from 'node:path'
@@ -16,7 +16,7 @@ export const init = command({
   },
 
   async run ({ repository, isJson, print, cwd }, _args, flags) {
-    const isNew = await initRepository(repository, engineOf(flags.engine))
+    const isNew = await initRepository(repository, parseEngine(flags.engine))
     const engine = await readEngine(repository)
     if (flags.durability !== undefined) await writeConfigFile(repository, { ...(await readConfigFile(repository)).values, durability: parseSetting('durability', flags.durability).value })
     const { openIdentity, readSwarmKey, newSwarmKey, writeSwarmKey } = await import('@holdfast/network')

@@ -23,9 +23,9 @@ export const repoVerify = command({
       } else if ('damaged' in event) {
         line.aside(() => { context.print(context.isJson ? JSON.stringify(event) : `damaged ${event.damaged.cid}: ${event.damaged.reason}`) })
       } else {
-        const { blockCount, indexRepairCount } = event.verified
+        const { blockCount } = event.verified
         damagedCount = event.verified.damagedCount
-        context.print(context.isJson ? JSON.stringify(event) : `Verified ${blockCount} blocks, ${damagedCount} damaged${indexRepairs(indexRepairCount)}`)
+        context.print(context.isJson ? JSON.stringify(event) : `Verified ${blockCount} blocks, ${damagedCount} damaged${indexNote(event.verified)}`)
       }
     }
     if (damagedCount > 0) throw new HoldfastError('CORRUPT', `${damagedCount} blocks are damaged. To fetch them again: holdfast repo repair --from-peers. Adding the same content again repairs them too`)
@@ -54,9 +54,9 @@ export const repoRepair = command({
         const { cid, isRepaired, why = '' } = event.damaged
         line.aside(() => { context.print(context.isJson ? JSON.stringify(event) : isRepaired ? `repaired ${cid}` : `damaged ${cid}: ${why}`) })
       } else {
-        const { damagedCount, repairedCount, indexRepairCount } = event.repaired
+        const { damagedCount, repairedCount } = event.repaired
         lostCount = damagedCount - repairedCount
-        context.print(context.isJson ? JSON.stringify(event) : `Repaired ${repairedCount} of ${damagedCount} damaged blocks${indexRepairs(indexRepairCount)}`)
+        context.print(context.isJson ? JSON.stringify(event) : `Repaired ${repairedCount} of ${damagedCount} damaged blocks${indexNote(event.repaired)}`)
       }
     }
     if (lostCount > 0) throw new HoldfastError('CORRUPT', `${lostCount} blocks are still damaged: nobody who was asked gave them`)
@@ -99,6 +99,6 @@ function sampleOf (text: string | undefined): number | undefined {
   return sample
 }
 
-function indexRepairs (count: number): string {
-  return count === 0 ? '' : `; ${count} entries of the index were wrong and are put right`
+function indexNote ({ indexRepairCount, isIndexBroken }: { readonly indexRepairCount: number, readonly isIndexBroken: boolean }): string {
+  return isIndexBroken ? `; ${indexRepairCount} entries of the index were wrong. It is made anew at the next start: restart the node` : ''
 }

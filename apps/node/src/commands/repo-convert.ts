@@ -1,6 +1,6 @@
 import { HoldfastError } from '@holdfast/core/errors'
 import { command } from '../command.ts'
-import { engineOf } from '../engine-name.ts'
+import { parseEngine } from '../parse-engine.ts'
 import { formatBytes } from '../terminal/format.ts'
 
 export const repoRebuildIndex = command({
@@ -33,7 +33,7 @@ export const repoConvert = command({
 
   async run (context, args, flags) {
     if (args.length > 0) throw (await import('../daemon/refusals.ts')).noArguments('repo convert', args)
-    const to = engineOf(flags.to)
+    const to = parseEngine(flags.to)
     if (to === undefined) throw new HoldfastError('INVALID', 'Say which engine to move to: holdfast repo convert --to pack')
     const { openForMaintenance } = await import('../daemon/maintenance.ts')
     const { convertRepository } = await import('../daemon/convert.ts')

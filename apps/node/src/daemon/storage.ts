@@ -80,7 +80,7 @@ function integrityOf (blocks: PackBlockstore): Omit<EngineIntegrity, 'scrub'> {
   return {
     async check ({ sample, signal, onProgress }) {
       const report = await blocks.verify({ sample, signal, onProgress: (progress) => { onProgress?.(progressOf(progress)) } })
-      return { ...progressOf(report), damaged: report.damaged }
+      return { ...progressOf(report), isIndexBroken: report.isIndexBroken, damaged: report.damaged }
     },
     quarantined: (options) => blocks.quarantined(options)
   }

@@ -1,5 +1,5 @@
 import { HoldfastError } from '@holdfast/core'
-import { type ImportedEntry, type ImportSource, importSources, measurePath, openDiskSource, recipeOf } from '@holdfast/dag'
+import { type ImportedEntry, type ImportSource, importSources, keepsAttributes, measurePath, openPathSources, parseIgnoreRules, recipeOf, setAttributes } from '@holdfast/dag'
 import { leasedWriter, type PinOwner } from '@holdfast/pins'
 import type { CID } from 'multiformats/cid'
 import { isAbsolute } from 'node:path'
@@ -14,7 +14,7 @@ import type { AddArgs, EntryEvent, EventOf } from '../operations.ts'
  * Blocks durable, then the pins, then the records of the cluster, then the answer; a lease keeps the collector away from the blocks in between.
  */
 export async function add (node: ApiNode, args: AddArgs, exchange: Exchange<EventOf<'add'>>): Promise<void> {
-  const recipe = recipeOf(args)
+  const recipe = recipeOf({ ...args, keepsAttributes: keepsAttributes(args) })
   const wanted = clusterRequest(node, args, { mode: 'recursive', name: args.name })
   if (wanted !== undefined && args.pin === false) throw new HoldfastError('INVALID', 'Copies are of a pin: they cannot go without one')
   if (wanted !== undefined) await prepareClusterPin(node, wanted)
@@ -24,14 +24,22 @@ export async function add (node: ApiNode, args: AddArgs, exchange: Exchange<Even
   // Counting runs beside the import: until it is done, progress is told without a total.
   let totalByteLength: number | undefined
   measurePaths(args, exchange.signal).then((total) => { totalByteLength = total }, () => {})
+  let firstUnreadable: { readonly reason: unknown } | undefined
   const roots = await importSources(leasedWriter(node.blocks, lease), sources, recipe, {
     signal: exchange.signal,
     wrap: args.wrap,
     emptyDirectories: args.emptyDirectories,
+    onUnreadable: args.ignoreErrors === true
+      ? async (path, reason) => {
+          firstUnreadable ??= { reason }
+          await exchange.emit({ unreadable: { path, reason: reason instanceof Error ? reason.message : String(reason) } })
+        }
+      : undefined,
     onProgress: (progress) => { report({ ...progress, ...(totalByteLength === undefined ? {} : { totalByteLength }) }) },
     onEntry: async (entry) => { await exchange.emit({ entry: toEvent(entry), isRoot: false }) }
   })
   exchange.signal.throwIfAborted()
+  if (roots.length === 0 && firstUnreadable !== undefined) throw firstUnreadable.reason
   for (const { cid } of roots) node.events.tell({ type: 'added', cid: cid.toString() })
   for (const entry of roots) await exchange.emit({ entry: toEvent(entry), isRoot: true })
   if (args.pin === false) return
@@ -62,25 +70,21 @@ export async function pinRoots (node: ApiNode, roots: readonly CID[], name: stri
   for (const cid of roots) node.announcer.announce(cid)
 }
 
-async function measurePaths ({ paths, hidden }: AddArgs, signal: AbortSignal): Promise<number | undefined> {
+async function measurePaths ({ paths, hidden, ignore = [] }: AddArgs, signal: AbortSignal): Promise<number | undefined> {
+  const rules = ignore.length === 0 ? undefined : parseIgnoreRules(ignore)
   let byteLength = 0
-  for (const path of paths) byteLength += await measurePath(path, { hidden, signal })
+  for (const path of paths) byteLength += await measurePath(path, { hidden, ignore: rules, signal })
   return paths.length === 0 ? undefined : byteLength
 }
 
-async function openSources ({ paths, hidden, recursive, stdinName = '' }: AddArgs, { body }: Exchange): Promise<ImportSource[]> {
-  if (paths.length === 0) return [{ kind: 'file', name: Buffer.from(stdinName), open: () => body }]
-  const sources: ImportSource[] = []
+async function openSources (args: AddArgs, { body }: Exchange): Promise<ImportSource[]> {
+  const { paths, stdinName = '' } = args
+  if (paths.length === 0) return [{ kind: 'file', name: Buffer.from(stdinName), attributes: setAttributes(args), open: () => body }]
   for (const path of paths) {
     // The daemon's working directory is not the caller's.
     if (!isAbsolute(path)) throw new HoldfastError('INVALID', `Path ${path} is not absolute`, { path })
-    const source = await openDiskSource(path, { hidden })
-    if (source.kind === 'directory' && recursive !== true) {
-      throw new HoldfastError('INVALID', `Cannot add ${path}: it is a directory. Add it with everything in it by -r`, { path })
-    }
-    sources.push(source)
   }
-  return sources
+  return await openPathSources(paths, args)
 }
 
 function toEvent ({ kind, path, cid, byteLength }: ImportedEntry): EntryEvent {

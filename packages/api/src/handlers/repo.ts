@@ -1,5 +1,6 @@
 import { collectGarbage, type CollectOptions, type CollectResult } from '@holdfast/pins'
 import { HoldfastError } from '@holdfast/core'
+import type { CID } from 'multiformats/cid'
 import { statfs } from 'node:fs/promises'
 import type { ApiNode } from '../api-node.ts'
 import { type Exchange, progressReporter } from '../exchange.ts'
@@ -20,9 +21,20 @@ export async function gc (node: ApiNode, { dryRun, full }: ArgsOf<'gc'>, exchang
 /** Removes what nothing keeps. */
 export async function collect (node: ApiNode, options: CollectOptions): Promise<CollectResult> {
   const result = await collectGarbage(node, options)
+  if (options.dryRun !== true) await dropQuarantined(node, options.signal)
   const { removedCount, removedByteLength } = result
   if (options.dryRun !== true) node.events.tell({ type: 'collected', removedCount, removedByteLength })
   return result
+}
+
+/**
+ * Lets go of damaged blocks that nothing keeps. Some never were: where it is the name of a block that rotted, and not its bytes,
+ * nobody can tell, and nobody can give it.
+ */
+async function dropQuarantined ({ engine, references, storedBlocks, leases }: ApiNode, signal: AbortSignal | undefined): Promise<void> {
+  if (engine.integrity === undefined) return
+  const isWanted = (cid: CID): boolean => references.isKept(cid) || leases.isProtected(cid)
+  for await (const cid of engine.integrity.quarantined({ signal })) if (!isWanted(cid)) await storedBlocks.delete(cid, { signal, when: () => !isWanted(cid) })
 }
 
 export async function repoStat (node: ApiNode, _args: object, exchange: Exchange<EventOf<'repo-stat'>>): Promise<void> {
@@ -46,7 +58,7 @@ export async function repoStat (node: ApiNode, _args: object, exchange: Exchange
 export async function repoVerify (node: ApiNode, { sample }: ArgsOf<'repo-verify'>, exchange: Exchange<EventOf<'repo-verify'>>): Promise<void> {
   if (sample !== undefined && node.engine.integrity === undefined) throw new HoldfastError('UNSUPPORTED', `The engine ${node.engine.name} cannot check a sample: leave out --sample`)
   const report = progressReporter(exchange)
-  const counts = { blockCount: 0, damagedCount: 0, indexRepairCount: 0 }
+  const counts = { blockCount: 0, damagedCount: 0, indexRepairCount: 0, isIndexBroken: false }
   for await (const { cid, reason } of verifyBlocks(node, { signal: exchange.signal, sample, ...counting(counts, report) })) {
     counts.damagedCount++
     await exchange.emit({ damaged: { cid: cid.toString(), reason } })
@@ -57,7 +69,7 @@ export async function repoVerify (node: ApiNode, { sample }: ArgsOf<'repo-verify
 /** Checks the blocks and fetches those that are damaged from peers; nothing is removed before its replacement is here. */
 export async function repoRepair (node: ApiNode, { known }: ArgsOf<'repo-repair'>, exchange: Exchange<EventOf<'repo-repair'>>): Promise<void> {
   const report = progressReporter(exchange)
-  const counts = { blockCount: 0, damagedCount: 0, repairedCount: 0, indexRepairCount: 0 }
+  const counts = { blockCount: 0, damagedCount: 0, repairedCount: 0, indexRepairCount: 0, isIndexBroken: false }
   for await (const { cid, outcome, why } of verifyBlocks(node, { signal: exchange.signal, repair: 'replace', known, ...counting(counts, report) })) {
     counts.damagedCount++
     if (outcome === 'healed') counts.repairedCount++
@@ -66,13 +78,13 @@ export async function repoRepair (node: ApiNode, { known }: ArgsOf<'repo-repair'
   await exchange.emit({ repaired: counts })
 }
 
-function counting (counts: { blockCount: number, indexRepairCount: number }, report: (progress: ProgressEvent['progress']) => void): Pick<VerifyOptions, 'onProgress' | 'onIndexRepaired'> {
+function counting (counts: { blockCount: number, indexRepairCount: number, isIndexBroken: boolean }, report: (progress: ProgressEvent['progress']) => void): Pick<VerifyOptions, 'onProgress' | 'onIndexChecked'> {
   return {
     onProgress (progress) {
       counts.blockCount = progress.blockCount
       report({ blockCount: progress.blockCount, byteLength: progress.byteLength })
     },
-    onIndexRepaired (count) { counts.indexRepairCount = count }
+    onIndexChecked (index) { Object.assign(counts, index) }
   }
 }
 

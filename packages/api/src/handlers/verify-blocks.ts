@@ -29,8 +29,8 @@ export interface VerifyOptions {
   /** How long one block may take to be fetched, in milliseconds. @default no bound but that of fetches */
   readonly healTimeoutMs?: number | undefined
   onProgress?(progress: { readonly blockCount: number, readonly byteLength: number }): void
-  /** Told of entries of an index that were wrong, once all were looked at. */
-  onIndexRepaired?(count: number): void
+  /** Told of the index once all was looked at, by an engine that has one. */
+  onIndexChecked?(index: { readonly indexRepairCount: number, readonly isIndexBroken: boolean }): void
 }
 
 /**
@@ -56,11 +56,11 @@ export async function * verifyBlocks (node: ApiNode, options: VerifyOptions): As
 }
 
 async function * quarantinedBlocks (node: ApiNode, integrity: EngineIntegrity, options: VerifyOptions): AsyncIterable<DamagedBlock> {
-  const { signal, sample, known = false, onProgress, onIndexRepaired } = options
+  const { signal, sample, known = false, onProgress, onIndexChecked } = options
   if (!known) {
-    const { blockCount, byteLength, indexRepairCount } = await integrity.check({ sample, signal, onProgress: (progress) => { onProgress?.(progress) } })
+    const { blockCount, byteLength, indexRepairCount, isIndexBroken } = await integrity.check({ sample, signal, onProgress: (progress) => { onProgress?.(progress) } })
     onProgress?.({ blockCount, byteLength })
-    onIndexRepaired?.(indexRepairCount)
+    onIndexChecked?.({ indexRepairCount, isIndexBroken })
   }
   for await (const cid of integrity.quarantined({ signal })) {
     yield { cid, reason: `Bytes do not match ${cid}: the block is quarantined`, ...await repaired(node, cid, options) }

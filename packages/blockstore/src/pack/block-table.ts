@@ -1,5 +1,6 @@
 import { HoldfastError, type Logger } from '@holdfast/core'
-import { type Location, sectionByteLength } from './location.ts'
+import { setImmediate } from 'node:timers/promises'
+import { isSamePlace, type Location, sectionByteLength } from './location.ts'
 import type { PackIndex, PackInfo } from './pack-index.ts'
 
 /** Entries that are gathered before the index is written: about a second of small blocks, and 10 MB of memory. */
@@ -10,6 +11,12 @@ export const COMMIT_DELAY_MS = 1000
 
 /** Most entries in memory; writes wait beyond. */
 export const MAX_RECENT_ENTRIES: number = 2 * COMMIT_ENTRIES
+
+/**
+ * What the index says in place of the length of a pack that is to be written anew before the store is given out: all of it is
+ * accounted for. No pack has so few bytes.
+ */
+export const UNSOUND_PACK_BYTES = 1
 
 type Writable<T> = { -readonly [Key in keyof T]: T[Key] }
 
@@ -35,6 +42,7 @@ export class BlockTable implements AsyncDisposable {
   readonly #packs = new Map<number, Writable<PackInfo>>()
   readonly #dirtyPacks = new Set<number>()
   readonly #removedPacks = new Set<number>()
+  readonly #unsoundPacks = new Set<number>()
   #commit: Promise<void> | undefined
   #timer: NodeJS.Timeout | undefined
   #closed = false
@@ -65,27 +73,34 @@ export class BlockTable implements AsyncDisposable {
 
   /** The place of a block, quarantined or not. */
   find (multihash: Uint8Array): Location | undefined {
-    if (this.#recent.size > 0 || this.#committing !== undefined) return this.findByKey(keyOf(multihash))
+    if (this.#recent.size > 0 || this.#committing !== undefined) {
+      const key = keyOf(multihash)
+      const place = this.#changed(key)
+      if (place !== UNCHANGED) return place
+    }
     this.#requireOpen()
     return this.#options.index.get(multihash)
   }
 
   /** The same by the multihash as a latin1 string. */
   findByKey (key: string): Location | undefined {
-    if (this.#recent.has(key)) return this.#recent.get(key)
-    if (this.#committing?.has(key) === true) return this.#committing.get(key)
+    const place = this.#changed(key)
+    if (place !== UNCHANGED) return place
     this.#requireOpen()
     return this.#options.index.get(Buffer.from(key, 'latin1'))
   }
 
-  /** Sets the place of a block, or forgets it, and returns the place that it had. Counts follow. */
-  set (key: string, place: Location | undefined): Location | undefined {
-    const previous = this.findByKey(key)
+  /** Sets the place of a block, or forgets it. Counts follow. */
+  set (key: string, place: Location | undefined): void {
+    this.replace(key, this.findByKey(key), place)
+  }
+
+  /** The same for a caller who has just asked for the place, and saves the second look. */
+  replace (key: string, previous: Location | undefined, place: Location | undefined): void {
     if (previous !== undefined) this.#count(previous, -1)
     if (place !== undefined) this.#count(place, 1)
     this.#recent.set(key, place)
     this.#schedule()
-    return previous
   }
 
   /** Says that a pack is accounted for up to these lengths. */
@@ -106,12 +121,20 @@ export class BlockTable implements AsyncDisposable {
     return this.#packs.get(number)
   }
 
+  /** Has the index remember that the pack has bytes that are no sections, until it is gone. */
+  markUnsound (number: number): void {
+    this.#unsoundPacks.add(number)
+    this.#dirtyPacks.add(number)
+    this.#schedule()
+  }
+
   /** Forgets a pack that holds nothing any more; with the next commit the index does, too. */
   removePack (number: number): void {
     const pack = this.#packs.get(number)
     if (pack !== undefined) this.fileBytes -= pack.byteLength + pack.marksByteLength
     this.#packs.delete(number)
     this.#dirtyPacks.delete(number)
+    this.#unsoundPacks.delete(number)
     this.#removedPacks.add(number)
     this.#schedule()
   }
@@ -149,14 +172,32 @@ export class BlockTable implements AsyncDisposable {
     this.#schedule()
   }
 
+  /** Whether every entry of the index comes once, and where it is looked for, and names a pack that there is. */
+  async isOrdered (signal?: AbortSignal): Promise<boolean> {
+    let after: Buffer | undefined
+    let count = 0
+    for (const [multihash, place] of this.indexed()) {
+      if (after !== undefined && Buffer.compare(after, multihash) >= 0) return false
+      const found = this.#options.index.get(multihash)
+      if (found === undefined || !isSamePlace(found, place) || this.#packs.get(place.pack)?.byteLength === 0) return false
+      after = multihash
+      if (++count % ENTRIES_PER_READ !== 0) continue
+      await setImmediate()
+      signal?.throwIfAborted()
+    }
+    return true
+  }
+
   /** All entries of the index, read piece by piece. */
   * indexed (): Generator<readonly [Buffer, Location]> {
     let after: Buffer | undefined
     for (;;) {
       const entries = this.#options.index.entriesAfter(after, ENTRIES_PER_READ)
       yield * entries
-      after = entries.at(-1)?.[0]
-      if (entries.length < ENTRIES_PER_READ) return
+      const last = entries.at(-1)?.[0]
+      // In a damaged index the order may be broken, and this would never end.
+      if (entries.length < ENTRIES_PER_READ || last === undefined || (after !== undefined && Buffer.compare(last, after) <= 0)) return
+      after = last
     }
   }
 
@@ -170,6 +211,15 @@ export class BlockTable implements AsyncDisposable {
       this.#isIndexClosed = true
       await this.#options.index[Symbol.asyncDispose]()
     }
+  }
+
+  /** What changed of a block since the index was written. */
+  #changed (key: string): Location | undefined | typeof UNCHANGED {
+    const place = this.#recent.get(key)
+    if (place !== undefined || this.#recent.has(key)) return place
+    const committing = this.#committing
+    if (committing === undefined) return UNCHANGED
+    return committing.get(key) ?? (committing.has(key) ? undefined : UNCHANGED)
   }
 
   /** A read may still be under way when the store closes. */
@@ -231,7 +281,7 @@ export class BlockTable implements AsyncDisposable {
     await this.#options.beforeCommit()
     if (this.#recent.size === 0 && this.#dirtyPacks.size === 0 && this.#removedPacks.size === 0) return
     const committing = this.#recent
-    const packs = [...this.#dirtyPacks].map((number) => ({ ...this.#pack(number) }))
+    const packs = [...this.#dirtyPacks].map((number) => ({ ...this.#pack(number), ...this.#unsoundPacks.has(number) ? { byteLength: UNSOUND_PACK_BYTES } : {} }))
     const removedPacks = [...this.#removedPacks]
     this.#committing = committing
     this.#recent = new Map()
@@ -251,6 +301,8 @@ export class BlockTable implements AsyncDisposable {
 }
 
 const ENTRIES_PER_READ = 1024
+
+const UNCHANGED = Symbol('unchanged')
 
 /** The multihash as a `Map` takes it: one character a byte. */
 export function keyOf (multihash: Uint8Array): string {

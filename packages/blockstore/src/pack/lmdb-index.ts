@@ -25,14 +25,15 @@ const STATE_KEY = Buffer.from('state')
  * The index on LMDB in one file, which other processes may read meanwhile.
  *
  * LMDB has no checksums, and damaged pages may end the process. So the file is looked at before, and while it is opened for
- * writing a note lies beside it: who finds one there knows that the process before died of it, and makes the index anew.
+ * writing a note lies beside it: who finds one there knows that the process before died of it, and makes the index anew. The same note
+ * is left when the index turns out to be wrong.
  */
 export function lmdbIndexAt (path: string, { readOnly = false }: { readOnly?: boolean } = {}): IndexOpener {
   const note = `${path}-opening`
   return {
     async open () {
       if (readOnly) return await explained(path, async () => new LmdbIndex(path, true))
-      if (await unlessAbsent(stat(note)) !== undefined) throw new HoldfastError('CORRUPT', `Index ${path} ended the process that opened it last`, { path })
+      if (await unlessAbsent(stat(note)) !== undefined) throw new HoldfastError('CORRUPT', `Index ${path} ended the process that opened it last, or was found to be wrong`, { path })
       return await explained(path, async () => {
         await requireLmdb(path)
         await writeFile(note, '')
@@ -41,6 +42,9 @@ export function lmdbIndexAt (path: string, { readOnly = false }: { readOnly?: bo
         await rm(note, { force: true })
         return index
       })
+    },
+    async distrust () {
+      await writeFile(note, '')
     },
     async remove () {
       for (const file of [path, `${path}-lock`, note]) await rm(file, { force: true })
@@ -71,7 +75,7 @@ class LmdbIndex implements PackIndex {
 
   get (multihash: Uint8Array): Location | undefined {
     // The reader of LMDB takes any Uint8Array as a key; its buffer is shared by all calls, so the place is decoded at once.
-    const place = this.#blocks.getBinaryFast(asBuffer(multihash))
+    const place = this.#blocks.getBinaryFast(keyBuffer(multihash))
     return place === undefined ? undefined : decodeLocation(place)
   }
 
@@ -177,6 +181,15 @@ function decodePackInfo (bytes: Buffer): PackInfo {
   if (!numbers.every((number) => Number.isSafeInteger(number) && number >= 0)) throw new HoldfastError('CORRUPT', 'Index of the packs is damaged: what it says of a pack makes no sense; rebuild the index')
   const [number = 0, byteLength = 0, marksByteLength = 0, blockCount = 0, blockBytes = 0, liveBytes = 0, quarantinedCount = 0] = numbers
   return { number, byteLength, marksByteLength, blockCount, blockBytes, liveBytes, quarantinedCount }
+}
+
+/** Buffers by length in which multihashes are handed to the reader, which copies them: a view of each would cost more than the look-up. */
+const keyBuffers: Buffer[] = []
+
+function keyBuffer (multihash: Uint8Array): Buffer {
+  const key = keyBuffers[multihash.byteLength] ??= Buffer.alloc(multihash.byteLength)
+  key.set(multihash)
+  return key
 }
 
 function asBuffer (bytes: Uint8Array): Buffer {

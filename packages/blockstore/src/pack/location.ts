@@ -22,6 +22,11 @@ export function isSamePlace (a: Location, b: Location): boolean {
   return a.offset === b.offset && a.pack === b.pack
 }
 
+/** Reports whether `a` was written after `b`. */
+export function isLater (a: Location, b: Location): boolean {
+  return a.pack === b.pack ? a.offset > b.offset : a.pack > b.pack
+}
+
 /** Bytes of the whole section. */
 export function sectionByteLength ({ byteLength, headerByteLength }: Location): number {
   return byteLength + headerByteLength

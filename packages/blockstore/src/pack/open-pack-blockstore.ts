@@ -87,7 +87,7 @@ async function open ({ operations, opener, lock }: PackPlatform, path: string, o
   // So that each pack is a CARv1 again before anything else happens.
   if (damagedPacks.size > 0) await compactor.run({ isGentle: false, signal: options.signal })
   const parts = undo.move()
-  return new PackBlockstore({ disk, packs, book, writer, compactor, compaction, isIndexNew, isTrusting: trustMedium, log, parts })
+  return new PackBlockstore({ disk, packs, book, writer, compactor, opener, compaction, isIndexNew, isTrusting: trustMedium, log, parts })
 }
 
 function packBytesOf ({ packBytes = DEFAULT_PACK_BYTES }: PackBlockstoreOptions): number {

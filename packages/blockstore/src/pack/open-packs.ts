@@ -18,8 +18,11 @@ export const MAX_READS_IN_FLIGHT = 32
  */
 export const MAX_READ_NOW_BYTES: number = 16 * 1024
 
-/** A read in place that takes longer came from the disk, in milliseconds. */
+/** A read in place that takes longer came from the disk, in milliseconds; or another process had the core. */
 const SLOW_READ_MS = 0.5
+
+/** Fast reads that make up for a slow one: a disk is slow again before that, a busy machine is not. */
+const FAST_READS_PER_SLOW = 16
 
 /** How long threads do the reading after a slow one, in milliseconds; doubled each time up to the longest. */
 const BACK_OFF_MS = 20
@@ -34,8 +37,8 @@ interface OpenPack {
 /**
  * Reads blocks at known places, through files that stay open.
  *
- * Small blocks are read in place while the medium answers at once. A slow answer hands reading to threads for a while,
- * so that the event loop waits for a disk at most once in that while.
+ * Small blocks are read in place while the medium answers at once. Two slow answers hand reading to threads for a while,
+ * so that the event loop waits for a disk at most twice in that while.
  */
 export class OpenPacks implements AsyncDisposable {
   readonly #operations: PackOperations
@@ -47,6 +50,8 @@ export class OpenPacks implements AsyncDisposable {
   #latest: { number: number, pack: OpenPack } | undefined
   #backOffMs = BACK_OFF_MS
   #threadsUntil = 0
+  /** Slow reads that were not made up for. */
+  #slowness = 0
 
   constructor (operations: PackOperations, pathOf: (name: string) => string) {
     this.#operations = operations
@@ -67,11 +72,13 @@ export class OpenPacks implements AsyncDisposable {
       return undefined // The caller reads in the other way, and is told there.
     }
     const took = performance.now() - begin
-    if (took > SLOW_READ_MS) {
+    if (took > SLOW_READ_MS && ++this.#slowness > 1) {
+      this.#slowness = 1
       this.#threadsUntil = begin + took + this.#backOffMs
       this.#backOffMs = Math.min(2 * this.#backOffMs, MAX_BACK_OFF_MS)
-    } else if (this.#backOffMs > BACK_OFF_MS) {
-      this.#backOffMs = Math.max(BACK_OFF_MS, this.#backOffMs * FORGIVENESS)
+    } else if (took <= SLOW_READ_MS) {
+      if (this.#slowness > 0) this.#slowness = Math.max(0, this.#slowness - 1 / FAST_READS_PER_SLOW)
+      if (this.#backOffMs > BACK_OFF_MS) this.#backOffMs = Math.max(BACK_OFF_MS, this.#backOffMs * FORGIVENESS)
     }
     return count === byteLength ? bytes : bytes.subarray(0, count)
   }

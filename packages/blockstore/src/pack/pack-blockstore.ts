@@ -8,6 +8,7 @@ import type { SectionDraft } from './group-commit.ts'
 import { isSamePlace } from './location.ts'
 import type { OpenPacks } from './open-packs.ts'
 import type { PackDisk } from './pack-disk.ts'
+import type { IndexOpener } from './pack-index.ts'
 import type { PackWriter } from './pack-writer.ts'
 import { rawCidOf } from './raw-cid.ts'
 import { readBlock } from './read-block.ts'
@@ -20,6 +21,7 @@ export interface PackBlockstoreParts {
   readonly book: SectionBook
   readonly writer: PackWriter
   readonly compactor: Compactor
+  readonly opener: IndexOpener
   /** Whether the store compacts by itself. */
   readonly compaction: boolean
   readonly isIndexNew: boolean
@@ -118,6 +120,8 @@ export class PackBlockstore implements Blockstore {
     this.#requireOpen(signal)
     requireVerifiable(cid)
     if (cid.multihash.code === IDENTITY) return false
+    const over = this.#turns.over()
+    if (over !== undefined) await over
     const { disk, book } = this.#parts
     if (book.table.isFull) await unlessAborted(book.table.flush(), signal)
     const key = multihashKey(cid)
@@ -139,6 +143,11 @@ export class PackBlockstore implements Blockstore {
       this.#requireOpen(signal)
     }
     for (const [multihash, place] of table.indexed()) {
+      const over = this.#turns.over()
+      if (over !== undefined) {
+        await over
+        this.#requireOpen(signal)
+      }
       const cid = !place.isQuarantined && !overlay.has(keyOf(multihash)) && table.find(multihash)?.isQuarantined === false ? rawCidOf(multihash) : undefined
       if (cid !== undefined) yield cid
       this.#requireOpen(signal)
@@ -157,7 +166,7 @@ export class PackBlockstore implements Blockstore {
     return this.#parts.isIndexNew
   }
 
-  /** Whether a read came to the wrong block: the index is to be made anew. */
+  /** Whether a read or a check found the index wrong: it is made anew when the store is opened next. */
   get isIndexSuspect (): boolean {
     return this.#isIndexSuspect
   }
@@ -180,7 +189,7 @@ export class PackBlockstore implements Blockstore {
   async verify (options: VerifyOptions = {}): Promise<VerifyReport> {
     this.#requireOpen(options.signal)
     const report = await verifyPacks(this.#parts, options)
-    if (options.fromPack === undefined) this.#isIndexSuspect = false
+    if (report.isIndexBroken) this.#isIndexSuspect = true
     const { compactor, compaction } = this.#parts
     compactor.add(report.damagedPacks)
     if (compaction) compactor.wake()
@@ -288,7 +297,7 @@ export class PackBlockstore implements Blockstore {
     const place = book.table.findByKey(key)
     if (place === undefined) return false
     // Taken out first: whatever `when` puts comes later and stays.
-    book.table.set(key, undefined)
+    book.table.replace(key, place, undefined)
     let isDeleted = false
     try {
       isDeleted = when?.() !== false
@@ -303,10 +312,11 @@ export class PackBlockstore implements Blockstore {
   }
 
   #quarantine (cid: CID, err: HoldfastError): void {
-    const { book, log } = this.#parts
+    const { book, opener, log } = this.#parts
     const place = book.table.find(cid.multihash.bytes)
     if (err.details['isIndexWrong'] === true) {
       this.#isIndexSuspect = true
+      opener.distrust?.().catch((cause: unknown) => { log.warn('It could not be noted that the index is wrong', { err: cause }) })
       log.error('Index points to the wrong block; rebuild it', { cid: cid.toString(), err })
       return
     }

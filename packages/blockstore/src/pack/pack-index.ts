@@ -63,6 +63,8 @@ export interface PackIndex extends AsyncDisposable {
 export interface IndexOpener {
   /** @throws `CORRUPT` when what lies there cannot be read as an index. */
   open(): Promise<PackIndex>
+  /** Has the index made anew when it is opened next: it was found to be wrong. It may be open. */
+  distrust?(): Promise<void>
   /** Removes what lies there; it must not be open. */
   remove(): Promise<void>
 }

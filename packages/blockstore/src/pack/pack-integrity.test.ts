@@ -233,13 +233,38 @@ test('an index with wrong entries harms no block, and verify puts it right', asy
     assert.equal(store.isIndexSuspect, true)
     const { indexRepairs } = await store.verify()
     assert.ok(indexRepairs >= 5, `${indexRepairs} repairs`)
-    assert.equal(store.isIndexSuspect, false)
+    assert.equal(store.isIndexSuspect, true)
     await assertAll(store, blocks)
     assert.deepEqual(await store.usage(), { blockCount: 120, byteLength: 120_000 })
     const again = await store.verify()
     assert.deepEqual([again.indexRepairs, again.damaged.length, again.blockCount], [0, 0, 120])
   })
+  await using(folder, async (store) => {
+    assert.equal(store.isIndexNew, true, 'what was wrong once is not trusted again')
+    await assertAll(store, blocks)
+  })
 })
+
+for (const finder of ['a read', 'verify']) {
+  test(`a block whose bytes and whose header rotted is quarantined by ${finder} and reported, and not taken for a mistake of the index`, async () => {
+    const folder = await newFolder()
+    const blocks = await blocksOf(10)
+    const [lost] = blocks
+    assert.ok(lost !== undefined)
+    await using(folder, async (store) => { await store.putMany(blocks) })
+    await rot(folder, lost)
+    const [path = ''] = await packsOf(folder)
+    const bytes = await readFile(path)
+    const at = bytes.indexOf(Buffer.from(lost.cid.multihash.digest))
+    bytes[at] = (bytes[at] ?? 0) ^ 1
+    await writeFile(path, bytes)
+    await using(folder, async (store) => {
+      if (finder === 'a read') await assert.rejects(store.get(lost.cid), (err) => isErrorCode(err, 'CORRUPT'))
+      else await store.verify()
+      assert.deepEqual((await Array.fromAsync(store.quarantined())).map(({ multihash }) => multihash.bytes), [lost.cid.multihash.bytes])
+    })
+  })
+}
 
 test('verify takes a sample when asked, and goes on at a pack', async () => {
   const folder = await newFolder()
@@ -324,7 +349,7 @@ test('the limit of the store refuses a write before it is passed, and compaction
 test('the reserve of the disk is kept free', async () => {
   const folder = await newFolder()
   await using store = await openPackBlockstore(folder, { reserveBytes: Number.MAX_SAFE_INTEGER })
-  await assert.rejects(store.putMany(await blocksOf(1)), (err) => isErrorCode(err, 'LIMIT') && /in reserve/.test(err.message))
+  await assert.rejects(store.putMany(await blocksOf(1)), (err) => isErrorCode(err, 'LIMIT') && /for its reserve/.test(err.message))
 })
 
 test('compaction gives the space of deleted blocks back while blocks are read and written', async () => {

@@ -2,7 +2,8 @@ import { type AbortOptions, Block, HoldfastError, isErrorCode } from '@holdfast/
 import type { CID } from 'multiformats/cid'
 import type { Location } from './location.ts'
 import type { OpenPacks } from './open-packs.ts'
-import { readSectionHeader } from './pack-format.ts'
+import { readSectionHeader, type SectionHeader } from './pack-format.ts'
+import { isBlock } from './scan-pack.ts'
 
 export interface ReadBlockParts extends AbortOptions {
   /** The place of a block by its multihash, as of now. */
@@ -40,6 +41,13 @@ export async function readBlock ({ table, packs, isTrusting, signal }: ReadBlock
 async function explainCorruption (packs: OpenPacks, cid: CID, { pack, offset, headerByteLength, byteLength }: Location, cause: HoldfastError): Promise<HoldfastError> {
   const bytes = await packs.read({ pack, offset: Math.max(offset - headerByteLength, 0), byteLength: headerByteLength }).catch(() => undefined)
   const header = bytes === undefined ? undefined : readSectionHeader(bytes, 0)
-  const isIndexWrong = header !== undefined && (header.byteLength !== byteLength || Buffer.compare(header.cid.multihash.bytes, cid.multihash.bytes) !== 0)
+  const isOther = header !== undefined && (Buffer.compare(header.cid.multihash.bytes, cid.multihash.bytes) !== 0 || header.byteLength !== byteLength)
+  const isIndexWrong = isOther && await isSoundAt(packs, header, { pack, offset })
   return new HoldfastError('CORRUPT', `Bytes do not match ${cid}: they are damaged in pack ${pack} at byte ${offset}`, { ...cause.details, cause, pack, byteOffset: offset, isIndexWrong })
+}
+
+/** Whether the block that a header names stands there: else it may as well be the header that is damaged, and not the entry of the index. */
+export async function isSoundAt (packs: OpenPacks, { cid, byteLength }: SectionHeader, { pack, offset }: Pick<Location, 'pack' | 'offset'>): Promise<boolean> {
+  const bytes = await packs.read({ pack, offset, byteLength }).catch(() => undefined)
+  return bytes !== undefined && await isBlock(cid, bytes)
 }

@@ -12,8 +12,8 @@
  */
 import { HoldfastError, isErrorCode, type Logger, multihashKey } from '@holdfast/core'
 import { randomBytes } from 'node:crypto'
-import { BlockTable, keyOf } from './block-table.ts'
-import type { Location } from './location.ts'
+import { BlockTable, keyOf, UNSOUND_PACK_BYTES } from './block-table.ts'
+import { isLater, type Location } from './location.ts'
 import { MarksWriter, type ReadMarks, readMarks } from './marks.ts'
 import type { OpenPacks } from './open-packs.ts'
 import { cutFile, PackAppender, removeFiles, syncFile } from './pack-appender.ts'
@@ -67,6 +67,8 @@ class Recovery {
   /** Packs to which nothing may be appended. */
   readonly #sealed = new Set<number>()
   #progress = { packsRead: 0, bytesRead: 0, sectionsRead: 0 }
+  /** Bytes of the packs by number. */
+  readonly #byteLengths = new Map<number, number>()
   #isIndexNew = false
 
   constructor (parts: RecoverParts) {
@@ -85,6 +87,7 @@ class Recovery {
 
     const short = this.#cutInfos(book, files)
     const newest = files.at(-1)
+    for (const { number, byteLength } of files) this.#byteLengths.set(number, byteLength)
     for (const file of files) await this.#replay(book, file, file === newest)
     await this.#removeOrphanMarks(files)
     if (!isWhole) book.table.recount()
@@ -172,6 +175,13 @@ class Recovery {
     const hasNewMarks = marks.byteLength !== (known?.marksByteLength ?? 0)
     const hasNewSections = byteLength > (known?.byteLength ?? 0)
     if (hasNewMarks) this.#applyMarks(book, number, marks)
+    if (known?.byteLength === UNSOUND_PACK_BYTES) {
+      // A crash came before it was written anew.
+      this.#damaged.add(number)
+      book.table.extend(number, { byteLength })
+      book.table.markUnsound(number)
+      return
+    }
     if (!hasNewSections) return
     // An earlier process may have been killed between write and sync; what is found here counts as durable.
     await syncFile(this.#parts.disk, packName(number))
@@ -212,28 +222,44 @@ class Recovery {
     }
     if (torn !== undefined && !this.#damaged.has(number)) await this.#cutTail(file, torn, marks)
     else this.#enterUnsound(book, unsound)
-    if (this.#damaged.has(number)) log.error('Pack has damaged bytes between blocks that are sound', { pack: number, byteOffset: torn })
+    if (this.#damaged.has(number)) {
+      book.table.markUnsound(number)
+      log.error('Pack has damaged bytes between blocks that are sound', { pack: number, byteOffset: torn })
+    }
     book.table.extend(number, { byteLength: file.byteLength, marksByteLength: marks.byteLength })
   }
 
   #enter (book: SectionBook, key: string, place: Location, kind: 'dead' | 'quarantined' | undefined): void {
     if (kind === 'dead') return
     if (kind === undefined) {
-      book.add(key, place)
+      // After a crash between the steps of a commit the index may know of the later section already.
+      const present = book.table.findByKey(key)
+      if (present !== undefined && !present.isQuarantined && isLater(present, place) && this.#isThere(present)) book.markDead(key, place)
+      else book.add(key, place)
       return
     }
     if (this.#isHeld(book, key)) return
     book.table.set(key, { ...place, isQuarantined: true })
   }
 
-  /** Behind an index that knew the rest, what is unsound is of a write that a crash tore; else it may be a block that rotted. */
+  /**
+   * Behind an index that knew the rest, what is unsound is of a write that a crash tore; else it may be a block that rotted.
+   * What does not count gets a mark: an index made anew would take it for the latest section of its block.
+   */
   #enterUnsound (book: SectionBook, unsound: ReadonlyArray<{ key: string, place: Location }>): void {
-    if (!this.#isIndexNew) return
     for (const { key, place } of unsound) {
-      if (this.#isHeld(book, key)) continue
+      if (!this.#isIndexNew || this.#isHeld(book, key)) {
+        book.markDead(key, place)
+        continue
+      }
       book.table.set(key, place)
       book.quarantine(key, place)
     }
+  }
+
+  /** Whether the file reaches so far: an index may speak of packs that are lost. */
+  #isThere ({ pack, offset, byteLength }: Location): boolean {
+    return offset + byteLength <= (this.#byteLengths.get(pack) ?? 0)
   }
 
   #isHeld (book: SectionBook, key: string): boolean {

@@ -19,15 +19,15 @@ export class SectionBook {
 
   /** A section that is durable becomes the one of its block. A moved one only if the block is still where it was. */
   add (key: string, place: Location, movedFrom?: Location): void {
+    const present = this.table.findByKey(key)
     if (movedFrom !== undefined) {
-      const present = this.table.findByKey(key)
       if (present === undefined || present.isQuarantined || !isSamePlace(present, movedFrom)) {
         this.#mark('dead', key, place)
         return
       }
     }
-    const previous = this.table.set(key, place)
-    if (previous !== undefined && !isSamePlace(previous, place)) this.#mark('dead', key, previous)
+    this.table.replace(key, present, place)
+    if (present !== undefined && !isSamePlace(present, place)) this.#mark('dead', key, present)
   }
 
   /** Deletes a block. The place is what the table said last. */

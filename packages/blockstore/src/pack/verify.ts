@@ -6,9 +6,10 @@ import { isSamePlace, type Location } from './location.ts'
 import { readMarks } from './marks.ts'
 import type { OpenPacks } from './open-packs.ts'
 import type { PackDisk } from './pack-disk.ts'
-import type { PackInfo } from './pack-index.ts'
+import type { IndexOpener, PackInfo } from './pack-index.ts'
 import { readSectionHeader, type SectionHeader } from './pack-format.ts'
 import { rawCidOf } from './raw-cid.ts'
+import { isSoundAt } from './read-block.ts'
 import { isBlock, scanPack } from './scan-pack.ts'
 import type { SectionBook } from './section-book.ts'
 
@@ -35,6 +36,8 @@ export interface VerifyReport {
   readonly damaged: readonly CID[]
   /** Entries of the index that pointed to the wrong place, or were missing, and were put right. */
   readonly indexRepairs: number
+  /** The index was wrong, and is made anew when the store is opened next: answers are right until then, as far as LMDB goes on. */
+  readonly isIndexBroken: boolean
   /** Packs with bytes that are no sections: they are compacted next. */
   readonly damagedPacks: readonly number[]
 }
@@ -43,6 +46,7 @@ export interface VerifyParts {
   readonly disk: PackDisk
   readonly packs: OpenPacks
   readonly book: SectionBook
+  readonly opener: Pick<IndexOpener, 'distrust'>
   readonly log: Logger
 }
 
@@ -75,6 +79,8 @@ class Verification {
   readonly #damaged: CID[] = []
   readonly #damagedPacks: number[] = []
   readonly #throttle: Throttle
+  #areCountsDoubtful = false
+  #isIndexBroken = false
   #counts = { packCount: 0, nextPack: 1, blockCount: 0, hashedCount: 0, bytesRead: 0, indexRepairs: 0 }
 
   constructor (parts: VerifyParts, options: VerifyOptions) {
@@ -98,12 +104,27 @@ class Verification {
       onProgress?.(this.#report())
     }
     await table.flush()
-    if (this.#counts.indexRepairs > 0) table.recount()
+    if (this.#counts.indexRepairs > 0 || this.#areCountsDoubtful) await this.#settleIndex()
     return this.#report()
   }
 
+  /** What could be put right is: the counts are made anew, and whether the rest is to be trusted is found out. */
+  async #settleIndex (): Promise<void> {
+    const { book: { table } } = this.#parts
+    table.recount()
+    const isWrong = this.#counts.indexRepairs > 0 || !await table.isOrdered(this.#options.signal)
+    if (isWrong) await this.#distrust()
+  }
+
+  /** Damaged pages of LMDB may end the process that changes them: the note comes before the first change. */
+  async #distrust (): Promise<void> {
+    if (this.#isIndexBroken) return
+    this.#isIndexBroken = true
+    await this.#parts.opener.distrust?.()
+  }
+
   #report (): VerifyReport {
-    return { ...this.#counts, damaged: [...this.#damaged], damagedPacks: [...this.#damagedPacks] }
+    return { ...this.#counts, isIndexBroken: this.#isIndexBroken, damaged: [...this.#damaged], damagedPacks: [...this.#damagedPacks] }
   }
 
   async #verifyPack ({ number, byteLength }: PackInfo): Promise<void> {
@@ -128,7 +149,9 @@ class Verification {
       unknown = []
     }
     await this.#enterUnknown(number, unknown)
-    if (table.pack(number)?.blockCount !== liveCount) await this.#verifyEntries(number)
+    if (table.pack(number)?.blockCount === liveCount) return
+    this.#areCountsDoubtful = true
+    await this.#verifyEntries(number)
   }
 
   /** Returns how many blocks were found live: one or none. */
@@ -144,7 +167,10 @@ class Verification {
     const now = book.table.findByKey(key)
     if (now === undefined || !isSamePlace(now, place)) return 1
     if (!isSound && book.quarantine(key, place)) this.#found(cid, place)
-    if (isSound && !isEntrySound) this.#repair(key, place)
+    if (isSound && !isEntrySound) {
+      await this.#distrust()
+      this.#repair(key, place)
+    }
     return isSound ? 1 : 0
   }
 
@@ -166,6 +192,7 @@ class Verification {
       const isElsewhere = present !== undefined && !present.isQuarantined && await this.#isSound({ ...candidate, place: present })
       if (!isElsewhere && await this.#isSound(candidate)) missing.push(candidate)
     }
+    if (missing.length > 0) await this.#distrust()
     await book.marks.flush()
     const marked = new Set((await readMarks(disk, number)).marks.map(({ mark }) => mark.offset))
     // In one turn from here on: what is deleted later was found before.
@@ -198,14 +225,16 @@ class Verification {
     }
   }
 
-  /** Another block's section stands there: the entry is of no use. Nothing that can be read stands there: the block is lost. */
+  /** Another block stands there: the entry is of no use. No sound block stands there: what is left of this one may be it. */
   async #dropOrQuarantine (key: string, place: Location, cid: CID | undefined): Promise<void> {
     const { book } = this.#parts
     const header = await this.#headerAt(place)
-    if (cid !== undefined && header === undefined) {
+    const isOfAnother = header !== undefined && await isSoundAt(this.#parts.packs, header, place)
+    if (cid !== undefined && !isOfAnother) {
       if (book.quarantine(key, place)) this.#found(cid, place)
       return
     }
+    await this.#distrust()
     book.table.set(key, undefined)
     this.#counts.indexRepairs++
   }

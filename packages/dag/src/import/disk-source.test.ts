@@ -2,16 +2,18 @@ import { MemoryBlockstore } from '@holdfast/blockstore'
 import { isErrorCode } from '@holdfast/core'
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
-import { chmod, mkdir, mkdtemp, rename, rm, symlink, truncate, writeFile } from 'node:fs/promises'
+import { chmod, mkdir, mkdtemp, rename, rm, symlink, truncate, utimes, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test, type TestContext } from 'node:test'
 import { promisify } from 'node:util'
 import { recipeOf } from '../profile.ts'
-import { openDiskSource, READ_BYTES } from './disk-source.ts'
+import { READ_BYTES } from './disk-file.ts'
+import { type DiskSourceOptions, openDiskSource } from './disk-source.ts'
+import { MAX_IGNORE_BYTES, parseIgnoreRules } from './ignore-rules.ts'
 import { importSources } from './import-tree.ts'
-import type { ImportSource } from './source.ts'
+import type { ImportAttributes, ImportSource } from './source.ts'
 
 async function newFolder (context: TestContext): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), 'holdfast-'))
@@ -137,4 +139,77 @@ test('a file that this user may not read ends the import and is named', async (c
   const { code, message } = JSON.parse(stdout) as { code: string, message: string }
   assert.equal(code, 'UNAVAILABLE')
   assert.ok(message.includes(join(folder, 'unreadable')) && message.includes('permission denied'), message)
+})
+
+test('a file that is written over while it is read is UNAVAILABLE, though its length stays', async (context) => {
+  const path = join(await newFolder(context), 'file')
+  await writeFile(path, Buffer.alloc(READ_BYTES * 3, 1))
+  await utimes(path, 1, 1)
+  const source = await openDiskSource(path)
+  assert.ok(source.kind === 'file')
+  const pieces = source.open()[Symbol.asyncIterator]()
+  await pieces.next()
+  await writeFile(path, Buffer.alloc(READ_BYTES, 2), { flag: 'r+' })
+  await assert.rejects(async () => { while ((await pieces.next()).done !== true); }, (err) => isErrorCode(err, 'UNAVAILABLE') && err.message.includes('changed'))
+})
+
+test('entries that rules leave out are not read, and rules with a slash hold for paths', async (context) => {
+  const folder = await newFolder(context)
+  for (const directory of ['a', 'a/node_modules', 'logs', 'a/logs']) await mkdir(join(folder, directory))
+  for (const file of ['a/x.tmp', 'a/keep.tmp', 'a/logs/l', 'logs/l', 'a/node_modules/m', 'UPPER.TMP']) await writeFile(join(folder, file), 'x')
+  const paths = async (rules: string[]): Promise<string[]> => {
+    const seen: string[] = []
+    const walk = async (source: ImportSource, path: string): Promise<void> => {
+      seen.push(path)
+      if (source.kind === 'directory') for await (const child of source.entries()) await walk(child, `${path}/${Buffer.from(child.name)}`)
+    }
+    await walk(await openDiskSource(folder, { name: '', ignore: parseIgnoreRules(rules) }), '')
+    return seen
+  }
+  assert.deepEqual(await paths(['*.tmp', '!keep.tmp', '/logs', 'node_modules/']), ['', '/UPPER.TMP', '/a', '/a/keep.tmp', '/a/logs', '/a/logs/l'])
+  assert.deepEqual(await paths(['# a comment\n\na/*\n!a/logs\n']), ['', '/UPPER.TMP', '/a', '/a/logs', '/a/logs/l', '/logs', '/logs/l'])
+})
+
+test('more rules than are taken are a LIMIT', () => {
+  assert.throws(() => parseIgnoreRules(['x'.repeat(MAX_IGNORE_BYTES), 'y']), (err) => isErrorCode(err, 'LIMIT'))
+})
+
+test('symlinks are followed nowhere, at the path alone or everywhere', async (context) => {
+  const folder = await newFolder(context)
+  await mkdir(join(folder, 'real'))
+  await writeFile(join(folder, 'real', 'file'), 'f')
+  await symlink('file', join(folder, 'real', 'link'))
+  await symlink('real', join(folder, 'top'))
+  assert.equal((await openDiskSource(join(folder, 'top'))).kind, 'symlink')
+  const path = await openDiskSource(join(folder, 'top'), { dereference: 'path' })
+  assert.equal(Buffer.from(path.name).toString(), 'top')
+  assert.deepEqual(await namesOf(path), ['file file', 'symlink link'])
+  assert.deepEqual(await namesOf(await openDiskSource(join(folder, 'top'), { dereference: 'all' })), ['file file', 'file link'])
+})
+
+test('symlinks that are followed and lead nowhere or in a circle are unreadable entries', async (context) => {
+  const folder = await newFolder(context)
+  await mkdir(join(folder, 'sub'))
+  await symlink('..', join(folder, 'sub', 'up'))
+  await symlink('absent', join(folder, 'dead'))
+  const told: Array<[string, string]> = []
+  await importSources(new MemoryBlockstore(), [await openDiskSource(folder, { dereference: 'all', name: 'top' })], recipeOf(), {
+    onUnreadable: async (path, reason) => { told.push([path, isErrorCode(reason, 'INVALID') ? 'INVALID' : isErrorCode(reason, 'NOT_FOUND') ? 'NOT_FOUND' : 'other']) }
+  })
+  assert.deepEqual(told.toSorted(), [['top/dead', 'NOT_FOUND'], ['top/sub/up', 'INVALID']])
+})
+
+test('modes and times are those of the disk, or what is set for all', async (context) => {
+  const path = join(await newFolder(context), 'file')
+  await writeFile(path, 'x')
+  await chmod(path, 0o4640)
+  // Half a second before 1970: the seconds count down, the fraction up.
+  await utimes(path, new Date(-500), new Date(-500))
+  const attributesOf = async (options: DiskSourceOptions): Promise<ImportAttributes | undefined> => {
+    const source = await openDiskSource(path, options)
+    return source.kind === 'unreadable' ? undefined : source.attributes
+  }
+  assert.deepEqual(await attributesOf({}), { mode: undefined, mtime: undefined })
+  assert.deepEqual(await attributesOf({ preserveMode: true, preserveMtime: true }), { mode: 0o4640, mtime: { seconds: -1n, nanoseconds: 500_000_000 } })
+  assert.deepEqual(await attributesOf({ preserveMode: true, attributes: { mode: 0o600, mtime: { seconds: 7n, nanoseconds: 0 } } }), { mode: 0o600, mtime: { seconds: 7n, nanoseconds: 0 } })
 })

@@ -13,32 +13,42 @@
  */
 import { type DagPbLink, HoldfastError } from '@holdfast/core'
 import { murmur364 } from '@multiformats/murmur3'
+import { setImmediate } from 'node:timers/promises'
 import type { ImportRecipe } from '../profile.ts'
 import type { BlockSink } from './block-sink.ts'
 import { type BuiltNode, buildUnixFsNode, linkTo } from './dag-builder.ts'
+import type { ImportAttributes } from './source.ts'
 
 /** Multicodec code of murmur3-x64-64. */
 export const MURMUR3_X64_64 = 0x22
 
 const HASH_BITS = 64n
 
+/** Names hashed before the event loop gets a turn, and with it whoever aborts: some milliseconds. */
+const LINKS_PER_TURN = 4096
+
 interface HashedLink {
   readonly link: DagPbLink
   readonly hash: bigint
 }
 
-/** Builds the shards of a directory, deepest first. */
-export async function buildHamt (links: readonly DagPbLink[], recipe: ImportRecipe, sink: Pick<BlockSink, 'add'>): Promise<BuiltNode> {
+/** Builds the shards of a directory, deepest first; the root has its attributes. */
+export async function buildHamt (links: readonly DagPbLink[], recipe: ImportRecipe, sink: Pick<BlockSink, 'add'>, attributes: ImportAttributes = {}): Promise<BuiltNode> {
   const hashed: HashedLink[] = []
-  for (const link of links) hashed.push({ link, hash: await hashOf(link.name) })
-  return await buildShard(hashed, 0n, recipe, sink)
+  for (const link of links) {
+    hashed.push({ link, hash: await hashOf(link.name) })
+    if (hashed.length % LINKS_PER_TURN === 0) await setImmediate()
+  }
+  return await buildShard(hashed, 0n, recipe, sink, attributes)
 }
 
 async function hashOf (name: Uint8Array): Promise<bigint> {
   return Buffer.from(await murmur364.encode(name)).readBigUInt64BE()
 }
 
-async function buildShard (entries: readonly HashedLink[], usedBits: bigint, recipe: ImportRecipe, sink: Pick<BlockSink, 'add'>): Promise<BuiltNode> {
+async function buildShard (entries: readonly HashedLink[], usedBits: bigint, recipe: ImportRecipe, sink: Pick<BlockSink, 'add'>, attributes?: ImportAttributes): Promise<BuiltNode> {
+  // Shards are built between two turns of the event loop, so that an import of a million entries can be aborted.
+  if (entries.length > recipe.hamtFanout) await setImmediate()
   const bits = BigInt(Math.log2(recipe.hamtFanout))
   if (usedBits + bits > HASH_BITS) {
     throw new HoldfastError('LIMIT', `Names of a directory share ${usedBits} bits of their hash; it cannot be sharded`)
@@ -56,7 +66,7 @@ async function buildShard (entries: readonly HashedLink[], usedBits: bigint, rec
     }
   }
   const data = bitfieldOf(slots.keys(), recipe.hamtFanout)
-  return await buildUnixFsNode({ type: 'hamt-sharded-directory', data, hashType: MURMUR3_X64_64, fanout: recipe.hamtFanout }, links, recipe, sink)
+  return await buildUnixFsNode({ type: 'hamt-sharded-directory', data, hashType: MURMUR3_X64_64, fanout: recipe.hamtFanout, ...attributes }, links, recipe, sink)
 }
 
 function bySlot (entries: readonly HashedLink[], usedBits: bigint, bits: bigint): Map<number, HashedLink[]> {

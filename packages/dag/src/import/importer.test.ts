@@ -1,5 +1,5 @@
 import { MemoryBlockstore } from '@holdfast/blockstore'
-import { type Block, HoldfastError, isErrorCode } from '@holdfast/core'
+import { type Block, decodeDagPb, HoldfastError, isErrorCode } from '@holdfast/core'
 import { MemoryBlockstore as OracleBlockstore } from 'blockstore-core/memory'
 import fc from 'fast-check'
 import { importer } from 'ipfs-unixfs-importer'
@@ -8,6 +8,7 @@ import { test } from 'node:test'
 import { type ImportRecipe, recipeOf } from '../profile.ts'
 import { BATCH_BYTES, BATCHES_IN_FLIGHT } from './block-sink.ts'
 import { importBytes, type ImportedEntry, importSources } from './import-tree.ts'
+import { decodeUnixFs } from '../unixfs.ts'
 import type { ImportSource } from './source.ts'
 
 /** A tree as plain values: bytes are a file, a map is a directory. */
@@ -27,7 +28,7 @@ for (const profile of ['unixfs-v0-2015', 'unixfs-v1-2025'] as const) {
     await fc.assert(fc.asyncProperty(treeArbitrary, fc.constantFrom(7, 256, 1024), async (tree, chunkBytes) => {
       // The oracle leaves empty directories out, so every directory of the comparison holds a file.
       const filled = fill(tree)
-      const recipe = { ...recipeOf({ profile }), chunkBytes }
+      const recipe: ImportRecipe = { ...recipeOf({ profile }), chunking: { kind: 'size', chunkBytes } }
       const [root] = await importSources(new MemoryBlockstore(), [sourceOf('root', filled)], recipe)
       assert.equal(root?.cid.toString(), await oracleCid(filled, profile, chunkBytes))
     }), { numRuns: 150 })
@@ -36,7 +37,7 @@ for (const profile of ['unixfs-v0-2015', 'unixfs-v1-2025'] as const) {
 
 test('chunks come out the same however the content is cut into pieces', async () => {
   await fc.assert(fc.asyncProperty(fc.uint8Array({ maxLength: 5000 }), fc.array(fc.integer({ min: 1, max: 900 }), { minLength: 1 }), fc.integer({ min: 1, max: 700 }), async (bytes, cuts, chunkBytes) => {
-    const recipe = { ...recipeOf(), chunkBytes }
+    const recipe: ImportRecipe = { ...recipeOf(), chunking: { kind: 'size', chunkBytes } }
     const whole = await importBytes(new MemoryBlockstore(), pieces(bytes, [bytes.byteLength + 1]), recipe)
     const cut = await importBytes(new MemoryBlockstore(), pieces(bytes, cuts), recipe)
     assert.equal(cut.cid.toString(), whole.cid.toString())
@@ -147,12 +148,74 @@ test('two sources of one name cannot be wrapped into one directory', async () =>
 })
 
 test('recipes refuse what contradicts itself or is out of range', () => {
-  const refused = [{ profile: 'unixfs-v9' }, { chunker: 'size-0' }, { chunker: 'size-2096897' }, { chunker: 'size' }, { cidVersion: 2 }, { cidVersion: 0, hash: 'sha2-512' }, { maxFileLinks: 1 }, { maxFileLinks: 2.5 }]
+  const refused = [{ profile: 'unixfs-v9' }, { chunker: 'size-0' }, { chunker: 'size-2096897' }, { chunker: 'size' }, { cidVersion: 2 }, { cidVersion: 0, hash: 'sha2-512' }, { maxFileLinks: 1 }, { maxFileLinks: 2.5 },
+    { chunker: 'rabin-30' }, { chunker: 'rabin-15-32-64' }, { chunker: 'rabin-64-32-128' }, { chunker: 'rabin-16-32-32' }, { chunker: 'rabin-16-32-2096897' }, { chunker: 'buzhash-1' }, { chunker: 'avg' },
+    { maxDirectoryLinks: -1 }, { maxHamtFanout: 4 }, { maxHamtFanout: 24 }, { maxHamtFanout: 2048 }, { inline: true, inlineLimit: 129 }, { inline: true, inlineLimit: -1 },
+    { hash: 'identity' }, { rawLeaves: true, keepsAttributes: true }, { profile: 'constructor' }]
   for (const options of refused) assert.throws(() => recipeOf(options), (err) => isErrorCode(err, 'INVALID'), JSON.stringify(options))
-  for (const options of [{ chunker: 'rabin' }, { chunker: 'buzhash' }, { hash: 'md5' }]) {
-    assert.throws(() => recipeOf(options), (err) => isErrorCode(err, 'UNSUPPORTED'), JSON.stringify(options))
-  }
+  assert.throws(() => recipeOf({ hash: 'md5' }), (err) => isErrorCode(err, 'UNSUPPORTED'))
   assert.deepEqual(recipeOf({ profile: 'unixfs-v0-2015', hash: 'blake3' }).cidVersion, 1)
+})
+
+test('a recipe takes what is named on top of its profile, and the rest from the profile', () => {
+  const named = recipeOf({ profile: 'unixfs-v0-2015', chunker: 'rabin-100000', trickle: true, maxDirectoryLinks: 9, maxHamtFanout: 64, inline: true })
+  assert.deepEqual(named, { ...recipeOf({ profile: 'unixfs-v0-2015' }), chunking: { kind: 'rabin', minBytes: 33_333, avgBytes: 100_000, maxBytes: 150_000 }, layout: 'trickle', maxDirectoryLinks: 9, hamtFanout: 64, inlineBytes: 32 })
+  assert.deepEqual(recipeOf({ inlineLimit: 64 }), recipeOf(), 'a limit alone puts nothing into a CID')
+  assert.deepEqual(recipeOf({ chunker: 'rabin-min:16-avg:32-max:64' }).chunking, recipeOf({ chunker: 'rabin-16-32-64' }).chunking)
+  assert.equal(recipeOf({ keepsAttributes: true }).rawLeaves, false)
+})
+
+test('a directory becomes a HAMT with one link more than it may have, and at the top only when its widths hold there', async () => {
+  const recipe = recipeOf({ maxDirectoryLinks: 4, maxHamtFanout: 8 })
+  const treeOf = (count: number): Tree => ({ sub: Object.fromEntries(Array.from({ length: count }, (_, index) => [`f${index}`, Buffer.from('x')])) })
+  const typesOf = async (tree: Tree, ignoreWidthsAtTop: boolean): Promise<Array<string | undefined>> => {
+    const store = new MemoryBlockstore()
+    const roots = await importSources(store, [sourceOf('top', treeOf(5).sub as Tree), sourceOf('top', tree)], recipe, { ignoreWidthsAtTop })
+    const cids = [roots[0]?.cid, decodeDagPb(bytesOf(await store.get(roots[1]?.cid ?? assert.fail()))).links[0]?.cid]
+    return await Promise.all(cids.map(async (cid) => decodeUnixFs(decodeDagPb(bytesOf(await store.get(cid ?? assert.fail()))).data ?? assert.fail()).type))
+  }
+  assert.deepEqual(await typesOf(treeOf(4), false), ['hamt-sharded-directory', 'directory'])
+  assert.deepEqual(await typesOf(treeOf(5), false), ['hamt-sharded-directory', 'hamt-sharded-directory'])
+  assert.deepEqual(await typesOf(treeOf(5), true), ['directory', 'hamt-sharded-directory'])
+})
+
+test('a block of at most the inline limit is in its CID and nowhere else', async () => {
+  const store = new MemoryBlockstore()
+  const [root] = await importSources(store, [sourceOf('top', { small: Buffer.alloc(16, 1), large: Buffer.alloc(17, 1) })], recipeOf({ inline: true, inlineLimit: 16 }))
+  const { links } = decodeDagPb(bytesOf(await store.get(root?.cid ?? assert.fail())))
+  assert.deepEqual(links.map(({ cid }) => cid.multihash.code), [0x12, 0x00])
+  assert.deepEqual(links[1]?.cid.multihash.digest, new Uint8Array(16).fill(1))
+  assert.equal((await store.usage()).blockCount, 2)
+})
+
+test('with inline blocks also an empty file is in its CID', async () => {
+  const { cid } = await importBytes(new MemoryBlockstore(), pieces(new Uint8Array(), [1]), recipeOf({ inline: true }))
+  assert.equal(cid.toString(), 'bafkqaaa')
+})
+
+test('what cannot be read is told by path and left out, and everything else is imported', async () => {
+  const gone = new HoldfastError('NOT_FOUND', 'gone')
+  const failing: ImportSource = { kind: 'file', name: Buffer.from('failing'), async * open () { yield Buffer.from('x'); throw gone } }
+  const unreadable: ImportSource = { kind: 'unreadable', name: Buffer.from('unreadable'), reason: gone }
+  const unlisted: ImportSource = { kind: 'directory', name: Buffer.from('unlisted'), async * entries () { yield sourceOf('seen', { a: Buffer.from('a') }); throw gone } }
+  const top: ImportSource = { kind: 'directory', name: Buffer.from('top'), async * entries () { yield * [failing, unreadable, unlisted, sourceOf('good', { b: Buffer.from('b') })] } }
+  const told: string[] = []
+  const [root] = await importSources(new MemoryBlockstore(), [top], recipeOf(), { onUnreadable: async (path, reason) => { told.push(path); assert.equal(reason, gone) } })
+  const [without] = await importSources(new MemoryBlockstore(), [sourceOf('top', { good: { b: Buffer.from('b') } })], recipeOf())
+  assert.deepEqual(told.toSorted(), ['top/failing', 'top/unlisted', 'top/unreadable'])
+  assert.equal(root?.cid.toString(), without?.cid.toString())
+  await assert.rejects(importSources(new MemoryBlockstore(), [top], recipeOf()), (err) => err === gone)
+})
+
+test('a store that fails ends the import, also when unreadable files would not', async () => {
+  const full = new HoldfastError('LIMIT', 'full')
+  const writer = { put: async () => { throw full }, putMany: async () => { throw full } }
+  await assert.rejects(importSources(writer, [sourceOf('top', { a: Buffer.from('a') })], recipeOf(), { onUnreadable: async () => { assert.fail('nothing was unreadable') } }), (err) => err === full)
+})
+
+test('a directory of empty directories is left out with them, and the one at the top stays', async () => {
+  const [root] = await importSources(new MemoryBlockstore(), [sourceOf('top', { hollow: { empty: {} } })], recipeOf(), { emptyDirectories: false })
+  assert.equal(root?.cid.toString(), 'bafybeiczsscdsbs7ffqz55asqdf3smv6klcw3gofszvwlyarci47bgf354')
 })
 
 test('a directory is one block exactly at the threshold and sharded one byte above it', async () => {
@@ -204,3 +267,21 @@ async function oracleCid (tree: Tree, profile: 'unixfs-v0-2015' | 'unixfs-v1-202
   for await (const { cid } of importer(flatten('root', tree), new OracleBlockstore(), options)) last = cid.toString()
   return last
 }
+
+function bytesOf (block: Block | undefined): Uint8Array {
+  return block?.bytes ?? assert.fail('The block was stored')
+}
+
+test('an import that is aborted while it builds a large HAMT ends at once', async () => {
+  const controller = new AbortController()
+  const reason = new Error('enough')
+  async function * entries (): AsyncIterable<ImportSource> {
+    for (let index = 0; index < 60_000; index++) yield { kind: 'symlink', name: Buffer.from(`name-${index}`), target: Buffer.from('x') }
+    // The last entry is out: what follows is the work on the directory alone.
+    setImmediate(() => { controller.abort(reason) })
+  }
+  let afterAbort = 0
+  const writer = { put: async () => {}, putMany: async () => { if (controller.signal.aborted) afterAbort++ } }
+  await assert.rejects(importSources(writer, [{ kind: 'directory', name: Buffer.from('d'), entries }], recipeOf(), { signal: controller.signal }), (err) => err === reason)
+  assert.ok(afterAbort <= 1, `${afterAbort} batches were written after the abort`)
+})

@@ -70,8 +70,10 @@ test('mode and mtime lie in the root of the entry, and a small file is no raw bl
   tree.directory(['d'], attributes)
   await tree.symlink(['l'], Buffer.from('small'), attributes)
   for (const { cid, path, tsize } of await tree.finish()) {
-    const { kind, ...entry } = await openEntry(blocks, cid)
-    assert.deepEqual({ ...('mode' in entry && { mode: entry.mode }), ...('mtime' in entry && { mtime: entry.mtime }) }, attributes, `${path} is a ${kind}`)
+    const entry = await openEntry(blocks, cid)
+    const kept = 'mtime' in entry ? { mode: entry.mode, mtime: entry.mtime } : {}
+    // The mode of a symlink means nothing, so Kubo leaves it out.
+    assert.deepEqual(kept, path === 'l' ? { ...attributes, mode: undefined } : attributes, `${path} is a ${entry.kind}`)
     assert.ok(tsize > 0)
   }
 })

@@ -1,15 +1,15 @@
 import type { BlockWriter } from '@holdfast/blockstore'
-import { type AbortOptions, Block, CODECS, type DagPbLink, decodeDagPb, encodeDagPb, HoldfastError } from '@holdfast/core'
+import { type AbortOptions, type DagPbLink, HoldfastError } from '@holdfast/core'
 import { normalize } from '../content-path.ts'
-import type { ImportRecipe } from '../profile.ts'
+import { type ImportRecipe, withDefaultWidths } from '../profile.ts'
 import { MAX_PATH_SEGMENTS } from '../resolve.ts'
-import { decodeUnixFs, encodeUnixFs, type UnixFsTime } from '../unixfs.ts'
 import { BlockSink } from './block-sink.ts'
-import { cutFixed } from './chunker.ts'
+import { cutChunks } from './chunker.ts'
 import { type BuiltNode, buildUnixFsNode } from './dag-builder.ts'
 import { buildDirectory } from './directory-builder.ts'
 import { buildFile } from './file-builder.ts'
 import type { ImportedEntry } from './import-tree.ts'
+import { hasAttributes, type ImportAttributes } from './source.ts'
 
 /**
  * Most bytes that the names of one tree may take, each entry counted with `ENTRY_BYTES` more: a tree that comes in any order
@@ -20,15 +20,13 @@ export const MAX_TREE_BYTES: number = 256 * 1024 * 1024
 /** What an entry takes in memory beside its name, in bytes (measured: 190 to 230). */
 const ENTRY_BYTES = 256
 
-/** What UnixFS 1.5 keeps beside the content. */
-export interface ImportAttributes {
-  readonly mode?: number | undefined
-  readonly mtime?: UnixFsTime | undefined
-}
-
 export interface TreeImportOptions extends AbortOptions {
   /** Put everything into one directory more. @default false */
   wrap?: boolean | undefined
+  /** Whether directories are kept in which there is nothing but directories; those at the top always are. @default true */
+  emptyDirectories?: boolean | undefined
+  /** As in `ImportOptions`. @default false */
+  ignoreWidthsAtTop?: boolean | undefined
   /** @default MAX_TREE_BYTES */
   maxTreeBytes?: number | undefined
   /** Awaited for every entry as soon as its DAG is built: files as they come, directories at the end. */
@@ -44,6 +42,7 @@ export interface TreeImportOptions extends AbortOptions {
 export interface TreeImport extends AsyncDisposable {
   /** Imports a file. An empty path is a root without a name. */
   file(path: readonly string[], content: AsyncIterable<Uint8Array>, attributes?: ImportAttributes): Promise<void>
+  /** Imports a symlink. Its mode means nothing and is not kept. */
   symlink(path: readonly string[], target: Uint8Array, attributes?: ImportAttributes): Promise<void>
   /** Makes a directory, also an empty one. One that is there already gets the attributes. */
   directory(path: readonly string[], attributes?: ImportAttributes): void
@@ -92,16 +91,14 @@ class PathTreeImport implements TreeImport {
   async file (path: readonly string[], content: AsyncIterable<Uint8Array>, attributes: ImportAttributes = {}): Promise<void> {
     const names = this.#checked(path)
     this.#reserve(names.join('/').length)
-    // A raw block has no room for attributes: then no leaf is raw, as Kubo does it.
-    const recipe = hasAttributes(attributes) ? { ...this.#recipe, rawLeaves: false } : this.#recipe
-    const node = await this.#attributed(attributes, async (sink) => await buildFile(this.#chunks(content), recipe, sink))
+    const node = await buildFile(this.#chunks(content), this.#recipe, this.#sink, attributes)
     await this.#put(names, 'file', node)
   }
 
-  async symlink (path: readonly string[], target: Uint8Array, attributes: ImportAttributes = {}): Promise<void> {
+  async symlink (path: readonly string[], target: Uint8Array, { mtime }: ImportAttributes = {}): Promise<void> {
     const names = this.#checked(path)
     this.#reserve(names.join('/').length)
-    await this.#put(names, 'symlink', await buildUnixFsNode({ type: 'symlink', data: target, ...attributes }, [], this.#recipe, this.#sink))
+    await this.#put(names, 'symlink', await buildUnixFsNode({ type: 'symlink', data: target, mtime }, [], this.#recipe, this.#sink))
   }
 
   directory (path: readonly string[], attributes: ImportAttributes = {}): void {
@@ -111,7 +108,8 @@ class PathTreeImport implements TreeImport {
   }
 
   async finish (): Promise<ImportedEntry[]> {
-    const roots = this.#options.wrap === true ? [await this.#build('', this.#top)] : await this.#buildAll(this.#top, '')
+    const whole = this.#options.wrap === true ? await this.#build('', this.#top, true) : undefined
+    const roots = whole === undefined ? [...(await this.#buildAll(this.#top, '', true)).values()] : [whole]
     await this.#sink.flush()
     return roots
   }
@@ -133,7 +131,7 @@ class PathTreeImport implements TreeImport {
   }
 
   async * #chunks (content: AsyncIterable<Uint8Array>): AsyncIterable<Uint8Array> {
-    for await (const chunk of cutFixed(content, this.#recipe.chunkBytes)) {
+    for await (const chunk of cutChunks(content, this.#recipe.chunking)) {
       this.#options.signal?.throwIfAborted()
       yield chunk
     }
@@ -166,50 +164,32 @@ class PathTreeImport implements TreeImport {
     return directory
   }
 
-  async #buildAll (directory: Directory, path: string): Promise<ImportedEntry[]> {
-    const entries: ImportedEntry[] = []
+  /** Builds what is in a directory, by name. With `isTop` no directory is around these. */
+  async #buildAll (directory: Directory, path: string, isTop = false): Promise<Map<string, ImportedEntry>> {
+    const entries = new Map<string, ImportedEntry>()
     for (const [name, child] of directory.children) {
       this.#options.signal?.throwIfAborted()
-      entries.push(child.kind === 'leaf' ? child.entry : await this.#build(path === '' ? name : `${path}/${name}`, child))
+      const entry = child.kind === 'leaf' ? child.entry : await this.#build(path === '' ? name : `${path}/${name}`, child, isTop)
+      if (entry !== undefined) entries.set(name, entry)
     }
     return entries
   }
 
-  async #build (path: string, directory: Directory): Promise<ImportedEntry> {
+  async #build (path: string, directory: Directory, isTop: boolean): Promise<ImportedEntry | undefined> {
     const entries = await this.#buildAll(directory, path)
-    const names = [...directory.children.keys()]
-    const links: DagPbLink[] = entries.map(({ cid, tsize }, index) => ({ cid, tsize, name: Buffer.from(names[index] ?? '') }))
-    const { cid, tsize } = await this.#attributed(directory.attributes, async (sink) => await buildDirectory(links, this.#recipe, sink))
-    const entry = { kind: 'directory' as const, path, cid, tsize, byteLength: entries.reduce((sum, { byteLength }) => sum + byteLength, 0) }
+    if (entries.size === 0 && !isTop && this.#options.emptyDirectories === false) return undefined
+    const links: DagPbLink[] = Array.from(entries, ([name, { cid, tsize }]) => ({ cid, tsize, name: Buffer.from(name) }))
+    const recipe = isTop && this.#options.ignoreWidthsAtTop === true ? withDefaultWidths(this.#recipe) : this.#recipe
+    const { cid, tsize } = await buildDirectory(links, recipe, this.#sink, directory.attributes)
+    const byteLength = entries.values().reduce((sum, entry) => sum + entry.byteLength, 0)
+    const entry = { kind: 'directory' as const, path, cid, tsize, byteLength }
     await this.#options.onEntry?.(entry)
     return entry
-  }
-
-  /** Builds a DAG and writes attributes into its root, which is the last block that was built. */
-  async #attributed (attributes: ImportAttributes, build: (sink: Pick<BlockSink, 'add'>) => Promise<BuiltNode>): Promise<BuiltNode> {
-    if (!hasAttributes(attributes)) return await build(this.#sink)
-    let last: Block | undefined
-    const node = await build({
-      add: async (block) => {
-        if (last !== undefined) await this.#sink.add(last)
-        last = block
-      }
-    })
-    if (last === undefined) throw new Error('A DAG has at least one block')
-    const { links, data = new Uint8Array() } = decodeDagPb(last.bytes)
-    const bytes = encodeDagPb({ links, data: encodeUnixFs({ ...decodeUnixFs(data), ...attributes }) })
-    const root = await Block.of(bytes, { codec: CODECS.dagPb, hash: this.#recipe.hash, version: this.#recipe.cidVersion })
-    await this.#sink.add(root)
-    return { ...node, cid: root.cid, tsize: node.tsize + bytes.byteLength - last.bytes.byteLength }
   }
 }
 
 function newDirectory (): Directory {
   return { kind: 'directory', children: new Map(), attributes: {} }
-}
-
-function hasAttributes ({ mode, mtime }: ImportAttributes): boolean {
-  return mode !== undefined || mtime !== undefined
 }
 
 function bothKinds (names: readonly string[]): HoldfastError {

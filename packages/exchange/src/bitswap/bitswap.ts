@@ -79,7 +79,7 @@ export class Bitswap implements Exchange {
   async #start (): Promise<void> {
     const { host } = this.#deps
     this.#opened.defer(() => { this.#end() })
-    this.#opened.use(await host.handle(BITSWAP_PROTOCOLS, async (stream) => { await this.#read(stream) }, { maxInboundStreams: MAX_STREAMS_PER_PEER, maxOutboundStreams: MAX_STREAMS_PER_PEER }))
+    this.#opened.use(await host.handle(BITSWAP_PROTOCOLS, async (stream) => { await this.#serve(stream) }, { maxInboundStreams: MAX_STREAMS_PER_PEER, maxOutboundStreams: MAX_STREAMS_PER_PEER }))
     this.#opened.use(host.watchPeers({
       connected: (peer) => { if (this.#deps.host.isConnected(peer)) this.#partner(peer) },
       disconnected: (peer) => {
@@ -128,6 +128,12 @@ export class Bitswap implements Exchange {
     setTimeout(() => {
       if (!this.#opened.disposed && this.#deps.host.isConnected(peer)) this.#partner(peer)
     }, afterMs).unref()
+  }
+
+  /** A stream that a peer opened: it will want answers. */
+  async #serve (stream: PeerStream): Promise<void> {
+    if (this.#deps.host.isConnected(stream.peer)) this.#partner(stream.peer).outbox.prepare()
+    await this.#read(stream)
   }
 
   /** Reads the messages of a stream until it ends, or until one of them breaks the rules. */

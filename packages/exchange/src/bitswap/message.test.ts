@@ -1,4 +1,5 @@
 import { Block, isErrorCode } from '@holdfast/core'
+import { threadCpuMs } from '@holdfast/testkit'
 import fc from 'fast-check'
 import { CID } from 'multiformats/cid'
 import { create as createDigest } from 'multiformats/hashes/digest'
@@ -118,8 +119,8 @@ for (const [name, message] of Object.entries(FLOODS)) {
   test(`a message of 4 MiB of ${name} is refused in 20 ms without memory (T2.4-a)`, () => {
     refusalMs(message) // Once before: what is measured is the refusal, not the compiler.
     const rssBefore = process.memoryUsage.rss()
-    const elapsedMs = Math.min(refusalMs(message), refusalMs(message), refusalMs(message))
-    assert.ok(elapsedMs <= 20, `${elapsedMs} ms`)
+    const spentMs = Math.min(refusalMs(message), refusalMs(message), refusalMs(message))
+    assert.ok(spentMs <= 20, `${spentMs} ms of this thread`)
     const grown = process.memoryUsage.rss() - rssBefore
     assert.ok(grown <= 3 * 16 * 1024 * 1024, `${grown} bytes in three refusals`)
   })
@@ -159,9 +160,9 @@ test('a block prefix of anything but four varints is refused', () => {
 })
 
 function refusalMs (message: Uint8Array): number {
-  const start = performance.now()
+  const start = threadCpuMs()
   assert.throws(() => decodeMessage(message), (err) => isErrorCode(err, 'LIMIT') || isErrorCode(err, 'INVALID'))
-  return performance.now() - start
+  return threadCpuMs() - start
 }
 
 function entryBytes (more: Uint8Array = new Uint8Array()): Uint8Array {

@@ -2,7 +2,7 @@ import { isErrorCode } from '@holdfast/core'
 import type { PeerStream } from '@holdfast/network'
 import assert from 'node:assert/strict'
 import { test, type TestContext } from 'node:test'
-import { blocksOf } from '../nodes.test.ts'
+import { blocksOf, openTestNode } from '../nodes.test.ts'
 import { payloadOf, until, wantOf } from '../raw-peer.test.ts'
 import { openTcpHost, type TcpHost } from '../tcp-host.test.ts'
 import { readFrames } from './frames.ts'
@@ -48,6 +48,37 @@ test('what is queued in one turn goes out in one message, over a stream that sta
   outbox.want(wantOf(blocks[0].cid))
   await until(() => messages.length === 2)
   assert.equal(from.openedStreams.length, 1)
+})
+
+test('a stream that was prepared carries the first message; that none could be is told when there is one', async (context) => {
+  const { from, to, outbox, messages, failures } = await openPair(context)
+  const [{ cid }] = await blocksOf(1, 100)
+  outbox.prepare()
+  outbox.prepare()
+  await until(() => from.openedStreams.length === 1)
+  outbox.want(wantOf(cid))
+  await until(() => messages.length === 1)
+  assert.equal(from.openedStreams.length, 1)
+
+  const stranger = new Outbox(to, 'nobody', { onStream: async () => {}, onFailure: (err) => { failures.push(err) } })
+  stranger.prepare()
+  await new Promise(setImmediate)
+  assert.deepEqual(failures, [])
+  stranger.want(wantOf(cid))
+  await until(() => failures.length === 1)
+})
+
+test('a node that was asked opens its own stream before it has read what for', async (context) => {
+  const serving = await openTestNode()
+  context.after(async () => { await serving[Symbol.asyncDispose]() })
+  const asking = await openTcpHost('asking')
+  context.after(async () => { await asking[Symbol.asyncDispose]() })
+  let openedCount = 0
+  await asking.handle(BITSWAP_PROTOCOLS, async () => { openedCount++ })
+  await asking.connect(serving.host.address)
+  await until(() => serving.exchange.stats().peerCount === 1)
+  await asking.openStream(serving.host.peer, BITSWAP_PROTOCOLS)
+  await until(() => openedCount === 1)
 })
 
 test('of several wants and cancels of one CID the latest is sent', async (context) => {

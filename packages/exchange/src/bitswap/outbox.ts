@@ -83,6 +83,16 @@ export class Outbox implements Disposable {
     this.#wake()
   }
 
+  /**
+   * Opens the stream before anything is to be sent: whoever opened one to us waits for answers, and the negotiation takes a round
+   * trip. A failure is told only when there was something to send.
+   */
+  prepare (): void {
+    if (this.#isRunning || this.#isEnded || this.#stream !== undefined) return
+    this.#isRunning = true
+    void this.#open().catch(() => {}).then(() => { this.#rest() })
+  }
+
   /** Gives the peer up: what is queued is dropped, what is being written ends. */
   fail (reason: Error): void {
     this.#drop()
@@ -112,6 +122,10 @@ export class Outbox implements Disposable {
       this.#drop()
       if (!this.#isEnded) this.#options.onFailure(err)
     }
+    this.#rest()
+  }
+
+  #rest (): void {
     this.#isRunning = false
     if (this.#isEnded) return
     if (this.#hasWork()) this.#wake()

@@ -47,7 +47,7 @@ export interface ReadAheadOptions {
  *
  * Learns from what the reader takes: whatever lies before that in the order, and was not taken, is passed over; so a
  * reader that begins in the middle of a file draws nothing before it. What may be fetched ahead is as much
- * as was taken so far, or everything at once when the whole DAG will be read; never above `MAX_AHEAD_BYTES`.
+ * as it asked for and got so far, together, or everything at once when the whole DAG will be read; never above `MAX_AHEAD_BYTES`.
  */
 export class ReadAhead {
   readonly #options: ReadAheadOptions
@@ -61,7 +61,8 @@ export class ReadAhead {
   /** Handed out and not taken by the reader, with their bytes. */
   readonly #ahead = new Map<string, number>()
   #aheadBytes = 0
-  #takenBytes = 0
+  /** What the reader asked for, and what it got. */
+  #readBytes = 0
   /** Moving average of the length of the dag-pb nodes that were opened. */
   #innerBytes = INNER_NODE_BYTES
 
@@ -81,7 +82,7 @@ export class ReadAhead {
 
   /** The reader got this many bytes, here or from a peer. */
   taken (byteLength: number): void {
-    this.#takenBytes += byteLength
+    this.#readBytes += byteLength
   }
 
   /** A block is here: what it links to takes its place. Blocks that are not of their codec have no links. */
@@ -98,7 +99,7 @@ export class ReadAhead {
 
   /** Hands out the next block to fetch ahead, or `undefined` when none is known or enough are on their way. */
   next (): Upcoming | undefined {
-    const budget = Math.min(this.#options.walk ? MAX_AHEAD_BYTES : this.#takenBytes, MAX_AHEAD_BYTES)
+    const budget = Math.min(this.#options.walk ? MAX_AHEAD_BYTES : this.#readBytes, MAX_AHEAD_BYTES)
     if (this.#aheadBytes >= budget || this.#ahead.size >= MAX_AHEAD_BLOCKS) return undefined
     while (this.#cursor?.isOffered === true) this.#cursor = this.#cursor.next
     const entry = this.#cursor
@@ -119,6 +120,7 @@ export class ReadAhead {
 
   #takeEntry (entry: Entry): void {
     entry.isTaken = true
+    this.#readBytes += entry.expectedBytes
     entry.isOffered = true
     for (let at = entry.previous; at !== undefined;) {
       const { previous } = at

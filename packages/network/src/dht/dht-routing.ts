@@ -109,9 +109,10 @@ class KadRouting implements DhtRouting {
   async provide (key: Uint8Array, { signal }: AbortOptions = {}): Promise<ProvideResult> {
     signal?.throwIfAborted()
     cidOf(key)
+    // Whoever announces much at once waits in line here, which is no fault of the walk.
+    using _turn = await this.#walks.take(signal)
     using walk = deadline(WALK_TIMEOUT_MS, signal)
     await this.#untilReady(walk.signal)
-    using _turn = await this.#walks.take(walk.signal)
     const results = await Promise.all(this.#networks.map(async (network) => await this.#provideOn(network, key, walk.signal)))
     signal?.throwIfAborted()
     return { acceptedCount: results.reduce((sum, { acceptedCount }) => sum + acceptedCount, 0), failures: results.flatMap(({ failures }) => failures) }

@@ -8,25 +8,25 @@ export class Turns {
   }
 
   /** Waits for a turn, which lasts until it is disposed. */
-  async take (signal: AbortSignal): Promise<Disposable> {
-    signal.throwIfAborted()
+  async take (signal: AbortSignal | undefined): Promise<Disposable> {
+    signal?.throwIfAborted()
     if (this.#freeCount > 0) this.#freeCount--
     else await this.#queue(signal)
     return { [Symbol.dispose]: () => { this.#give() } }
   }
 
-  async #queue (signal: AbortSignal): Promise<void> {
+  async #queue (signal: AbortSignal | undefined): Promise<void> {
     const { promise, resolve, reject } = Promise.withResolvers<void>()
     const onAbort = (): void => {
       this.#waiting.delete(resolve)
-      reject(signal.reason)
+      reject(signal?.reason)
     }
     this.#waiting.add(resolve)
-    signal.addEventListener('abort', onAbort, { once: true })
+    signal?.addEventListener('abort', onAbort, { once: true })
     try {
       await promise
     } finally {
-      signal.removeEventListener('abort', onAbort)
+      signal?.removeEventListener('abort', onAbort)
     }
   }
 

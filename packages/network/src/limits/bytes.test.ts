@@ -124,14 +124,14 @@ test('T2.1-d: what waits for a peer that never reads is bounded, over all of its
 })
 
 /** A peer that has our muxers and no protocols, and opens streams on which it can say anything. */
-async function newRawPeer (context: TestContext, server: NetworkHost): Promise<{ connection: Connection, openRaw: () => Promise<Stream> }> {
+async function newRawPeer (context: TestContext, server: NetworkHost): Promise<{ peer: string, connection: Connection, openRaw: () => Promise<Stream> }> {
   const node = await createLibp2p({ logger: quietLogger, transports: [tcp()], connectionEncrypters: encrypters(), streamMuxers: muxers(), connectionMonitor: { enabled: false } })
   context.after(async () => { await node.stop() })
   const connection = await node.dial(multiaddr(addressOf(server)))
   const muxer: unknown = Reflect.get(connection, 'muxer')
   assert.ok(typeof muxer === 'object' && muxer !== null && 'createStream' in muxer && typeof muxer.createStream === 'function')
   const create = muxer.createStream.bind(muxer)
-  return { connection, openRaw: async () => await create({}) }
+  return { peer: node.peerId.toString(), connection, openRaw: async () => await create({}) }
 }
 
 test('what comes on streams whose protocol is not agreed on counts, too', async (context) => {
@@ -189,6 +189,26 @@ test('who may have more may fill a wider window while the reader stalls, and no 
   assert.deepEqual(warnings, [])
   assert.equal(server.isConnected(client.peer), true)
 })
+
+test('a peer that is allowed more learns of it at once, on the streams that it uses', async (context) => {
+  const server = await newHost(context)
+  let receivedCount = 0
+  await server.handle([PROTOCOL], async (stream) => {
+    for await (const _ of stream.read()) receivedCount++
+  }, { maxInboundStreams: 2 })
+  const { connection, peer } = await newRawPeer(context, server)
+  const [used, idle] = [await connection.newStream(PROTOCOL), await connection.newStream(PROTOCOL)]
+  used.send(Buffer.alloc(1))
+  await until(() => receivedCount === 1)
+  using _allowance = server.allowBytes(peer, MAX_PEER_BYTES + MAX_WINDOW_BYTES)
+  await until(() => windowOf(used) === MAX_WINDOW_BYTES)
+  assert.ok(windowOf(idle) <= MAX_WINDOW_BYTES / 4, `${windowOf(idle)} bytes on a stream on which nothing ever came`)
+})
+
+/** Bytes that may be sent on a stream of yamux now. */
+function windowOf (stream: Stream): number {
+  return Number(Reflect.get(stream, 'sendWindowCapacity'))
+}
 
 test('what a package holds for a peer counts with what its streams hold', async (context) => {
   const { client, server, warnings } = await newPair(context, async () => { await stalled(context) })

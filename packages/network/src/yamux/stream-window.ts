@@ -15,6 +15,7 @@ interface Windowed {
   /** What the peer is granted whenever some of it was used. */
   recvWindow: number
   maxStreamWindowSize: number
+  sendWindowUpdate(): void
 }
 
 /** Follows what a peer is allowed to make this node hold. */
@@ -41,8 +42,13 @@ export class StreamWindow {
     stream.recvWindow = widestBytes > this.#ordinaryBytes ? widestBytes : Math.min(stream.recvWindow, widestBytes)
     stream.maxStreamWindowSize = widestBytes
   }
+
+  /** Grants now what the next piece that comes would. */
+  grant (): void {
+    this.#stream?.sendWindowUpdate()
+  }
 }
 
 function isWindowed (stream: Stream): stream is Stream & Windowed {
-  return 'recvWindow' in stream && typeof stream.recvWindow === 'number' && 'maxStreamWindowSize' in stream && typeof stream.maxStreamWindowSize === 'number'
+  return 'recvWindow' in stream && typeof stream.recvWindow === 'number' && 'maxStreamWindowSize' in stream && typeof stream.maxStreamWindowSize === 'number' && 'sendWindowUpdate' in stream
 }

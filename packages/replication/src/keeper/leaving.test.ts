@@ -1,3 +1,4 @@
+import { MemoryBlockstore } from '@holdfast/blockstore'
 import { isHoldfastError } from '@holdfast/core'
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
@@ -22,7 +23,7 @@ function pinsOf ({ pins }: KeepingNode): string[] {
 test('a node that is alone in its cluster joins another one when it is told to leave, and its copies become its own pins', async (context) => {
   const [[a], [x]] = await Promise.all([openKeepers(context, 1), openKeepers(context, 1)])
   assert.ok(a !== undefined && x !== undefined)
-  const [mine, shared, lost] = [await addContent(a, 1), await addContent(a, 2), await addContent(x, 3)]
+  const [mine, shared, lost] = [await addContent(a, 1), await addContent(a, 2), await addContent({ blocks: new MemoryBlockstore() }, 3)]
   await addContent(x, 2)
   const old = await a.replication.putPin({ cid: mine, copies: 2, name: 'photos' })
   await a.replication.putPin({ cid: shared, copies: 2 })

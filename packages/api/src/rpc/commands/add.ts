@@ -32,6 +32,8 @@ const OPTIONS = {
   'mtime-nsecs': ['string'],
   trickle: ['bool', 't'],
   inline: ['bool'],
+  'inline-limit': ['int'],
+  'empty-dirs': ['bool'],
   nocopy: ['bool'],
   'to-files': ['string'],
   'max-directory-links': ['int'],
@@ -41,7 +43,7 @@ const OPTIONS = {
 type AddOptions = OptionValues<typeof OPTIONS>
 
 /** Options of Kubo that would give another CID or another effect, and that this node does not have. */
-const NOT_HERE = ['trickle', 'inline', 'nocopy', 'to-files', 'max-directory-links', 'max-hamt-fanout'] as const
+const NOT_HERE = ['nocopy', 'to-files'] as const
 
 /**
  * Imports an upload, file by file as it comes, and pins the roots.
@@ -65,6 +67,9 @@ export const add: RpcCommand = rpcCommand({
     await using tree = openTreeImport(writer, recipe, {
       signal,
       wrap: options['wrap-with-directory'],
+      // As Kubo does it: what is only hashed is there to compare CIDs with.
+      ignoreWidthsAtTop: options['only-hash'],
+      emptyDirectories: options['empty-dirs'],
       onEntry: async (entry) => { await reply.emit(addedLine(entry)) }
     })
     reply.asValues()
@@ -99,17 +104,21 @@ async function * withProgress ({ path, content }: UploadedPart & { kind: 'file' 
 
 /** Kubo's recipe of long ago comes with its CID version: who asks for 0 wants the CIDs that everybody else has for it. */
 function recipeOptions (options: AddOptions): RecipeOptions {
-  const wantsAttributes = ['preserve-mode', 'preserve-mtime', 'mode', 'mtime'] as const
-  if (options['raw-leaves'] === true && wantsAttributes.some((name) => options[name] !== undefined && options[name] !== false)) {
-    throw callerMistake("raw-leaves can't be used with UnixFS metadata like mode or modification time")
-  }
+  const keepsAttributes = (['preserve-mode', 'preserve-mtime', 'mode', 'mtime'] as const).some((name) => options[name] !== undefined && options[name] !== false)
+  if (options['raw-leaves'] === true && keepsAttributes) throw callerMistake("raw-leaves can't be used with UnixFS metadata like mode or modification time")
   return {
     profile: options.profile ?? (options['cid-version'] === 0 ? 'unixfs-v0-2015' : undefined),
     cidVersion: options['cid-version'],
     hash: options.hash,
     rawLeaves: options['raw-leaves'],
     chunker: options.chunker === '' ? undefined : options.chunker,
-    maxFileLinks: options['max-file-links']
+    trickle: options.trickle,
+    maxFileLinks: options['max-file-links'],
+    maxDirectoryLinks: options['max-directory-links'],
+    maxHamtFanout: options['max-hamt-fanout'],
+    inline: options.inline,
+    inlineLimit: options['inline-limit'],
+    keepsAttributes
   }
 }
 

@@ -1,0 +1,172 @@
+import type { DagPbLink } from '@holdfast/core'
+import { type ImportRecipe, withDefaultWidths } from '../profile.ts'
+import type { BlockSink } from './block-sink.ts'
+import { cutChunks } from './chunker.ts'
+import { type BuiltNode, buildUnixFsNode } from './dag-builder.ts'
+import { buildDirectory } from './directory-builder.ts'
+import { buildFile } from './file-builder.ts'
+import type { ImportedEntry, ImportOptions } from './import-tree.ts'
+import { Slots } from './slots.ts'
+import type { DirectorySource, FileSource, ImportAttributes, ImportSource, SymlinkSource } from './source.ts'
+
+/** Files of one import that are read at the same time: small ones spend most of their time waiting. */
+export const CONCURRENT_FILES = 16
+
+/** Whether reading a source failed, as opposed to building or storing what was read. */
+interface Reading {
+  failed: boolean
+}
+
+/** One import of trees from the top down, with the files that are read at the same time. */
+export class ImportRun {
+  readonly #sink: BlockSink
+  readonly #recipe: ImportRecipe
+  readonly #failed: AbortController
+  readonly #options: ImportOptions
+  readonly #slots = new Slots(CONCURRENT_FILES)
+  readonly #running = new Set<Promise<void>>()
+  #byteLength = 0
+  #fileCount = 0
+
+  constructor (sink: BlockSink, recipe: ImportRecipe, failed: AbortController, options: ImportOptions) {
+    this.#sink = sink
+    this.#recipe = recipe
+    this.#failed = failed
+    this.#options = options
+  }
+
+  /** Imports the sources one after the other; those that cannot be read are left out. */
+  async roots (sources: readonly ImportSource[]): Promise<ImportedEntry[]> {
+    const entries: ImportedEntry[] = []
+    for (const source of sources) {
+      const entry = await this.#entry(source, '', true)
+      if (entry !== undefined) entries.push(entry)
+    }
+    return entries
+  }
+
+  /** Imports the sources into one directory without a name. */
+  async wrapped (sources: readonly ImportSource[]): Promise<ImportedEntry> {
+    const entry = await this.#contents('', async function * () { yield * sources }(), true)
+    if (entry === undefined) throw new Error('A directory at the top is kept, also when it is empty')
+    return entry
+  }
+
+  /** Resolves when no file of this import is being read any more. */
+  async settle (): Promise<void> {
+    await Promise.all(this.#running)
+  }
+
+  async #entry (source: ImportSource, prefix: string, isRoot: boolean): Promise<ImportedEntry | undefined> {
+    const path = join(prefix, source.name)
+    const reading: Reading = { failed: false }
+    try {
+      switch (source.kind) {
+        case 'directory': return await this.#contents(path, this.#listed(source, reading), isRoot, source.attributes)
+        case 'symlink': return await this.#symlink(path, source)
+        case 'file': return await this.#file(path, source, reading)
+        case 'unreadable':
+          reading.failed = true
+          throw source.reason
+      }
+    } catch (reason) {
+      if (!reading.failed || this.#options.onUnreadable === undefined) throw reason
+      await this.#options.onUnreadable(path, reason)
+      return undefined
+    }
+  }
+
+  /** Imports what is in a directory: files beside one another, directories one after the other. */
+  async #contents (path: string, sources: AsyncIterable<ImportSource>, isRoot: boolean, attributes?: ImportAttributes): Promise<ImportedEntry | undefined> {
+    const links: DagPbLink[] = []
+    const leaves: Array<Promise<void>> = []
+    let byteLength = 0
+    const add = async (source: ImportSource): Promise<void> => {
+      const entry = await this.#entry(source, path, false)
+      if (entry === undefined) return
+      links.push({ cid: entry.cid, name: source.name, tsize: entry.tsize })
+      byteLength += entry.byteLength
+    }
+    for await (const source of sources) {
+      this.#options.signal?.throwIfAborted()
+      if (source.kind === 'directory') await add(source)
+      else {
+        await this.#slots.acquire()
+        leaves.push(this.#beside(async () => { await add(source) }))
+      }
+    }
+    await Promise.all(leaves)
+    this.#options.signal?.throwIfAborted()
+    if (links.length === 0 && !isRoot && this.#options.emptyDirectories === false) return undefined
+    const recipe = isRoot && this.#options.ignoreWidthsAtTop === true ? withDefaultWidths(this.#recipe) : this.#recipe
+    const node = await buildDirectory(links, recipe, this.#sink, attributes)
+    return await this.#done('directory', path, { ...node, byteLength })
+  }
+
+  /** Runs a task in the slot that was acquired for it; its failure ends the whole import. */
+  #beside (task: () => Promise<void>): Promise<void> {
+    const running = task()
+      .catch((reason: unknown) => { this.#failed.abort(reason) })
+      .finally(() => {
+        this.#running.delete(running)
+        this.#slots.release()
+      })
+    this.#running.add(running)
+    return running
+  }
+
+  async * #listed (source: DirectorySource, reading: Reading): AsyncIterable<ImportSource> {
+    try {
+      yield * source.entries(this.#options.signal)
+    } catch (reason) {
+      this.#options.signal?.throwIfAborted()
+      reading.failed = true
+      throw reason
+    }
+  }
+
+  async #symlink (path: string, { target, attributes }: SymlinkSource): Promise<ImportedEntry> {
+    return await this.#done('symlink', path, await buildUnixFsNode({ type: 'symlink', data: target, mtime: attributes?.mtime }, [], this.#recipe, this.#sink))
+  }
+
+  async #file (path: string, source: FileSource, reading: Reading): Promise<ImportedEntry> {
+    const node = await buildFile(this.#chunks(source, reading), this.#recipe, this.#sink, source.attributes)
+    this.#fileCount++
+    return await this.#done('file', path, node)
+  }
+
+  async * #chunks (source: FileSource, reading: Reading): AsyncIterable<Uint8Array> {
+    const { signal } = this.#options
+    try {
+      for await (const chunk of cutChunks(source.open(signal), this.#recipe.chunking)) {
+        signal?.throwIfAborted()
+        this.#byteLength += chunk.byteLength
+        yield chunk
+        this.#report()
+      }
+    } catch (reason) {
+      signal?.throwIfAborted()
+      reading.failed = true
+      throw reason
+    }
+  }
+
+  async #done (kind: ImportedEntry['kind'], path: string, { cid, byteLength, tsize }: BuiltNode): Promise<ImportedEntry> {
+    const entry = { kind, path, cid, byteLength, tsize }
+    await this.#options.onEntry?.(entry)
+    this.#report()
+    return entry
+  }
+
+  #report (): void {
+    this.#options.onProgress?.({ byteLength: this.#byteLength, fileCount: this.#fileCount, blockCount: this.#sink.blockCount })
+  }
+}
+
+function join (prefix: string, name: Uint8Array): string {
+  return prefix === '' ? textOf(name) : `${prefix}/${textOf(name)}`
+}
+
+function textOf (name: Uint8Array): string {
+  return Buffer.from(name.buffer, name.byteOffset, name.byteLength).toString()
+}
