@@ -24,7 +24,7 @@ function stripSources (checkout) {
     for (const path of globSync(SOURCES, { cwd: checkout, exclude: (name) => name.endsWith('.test.ts') })) {
       const source = readFileSync(join(checkout, path), 'utf8')
       const name = nameOf(source)
-      if (!present.delete(name)) replaceFile(join(folder, name), require('node:module').stripTypeScriptTypes(source))
+      if (!present.delete(name)) replaceFile(join(folder, name), sealed(require('node:module').stripTypeScriptTypes(source)))
     }
     for (const stale of present) if (stale.endsWith('.js')) rmSync(join(folder, stale), { force: true })
   } catch {}
@@ -43,11 +43,22 @@ function loadStripped (checkout) {
 
 function strippedOf (folder, path) {
   try {
-    return readFileSync(join(folder, nameOf(readFileSync(path, 'utf8'))))
-  } catch {
-    return undefined
-  }
+    const stripped = join(folder, nameOf(readFileSync(path, 'utf8')))
+    const text = readFileSync(stripped, 'utf8')
+    if (sealed(text.slice(0, -SEAL_LENGTH)) === text) return text
+    // The next start makes it again.
+    rmSync(stripped, { force: true })
+  } catch {}
+  return undefined
 }
+
+/** Nothing is synced: after a power cut a file may be empty, or end early, and not be what its name says. */
+function sealed (text) {
+  return `${text}\n// ${createHash('sha256').update(text).digest('hex')}`
+}
+
+/** Characters of a line end, a comment and a digest. */
+const SEAL_LENGTH = '\n// '.length + 64
 
 /** Inside the checkout, where nobody can put code who could not change the sources. */
 function folderOf (checkout) {
@@ -56,7 +67,7 @@ function folderOf (checkout) {
 
 /** Named after the source, so that no edit is ever answered with what it was before, nor one release of Node with another's work. */
 function nameOf (source) {
-  return `${createHash('sha256').update(process.version).update(source).digest('hex')}.js`
+  return `${createHash('sha256').update(`${process.version} sealed`).update(source).digest('hex')}.js`
 }
 
 function replaceFile (path, text) {

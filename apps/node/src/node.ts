@@ -22,6 +22,7 @@ import { removeStateIndex } from './daemon/maintenance.ts'
 import { openProvideSchedule } from './daemon/provide-schedule.ts'
 import { openRpcAccess } from './daemon/rpc-access.ts'
 import { openStorage } from './daemon/storage.ts'
+import { usedBytes } from './daemon/used-bytes.ts'
 import { openStorageCapacity } from './daemon/storage-capacity.ts'
 import { requireDuration } from './parse-duration.ts'
 import { DEFAULT_ENGINE, initRepository, migrateRepository, readEngine, REPOSITORY_VERSION } from './repository.ts'
@@ -102,7 +103,7 @@ export async function openNode (config: Config, log: Logger, { repository, socke
 
   if (typeof config.storageMaxBytes === 'number' && config.storageMaxBytes > 0) {
     opening.use(startCollector({
-      usedBytes: async () => (await blocks.usage()).byteLength,
+      usedBytes: async () => await usedBytes(storage),
       writtenBytes: () => cache.writtenByteLength,
       collect: async (options) => {
         const result = await collectGarbage({ blocks, references, leases, cache }, options)

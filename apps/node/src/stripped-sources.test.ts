@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
-import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, readdir, rm, truncate, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test, type TestContext } from 'node:test'
@@ -45,6 +45,20 @@ test('an edit takes the place of what was stripped before', async (t) => {
   assert.equal(runStripped(folder, path), '2')
   assert.equal((await readdir(join(folder, 'node_modules/.holdfast-stripped'))).length, 1)
 })
+
+for (const length of [0, 10]) {
+  test(`what a power cut left of a stripped source, ${length} bytes, is not run, and made again`, async (t) => {
+    const { folder, path } = await checkout(t, 'export const answer: number = 4')
+    const strip = `stripped.stripSources(${JSON.stringify(folder)})`
+    run(strip)
+    const stripped = join(folder, 'node_modules/.holdfast-stripped')
+    for (const name of await readdir(stripped)) await truncate(join(stripped, name), length)
+    const load = `stripped.loadStripped(${JSON.stringify(folder)}); import(${JSON.stringify(pathToFileURL(path).href)}).then(({ answer }) => console.log(answer))`
+    assert.equal(run(load), '4')
+    run(strip)
+    assert.equal(runStripped(folder, path), '4')
+  })
+}
 
 test('a source that was not stripped is left to Node', async (t) => {
   const { folder, path } = await checkout(t, 'export const answer: number = 3')

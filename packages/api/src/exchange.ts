@@ -15,13 +15,18 @@ export interface Exchange<Event = unknown> {
 /** Shortest time between two progress events: faster than a person reads, slower than a disk writes. */
 export const PROGRESS_INTERVAL_MS = 100
 
+export interface ReporterOptions {
+  /** How long the work goes on before anything is told of it: an answer that comes sooner is one packet then, and not two. @default 0 */
+  firstAfterMs?: number
+}
+
 /**
  * Returns a function that takes every step of some work and passes on as few of them as a person can follow.
  *
  * Progress is never waited for: it is dropped while an earlier event is still on its way.
  */
-export function progressReporter (exchange: Pick<Exchange<ProgressEvent>, 'emit'>): (progress: ProgressEvent['progress']) => void {
-  let dueMs = 0
+export function progressReporter (exchange: Pick<Exchange<ProgressEvent>, 'emit'>, { firstAfterMs = 0 }: ReporterOptions = {}): (progress: ProgressEvent['progress']) => void {
+  let dueMs = performance.now() + firstAfterMs
   let isSending = false
   return (progress) => {
     const nowMs = performance.now()

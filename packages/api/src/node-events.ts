@@ -115,6 +115,7 @@ export function watchedPins (pins: PinSet, events: NodeEvents): PinSet {
     },
     list: (filter) => pins.list(filter),
     isPinned: (cid) => pins.isPinned(cid),
+    has: (match) => pins.has(match),
     watch: (listener) => pins.watch(listener),
     get count () { return pins.count },
     [Symbol.asyncDispose]: async () => { await pins[Symbol.asyncDispose]() }

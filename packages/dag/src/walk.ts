@@ -76,6 +76,9 @@ async function take (stack: ReadAheadStack<Visit>, onAbsent: (() => void) | unde
   }
 }
 
+/** Codecs of blocks that may have links. */
+const TRAVERSED: ReadonlySet<number> = new Set([CODECS.dagPb, CODECS.dagCbor, CODECS.dagJson])
+
 /**
  * What a walk has passed.
  *
@@ -84,16 +87,22 @@ async function take (stack: ReadAheadStack<Visit>, onAbsent: (() => void) | unde
  */
 class VisitedNodes {
   readonly #passed = new DigestSet()
-  readonly #enteredByCodec = new Map([CODECS.dagPb, CODECS.dagCbor, CODECS.dagJson].map((codec): [number, DigestSet] => [codec, new DigestSet()]))
+  readonly #enteredByCodec = new Map<number, DigestSet>()
 
   /** Reports whether nothing new can come of this CID. */
   has (cid: CID): boolean {
-    return (this.#enteredByCodec.get(cid.code) ?? this.#passed).has(cid)
+    return TRAVERSED.has(cid.code) ? this.#enteredByCodec.get(cid.code)?.has(cid) === true : this.#passed.has(cid)
   }
 
   /** Marks the CID as passed; reports whether its multihash was not passed under any codec before. */
   add (cid: CID): boolean {
-    this.#enteredByCodec.get(cid.code)?.add(cid)
+    if (TRAVERSED.has(cid.code)) this.#entered(cid.code).add(cid)
     return this.#passed.add(cid)
+  }
+
+  #entered (codec: number): DigestSet {
+    const entered = this.#enteredByCodec.get(codec) ?? new DigestSet()
+    this.#enteredByCodec.set(codec, entered)
+    return entered
   }
 }

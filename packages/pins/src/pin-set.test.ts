@@ -111,6 +111,18 @@ test('pins are listed by kind, name, multihash, and all of them together', async
   assert.deepEqual(idsOf(pins.list({ cid: cidAt(2) })), [])
 })
 
+test('whether there is a pin is told by codec, kind and owner', async () => {
+  await using opened = await openPins(newFolder())
+  const { pins } = opened
+  const other = CID.createV1(CODECS.dagCbor, cidAt(0).multihash)
+  await pins.add({ cid: cidAt(0), kind: 'recursive', owner: 'cluster' })
+  await pins.add({ cid: other, kind: 'direct' })
+  const rows = [cidAt(0), other, cidAt(1)].map((cid) => [pins.has({ cid }), pins.has({ cid, kind: 'recursive' }), pins.has({ cid, owner: 'cluster' }), pins.has({ cid, kind: 'direct', owner: 'user' })])
+  assert.deepEqual(rows, [[true, true, true, false], [true, false, false, true], [false, false, false, false]])
+  await pins.remove({ cid: cidAt(0), owner: 'cluster' })
+  assert.equal(pins.has({ cid: cidAt(0), owner: 'cluster' }), false)
+})
+
 test('removal takes all that fit, says which, and leaves the others', async () => {
   const folder = newFolder()
   const kept: Pin[] = []

@@ -56,6 +56,17 @@ test('a direct pin needs its block only', async () => {
   assert.equal(deps.pins.count, 1)
 })
 
+test('a raw block is pinned as the one block that it is, and is named when it is absent', async () => {
+  const deps = await newDeps()
+  const events: PinProgress[] = []
+  await assert.rejects(pinDag(deps, { cid: a.cid, kind: 'recursive' }), (err) => isErrorCode(err, 'NOT_FOUND') && err.details['cid'] === a.cid.toString())
+  assert.equal(deps.pins.count, 0)
+  await deps.blocks.put(a)
+  await pinDag(deps, { cid: a.cid, kind: 'recursive' }, { onProgress: (event) => { events.push(event) } })
+  assert.deepEqual(events, [{ blockCount: 1, byteLength: a.bytes.byteLength }])
+  assert.equal(deps.pins.count, 1)
+})
+
 for (const missing of all) {
   test(`a DAG without its block ${all.indexOf(missing)} is not pinned, and the block is named`, async () => {
     const deps = await newDeps()
@@ -94,6 +105,7 @@ test('all that was read is protected until the pin is durable, and then left to 
     remove: async (match) => await pins.remove(match),
     list: (filter) => pins.list(filter),
     isPinned: (cid) => pins.isPinned(cid),
+    has: (match) => pins.has(match),
     watch: (listener) => pins.watch(listener),
     count: 0,
     [Symbol.asyncDispose]: async () => {}

@@ -1,5 +1,5 @@
 import type { BlockReader } from '@holdfast/blockstore'
-import { type AbortOptions, type Block } from '@holdfast/core'
+import { type AbortOptions, type Block, CODECS } from '@holdfast/core'
 import { requireBlock, walkDag, type WalkOptions } from '@holdfast/dag'
 import type { CID } from 'multiformats/cid'
 import type { CacheKeeper } from './cache/fetch-cache.ts'
@@ -51,7 +51,7 @@ export async function pinDag (
   let blockCount = 0
   let byteLength = 0
   // Pinned once more, it may be because something of it was lost.
-  const isAgain = [...pins.list({ cid: request.cid, kind: request.kind })].length > 0
+  const isAgain = pins.list({ cid: request.cid, kind: request.kind })[Symbol.iterator]().next().done !== true
   const skip = references === undefined || isAgain ? undefined : (cid: CID) => references.holdKept(cid, lease)
   for await (const block of blocksOf(leasedReader(blocks, lease), request, { signal, skip })) {
     cache?.keep(block.cid)
@@ -65,6 +65,8 @@ export async function pinDag (
 }
 
 async function * blocksOf (blocks: BlockReader, { cid, kind }: PinRequest, { signal, skip }: Pick<WalkOptions, 'signal' | 'skip'>): AsyncGenerator<Block> {
-  if (kind === 'direct') yield await requireBlock(blocks, cid, { signal })
+  if (kind === 'recursive' && skip?.(cid) === true) return
+  // A raw block has no links. What a walk needs would cost more than the one block.
+  if (kind === 'direct' || cid.code === CODECS.raw) yield await requireBlock(blocks, cid, { signal })
   else yield * walkDag(blocks, [cid], { signal, skip, maxDepth: Infinity })
 }

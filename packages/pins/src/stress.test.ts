@@ -2,6 +2,7 @@ import { type Blockstore, MemoryBlockstore } from '@holdfast/blockstore'
 import { openFsBlockstore } from '@holdfast/blockstore/fs'
 import { Block, CODECS, HoldfastError, isErrorCode, linksOf, multihashKey } from '@holdfast/core'
 import { requireBlock } from '@holdfast/dag'
+import { seededRandom } from '@holdfast/testkit'
 import { encode } from '@ipld/dag-cbor'
 import assert from 'node:assert/strict'
 import { mkdtemp, rm } from 'node:fs/promises'
@@ -21,17 +22,6 @@ const scratch = await mkdtemp(join(tmpdir(), 'holdfast-stress-'))
 after(async () => { await rm(scratch, { recursive: true }) })
 
 type Random = () => number
-
-/** Mulberry32: a seed gives the same choices every time, if not the same timing. */
-function randomOf (seed: number): Random {
-  let state = seed
-  return () => {
-    state = (state + 0x6d2b79f5) | 0
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state)
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32
-  }
-}
 
 function pick<T> (items: readonly T[], random: Random): T {
   const item = items[Math.floor(random() * items.length)]
@@ -187,7 +177,7 @@ async function giveUp ({ blocks, leases, dags, random }: World): Promise<void> {
 
 /** Adds, pins, unpins, reads and collects at the same time until so many blocks were removed, then looks what is left. */
 async function run (blocks: Blockstore, seed: number, enoughRemovedCount: number): Promise<void> {
-  const random = randomOf(seed)
+  const random = seededRandom(seed)
   await using journal = await openJournal(join(scratch, `journal-${seed}`))
   await using pins = await openPinSet(journal, { minDeadRecords: 20 })
   const leases = new LeaseBook()
@@ -241,7 +231,7 @@ function reachableIn ({ pins, dags }: World): Set<string> {
 
 for (const seed of [1, 2, 3, 4]) {
   test(`adds, pins, unpins, reads and collections at once leave every pin whole and nothing else, in memory (seed ${seed})`, { timeout: 60_000 }, async () => {
-    await run(new SlowBlockstore(randomOf(seed)), seed, 100)
+    await run(new SlowBlockstore(seededRandom(seed)), seed, 100)
   })
 }
 

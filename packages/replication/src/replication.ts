@@ -25,7 +25,7 @@ export interface ReplicationStats extends SyncStats {
   readonly holdCount: number
   readonly waitingCount: number
   readonly equivocationCount: number
-  /** Hash of all records, in hex: the same on members that have the same. */
+  /** Hash of all records when it is read, in hex: the same on members that have the same. */
   readonly root: string
 }
 

@@ -5,4 +5,5 @@ export { DEFAULT_DELAY_BUFFER_BYTES, type DelayProxy, type DelayProxyOptions, op
 export { type FaultOptions, faultyBlockstore } from './faulty-blockstore.ts'
 export { fixturePath } from './fixtures.ts'
 export { type MetricFamily, parsePrometheus } from './prometheus.ts'
+export { seededRandom } from './seeded-random.ts'
 export { type FlagVector, flagVectors, type KeyStream, keyStream, type OptionVector, optionVectors, type VectorAttributes, type VectorInput, vectorSource, type VectorSource, type VectorSourceOptions, writeVector } from './vectors.ts'

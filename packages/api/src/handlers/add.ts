@@ -54,12 +54,13 @@ async function pinForCluster (node: ApiNode, roots: readonly ImportedEntry[], wa
   using expected = new DisposableStack()
   for (const { cid } of roots) expected.use(node.keeper.expect(cid, 'recursive'))
   await pinRoots(node, roots.map(({ cid }) => cid), undefined, 'cluster')
-  await exchange.emit({ pinned: roots.map(({ cid }) => cid.toString()) })
   for (const { cid, byteLength } of roots) {
     // What this node has is said first, so that nobody else makes a copy in its place.
     const [, pin] = await Promise.all([node.keeper.reportCopy(cid, 'recursive', { byteLength, isVerified: false }), node.replication.putPin({ ...wanted, cid })])
     await exchange.emit({ pin: clusterPinEvent(pin) })
   }
+  // Not before: without its record the pin here ends with this.
+  await exchange.emit({ pinned: roots.map(({ cid }) => cid.toString()) })
 }
 
 /** Pins what was imported: its blocks are durable and protected by a lease of the caller's. */

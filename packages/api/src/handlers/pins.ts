@@ -4,7 +4,7 @@ import { indirectPin, type IndirectPin, indirectPins, type Pin, pinDag, type Pin
 import type { ClusterPin } from '@holdfast/replication'
 import type { CID } from 'multiformats/cid'
 import type { ApiNode } from '../api-node.ts'
-import { type Exchange, progressReporter } from '../exchange.ts'
+import { type Exchange, PROGRESS_INTERVAL_MS, progressReporter } from '../exchange.ts'
 import type { ArgsOf, EventOf, PinEvent, ProgressEvent } from '../operations.ts'
 import { clusterPinEvent, clusterRequest, prepareClusterPin } from './cluster-pins.ts'
 import { resolveToCid } from './content-path.ts'
@@ -60,7 +60,7 @@ export async function pinHere (node: ApiNode, { path, kind, name, owner, onFound
   onFound?.(cid)
   // Of a copy for the cluster every block is read: it is claimed to be verified.
   const references = owner === 'cluster' ? undefined : node.references
-  const report = progressReporter(exchange)
+  const report = progressReporter(exchange, { firstAfterMs: PROGRESS_INTERVAL_MS })
   const pin = await pinDag({ blocks, pins: node.pins, leases: node.leases, cache: node.cache, references }, { cid, kind, name, owner }, {
     signal,
     onProgress: (progress) => {

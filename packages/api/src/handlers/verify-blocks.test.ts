@@ -80,3 +80,18 @@ test('who gives up gets the reason given', async (context) => {
   const reason = new Error('enough')
   await assert.rejects(Array.fromAsync(verifyBlocks(node, { signal: AbortSignal.abort(reason), repair: 'drop' })), (err) => err === reason)
 })
+
+test('a block that cannot be read for a while is told, and not dropped', async (context) => {
+  const { store, block } = await rotten(async () => { throw new HoldfastError('UNAVAILABLE', 'This process has too many files open') })
+  const node = await openApiNode(context, { blocks: store })
+  assert.deepEqual((await Array.fromAsync(verifyBlocks(node, { signal, repair: 'drop' }))).map(({ outcome, reason }) => [outcome, reason]), [['kept', 'This process has too many files open']])
+  assert.ok(await store.has(block.cid))
+})
+
+test('a damaged block that cannot be read any more when it shall go is not dropped', async (context) => {
+  let reads = 0
+  const { store, block } = await rotten(async () => { if (++reads > 1) throw new HoldfastError('UNAVAILABLE', 'This process has too many files open') })
+  const node = await openApiNode(context, { blocks: store })
+  assert.deepEqual((await Array.fromAsync(verifyBlocks(node, { signal, repair: 'drop' }))).map(({ outcome }) => outcome), ['kept'])
+  assert.ok(await store.has(block.cid))
+})

@@ -49,8 +49,8 @@ export async function * verifyBlocks (node: ApiNode, options: VerifyOptions): As
   let byteLength = 0
   for await (const cid of node.storedBlocks.list({ signal })) {
     const read = await readStored(node, cid, signal)
-    if (read.damage === undefined) byteLength += read.byteLength
-    else yield { cid, reason: read.damage, ...await repaired(node, cid, options) }
+    if (read.failure === undefined) byteLength += read.byteLength
+    else yield { cid, reason: read.failure, ...await repaired(node, cid, { ...options, isProven: read.isProven }) }
     onProgress({ blockCount: ++blockCount, byteLength })
   }
 }
@@ -80,22 +80,29 @@ async function * inBatches (cids: AsyncIterable<CID>): AsyncGenerator<CID[]> {
   if (batch.length > 0) yield batch
 }
 
+/** What reading a block showed. Wrong bytes are proof of damage; a failure to read them may be that of the moment, as when too many files are open. */
+type Reading = { readonly failure?: undefined, readonly byteLength: number } | { readonly failure: string, readonly isProven: boolean }
+
 /** A block that went while we walked is no damage. */
-async function readStored ({ storedBlocks }: ApiNode, cid: CID, signal: AbortSignal): Promise<{ readonly damage?: string, readonly byteLength: number }> {
+async function readStored ({ storedBlocks }: ApiNode, cid: CID, signal: AbortSignal): Promise<Reading> {
   try {
     return { byteLength: (await storedBlocks.get(cid, { signal }))?.bytes.byteLength ?? 0 }
   } catch (err) {
-    if (!isErrorCode(err, 'CORRUPT') && !isErrorCode(err, 'UNAVAILABLE') && !isErrorCode(err, 'LIMIT')) throw err
-    return { damage: err.message, byteLength: 0 }
+    const isProven = isErrorCode(err, 'CORRUPT')
+    if (!isProven && !isErrorCode(err, 'UNAVAILABLE') && !isErrorCode(err, 'LIMIT')) throw err
+    return { failure: err.message, isProven }
   }
 }
 
 type Outcome = Pick<DamagedBlock, 'outcome' | 'why'>
 
-async function repaired (node: ApiNode, cid: CID, { signal, repair, healTimeoutMs }: VerifyOptions): Promise<Outcome> {
+const UNPROVEN = 'it could not be read now, which proves no damage'
+
+async function repaired (node: ApiNode, cid: CID, { signal, repair, healTimeoutMs, isProven = true }: VerifyOptions & { readonly isProven?: boolean }): Promise<Outcome> {
   if (repair === undefined) return { outcome: 'found' }
   // What is quarantined is not in the way, and all that is left of it should nobody have it.
   if (repair === 'replace' || (repair === 'heal' && node.engine.integrity !== undefined)) return await healed(node, cid, { signal, healTimeoutMs })
+  if (!isProven) return { outcome: 'kept', why: UNPROVEN }
   const kept = await unlessRemoved(node, cid, signal)
   if (kept !== undefined) return kept
   return repair === 'drop' ? { outcome: 'removed' } : await healed(node, cid, { signal, healTimeoutMs })
@@ -111,7 +118,9 @@ async function unlessRemoved (node: ApiNode, cid: CID, signal: AbortSignal): Pro
   try {
     using collection = node.leases.beginCollection()
     using removal = new DisposableStack()
-    if ((await readStored(node, cid, signal)).damage === undefined) return { outcome: 'healed', why: 'it was stored anew' }
+    const read = await readStored(node, cid, signal)
+    if (read.failure === undefined) return { outcome: 'healed', why: 'it was stored anew' }
+    if (!read.isProven) return { outcome: 'kept', why: UNPROVEN }
     let isInUse = false
     await node.blocks.delete(cid, {
       signal,

@@ -1,4 +1,5 @@
 import { Block, isErrorCode } from '@holdfast/core'
+import { seededRandom } from '@holdfast/testkit'
 import assert from 'node:assert/strict'
 import { join } from 'node:path'
 import { test } from 'node:test'
@@ -181,17 +182,6 @@ function survivingFile ({ bytes, durable }: File, random: () => number): File {
   return { bytes: left, durable: left }
 }
 
-/** Mulberry32: a seed gives the same run every time. */
-function randomOf (seed: number): () => number {
-  let state = seed
-  return () => {
-    state = (state + 0x6d2b79f5) | 0
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state)
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32
-  }
-}
-
 const FOLDER = '/blocks'
 /** Ways to forget that are tried for each moment of a cut. */
 const SEEDS_PER_CUT = 8
@@ -226,7 +216,7 @@ async function cutEverywhere (weaken: (disk: CrashDisk) => FsOperations, seedsPe
     const acknowledged = new Set<Block>()
     await work(weaken(disk), acknowledged).catch((err: unknown) => { if (!disk.isCut) throw err })
     for (let seed = 0; seed < seedsPerCut; seed++) {
-      await inspect(disk.afterCut(randomOf(cutAt * seedsPerCut + seed)), acknowledged, outcome)
+      await inspect(disk.afterCut(seededRandom(cutAt * seedsPerCut + seed)), acknowledged, outcome)
     }
     if (!disk.isCut) return outcome
   }
@@ -303,7 +293,7 @@ test('a block that another tool left unsynced is durable after a put of it', asy
       acknowledged.add(block)
     }
     const outcome = { cutCount: 0, lostCount: 0, tornCount: 0 }
-    await inspect(disk.afterCut(randomOf(seed)), new Set([block]), outcome)
+    await inspect(disk.afterCut(seededRandom(seed)), new Set([block]), outcome)
     const failures = outcome.lostCount + outcome.tornCount
     if (acknowledged.has(block)) assert.equal(failures, 0, `seed ${seed}`)
     else lostCount += failures

@@ -21,8 +21,11 @@ const DEFAULT_WORKLOADS = 12
 /** Whole workloads, each with all its cuts. */
 const WORKLOADS = Number(process.env['CRASH_WORKLOADS'] ?? DEFAULT_WORKLOADS)
 
+/** Its workloads found a compaction whose blocks an index made anew had lost. */
+const DEFAULT_SEED = 7
+
 /** Another seed makes other workloads, and other disks of each cut. */
-const SEED = Number(process.env['CRASH_SEED'] ?? 1)
+const SEED = Number(process.env['CRASH_SEED'] ?? DEFAULT_SEED)
 
 /** Ways in which a disk may have written, tried for each cut. */
 const DISKS_PER_CUT = 9
@@ -347,7 +350,7 @@ if (isMainThread) {
   test('the crashes were tried at more than 20,000 points', (t) => {
     t.diagnostic(`${pointCount} points of ${WORKLOADS} workloads, CRASH_SEED=${SEED}`)
     // Other seeds draw workloads of other lengths.
-    if (SEED === 1 && WORKLOADS >= DEFAULT_WORKLOADS) assert.ok(pointCount >= 20_000, `${pointCount} points`)
+    if (SEED === DEFAULT_SEED && WORKLOADS >= DEFAULT_WORKLOADS) assert.ok(pointCount >= 20_000, `${pointCount} points`)
     assert.ok(pointCount > 500 * WORKLOADS, `${pointCount} points`)
   })
 } else {

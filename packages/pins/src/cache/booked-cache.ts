@@ -28,6 +28,9 @@ const COULD_NOT_EVICT = 'Cached blocks could not be evicted'
 /** What a file costs beside its bytes: the rest of its last file system block. */
 const FILE_OVERHEAD_BYTES = 4096
 
+/** What a small block costs at least beside its bytes, in packs and their index. */
+const BLOCK_OVERHEAD_BYTES = 168
+
 /** See `openFetchCache`. */
 export class BookedCache implements FetchCache {
   readonly blocks: Blockstore
@@ -228,7 +231,7 @@ export class BookedCache implements FetchCache {
 
   async #write (blocks: readonly Block[], options?: AbortOptions): Promise<void> {
     await this.#deps.blocks.putMany(blocks, options)
-    this.#writtenByteLength += blocks.reduce((sum, { bytes }) => sum + bytes.byteLength, 0)
+    this.#writtenByteLength += blocks.reduce((sum, { bytes }) => sum + bytes.byteLength + BLOCK_OVERHEAD_BYTES, 0)
   }
 
   #isAbove (share: number): boolean {

@@ -54,7 +54,7 @@ export interface FetchCache extends CacheKeeper, AsyncDisposable {
   /** The same for whoever fetches: what is put here and was not there before is cache. */
   readonly fetchedBlocks: Blockstore
   readonly status: CacheStatus
-  /** Bytes of all blocks that were put since the start, repeats included. */
+  /** Bytes of all blocks that were put since the start, repeats and what a store adds to small ones included. */
   readonly writtenByteLength: number
   /** Wraps a reader so that the blocks it read last stay until it is disposed. */
   protectReader(reader: BlockReader & Disposable): BlockReader & Disposable

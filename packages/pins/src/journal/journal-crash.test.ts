@@ -1,4 +1,5 @@
 import { isErrorCode, isHoldfastError } from '@holdfast/core'
+import { seededRandom } from '@holdfast/testkit'
 import assert from 'node:assert/strict'
 import { basename } from 'node:path'
 import { test } from 'node:test'
@@ -221,17 +222,6 @@ function failure (code: string): Error {
   return Object.assign(new Error(code), { code })
 }
 
-/** Mulberry32: a seed gives the same run every time. */
-function randomOf (seed: number): () => number {
-  let state = seed
-  return () => {
-    state = (state + 0x6d2b79f5) | 0
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state)
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32
-  }
-}
-
 const PARTS_PER_BATCH = 3
 
 /** A batch that shows when it was torn. The filler makes some of them span sectors. */
@@ -303,7 +293,7 @@ async function cutEverywhere (weaken: (disk: CrashDisk) => JournalFs = (disk) =>
     await work(weaken(disk), ledger).catch((err: unknown) => { if (!disk.isCut) throw err })
     if (!disk.isCut) return { cutCount: cutAt - 1, lostCount }
     for (let seed = 0; seed < SEEDS_PER_CUT; seed++) {
-      const random = randomOf(cutAt * SEEDS_PER_CUT + seed)
+      const random = seededRandom(cutAt * SEEDS_PER_CUT + seed)
       // The machine goes down again while it recovers, and then once more comes up.
       const again = disk.afterCut(random, Math.floor(random() * 20))
       await inspect(again).catch((err: unknown) => { if (!again.isCut) throw err })
@@ -380,7 +370,7 @@ test('what a journal shows after a kill outlives a power cut: others have acted 
         assert.ok(isErrorCode(err, 'LIMIT'))
         return { ids: new Set<number>() }
       })
-      const later = await inspect(killed.afterCut(randomOf(cutAt * 2 + seed)))
+      const later = await inspect(killed.afterCut(seededRandom(cutAt * 2 + seed)))
       assert.deepEqual([...shown.ids].filter((id) => !later.ids.has(id)), [], `shown after kill ${cutAt}, lost by seed ${seed}`)
       shownCount += shown.ids.size
     }
@@ -453,7 +443,7 @@ test('a power cut soon after the disk was full loses nothing either', async () =
       const ledger: Ledger = { acknowledged: new Set(), attempted: new Set() }
       await workOn(cut, ledger, () => {}).catch(() => {})
       for (const seed of [0, 1]) {
-        const { ids, torn } = await inspect(cut.afterCut(randomOf(at * 1000 + cutAt * 2 + seed)))
+        const { ids, torn } = await inspect(cut.afterCut(seededRandom(at * 1000 + cutAt * 2 + seed)))
         assert.deepEqual(torn, [])
         assert.deepEqual([...ledger.acknowledged].filter((id) => !ids.has(id)), [], `full at ${at}, cut at ${cutAt}`)
       }
@@ -472,6 +462,6 @@ test('a log that could not be created does not come back and make the one before
     // Written in two pieces, and not synced any more.
     disk.cutAfter(2)
     await assert.rejects(journal.append(batchOf(9)), (err) => isErrorCode(err, 'UNAVAILABLE'))
-    assert.ok((await inspect(disk.afterCut(randomOf(seed)))).ids.has(0))
+    assert.ok((await inspect(disk.afterCut(seededRandom(seed)))).ids.has(0))
   }
 })

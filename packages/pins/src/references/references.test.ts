@@ -273,3 +273,24 @@ test('a walk that the end of the node broke off is taken back and begun again', 
   assert.equal(world.references.store.openWalk, undefined)
   assert.deepEqual(world.references.store.counts, { edgeCount: 4805, nodeCount: 5, holderCount: 6, pinCount: 1, looseCount: 0, garbageCount: 0 })
 })
+
+test('a gc that is given up while a new index learns the pins leaves them to be learnt, and the next removes nothing of theirs', async () => {
+  const journal = join(scratch, String(count++))
+  const stored = new MemoryBlockstore()
+  let child: CID
+  {
+    await using world = await openWorld({ journal, stored })
+    const leaves = await Promise.all(Array.from({ length: 1500 }, (_, index) => leafOf(world, `direct ${index}`)))
+    await Promise.all(leaves.map((cid) => world.pins.add({ cid, kind: 'direct' })))
+    child = await leafOf(world, 'child')
+    await pinDag(world, { cid: await nodeOf(world, [child]), kind: 'recursive' })
+  }
+  await using world = await openWorld({ journal, stored })
+  const givingUp = new AbortController()
+  const collecting = collectGarbage(world, { signal: givingUp.signal })
+  // Before the pause that comes after the first thousand of them.
+  setImmediate(() => { givingUp.abort(new Error('enough')) })
+  await assert.rejects(collecting, /enough/)
+  await collectGarbage(world)
+  assert.ok(await stored.has(child))
+})

@@ -165,7 +165,17 @@ export class ClusterReplication implements Replication {
     const map = this.#store.cluster?.map
     const { records = 0, pins = 0, forgotten = 0, holds = 0, waiting = 0, equivocations = 0 } = map?.counts ?? {}
     const sync = this.#sync?.stats ?? { linkCount: 0, roundCount: 0, failedRoundCount: 0, fetchedRecordCount: 0, refusedStreamCount: 0 }
-    return { ...sync, recordCount: records, pinCount: pins, forgottenCount: forgotten, holdCount: holds, waitingCount: waiting, equivocationCount: equivocations, root: Buffer.from(map?.tree.root() ?? []).toString('hex') }
+    return {
+      ...sync,
+      recordCount: records,
+      pinCount: pins,
+      forgottenCount: forgotten,
+      holdCount: holds,
+      waitingCount: waiting,
+      equivocationCount: equivocations,
+      // Computed only for who asks: it hashes all that changed since it was asked for last.
+      get root () { return Buffer.from(map?.tree.root() ?? []).toString('hex') }
+    }
   }
 
   async [Symbol.asyncDispose] (): Promise<void> {

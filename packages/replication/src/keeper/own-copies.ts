@@ -87,8 +87,7 @@ export class OwnCopies {
 
   /** Reports whether this node has a durable pin for all that the content is. */
   isPinned (content: Content): boolean {
-    const pinned = new Set([...this.#deps.pins.list({ cid: cidOfPinKey(content.pinKey), kind: content.mode, owner: 'cluster' })].map(({ cid }) => cid.code))
-    return cidsOf(content).every(({ code }) => pinned.has(code))
+    return cidsOf(content).every((cid) => this.#deps.pins.has({ cid, kind: content.mode, owner: 'cluster' }))
   }
 
   /** Reports whether all of the content is here already, for the cluster or a user of this node. */

@@ -1,4 +1,5 @@
 import { walkDag } from '@holdfast/dag'
+import { seededRandom } from '@holdfast/testkit'
 import type { CID } from 'multiformats/cid'
 import assert from 'node:assert/strict'
 import { test, type TestContext } from 'node:test'
@@ -18,17 +19,6 @@ interface Acknowledged {
   readonly cid: CID
   /** Nodes, by index, that were seen to keep it. */
   readonly keepers: Set<number>
-}
-
-/** Numbers in [0, 1) that a seed decides (mulberry32). */
-function randomOf (seed: number): () => number {
-  let state = seed
-  return () => {
-    state = (state + 0x6d2b79f5) | 0
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1)
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61)
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32
-  }
 }
 
 /** Five nodes, one of which may be down, which may be cut in two. */
@@ -132,7 +122,7 @@ class World {
 
 for (const seed of [1, 2]) {
   test(`whatever happens to five members, no acknowledged pin is lost, no wanted copy is dropped, and all get their copies: seed ${seed}`, async (context) => {
-    const random = randomOf(seed)
+    const random = seededRandom(seed)
     const world = new World(context, await openKeepers(context, NODES, { forget }))
     for (let count = 0; count < STEPS; count++) await world.step(random)
     await world.return()

@@ -63,6 +63,27 @@ test('a clock that is set right is followed again', () => {
   assert.equal(clock.aheadMs('0'), 0)
 })
 
+for (const wrongMs of [DAY_MS, -DAY_MS]) {
+  test(`a clock that was a day ${wrongMs > 0 ? 'ahead' : 'behind'} and is set right counts before anybody is heard again, and while only one was`, () => {
+    let nowMs = NOW_MS + wrongMs
+    const clock = new ClusterClock({ self: '0', now: () => nowMs, elapsedMs: () => 0, owners: () => ['0', '1', '2', '3', '4'].map((peer) => ({ peer, isAdmin: peer === '1' })), log: silentLogger })
+    for (const peer of ['1', '2', '3', '4']) clock.hear(peer, NOW_MS)
+    nowMs = NOW_MS
+    assert.equal(clock.now(), NOW_MS)
+    assert.equal(clock.aheadMs('2'), 0)
+    clock.hear('1', NOW_MS)
+    assert.equal(clock.now(), NOW_MS)
+  })
+}
+
+test('a wrong clock stays corrected while the machine sleeps', () => {
+  let nowMs = NOW_MS + DAY_MS
+  const clock = new ClusterClock({ self: '0', now: () => nowMs, elapsedMs: () => 0, owners: () => ['0', '1', '2'].map((peer) => ({ peer, isAdmin: peer === '1' })), log: silentLogger })
+  for (const peer of ['1', '2']) clock.hear(peer, NOW_MS)
+  nowMs += DAY_MS / 2
+  assert.equal(clock.now(), NOW_MS + DAY_MS / 2)
+})
+
 test('who is no member any more has no say', () => {
   const owners = ['0', '1', '2'].map((peer) => ({ peer, isAdmin: peer !== '0' }))
   const clock = new ClusterClock({ self: '0', now: () => NOW_MS, owners: () => owners, log: silentLogger })

@@ -18,6 +18,8 @@ export interface ClusterClockDeps {
   readonly self: PeerId
   /** The clock of this node, in ms since 1970. */
   readonly now: () => number
+  /** A clock that nobody sets, in ms. @default performance.now */
+  readonly elapsedMs?: (() => number) | undefined
   /** All active members, this node among them. */
   readonly owners: () => readonly ClockOwner[]
   readonly log: Logger
@@ -38,17 +40,26 @@ export class ClusterClock {
   /** How far the clock of a member is ahead of this node's, in ms, by its last heartbeat. */
   readonly #leads = new Map<PeerId, number>()
   readonly #wrong = new Set<PeerId>()
+  readonly #elapsedMs: () => number
   #correctionMs = 0
+  /** When the clock of this node was looked at last, less what had elapsed: another one later means that it was set, or that the machine slept. */
+  #baseMs: number
 
   constructor (deps: ClusterClockDeps) {
     this.#deps = deps
+    this.#elapsedMs = deps.elapsedMs ?? (() => performance.now())
+    this.#baseMs = deps.now() - this.#elapsedMs()
   }
 
   /** The time in the cluster, in ms since 1970. */
-  readonly now = (): number => this.#deps.now() + this.#correctionMs
+  readonly now = (): number => {
+    this.#noticeSetRight()
+    return this.#deps.now() + this.#correctionMs
+  }
 
   /** How far a member's clock is ahead of the time in the cluster, in ms; below 0 when it is behind. `undefined` when it was not heard. */
   aheadMs (peer: PeerId): number | undefined {
+    this.#noticeSetRight()
     const leadMs = peer === this.#deps.self ? 0 : this.#leads.get(peer)
     return leadMs === undefined ? undefined : leadMs - this.#correctionMs
   }
@@ -56,6 +67,8 @@ export class ClusterClock {
   /** Takes note of what a heartbeat that just came says. */
   hear (peer: PeerId, clockMs: number): void {
     const all = this.#deps.owners()
+    this.#noticeSetRight()
+    this.#baseMs = this.#deps.now() - this.#elapsedMs()
     this.#leads.set(peer, clockMs - this.#deps.now())
     const peers = new Set(all.map((owner) => owner.peer))
     for (const known of this.#leads.keys()) if (!peers.has(known)) this.#leads.delete(known)
@@ -63,6 +76,16 @@ export class ClusterClock {
     // Without one, what they agreed on before is the best guess: some may just be gone.
     if (majority !== undefined) this.#correctionMs = majority.some(({ isSelf }) => isSelf) ? 0 : majority[Math.floor((majority.length - 1) / 2)]?.leadMs ?? 0
     this.#tellWrong(all)
+  }
+
+  /** Where a wrong clock is set by as much as it was corrected by, it is right at once: corrected further, it would date records ahead by as much. */
+  #noticeSetRight (): void {
+    if (this.#correctionMs === 0) return
+    const setByMs = this.#deps.now() - this.#elapsedMs() - this.#baseMs
+    if (Math.abs(setByMs) <= CLOCK_TOLERANCE_MS || Math.abs(setByMs - this.#correctionMs) > CLOCK_TOLERANCE_MS) return
+    for (const [peer, leadMs] of this.#leads) this.#leads.set(peer, leadMs - setByMs)
+    this.#baseMs += setByMs
+    this.#correctionMs = 0
   }
 
   /** The clocks that are known, the one that is farthest behind first. */

@@ -50,9 +50,14 @@ export interface MembershipDeps {
   readonly now: () => number
 }
 
-/** A cluster id as people see it. */
+/** Texts of ids that were asked for: a node asks for that of its cluster with each pin. */
+const idTexts = new WeakMap<Uint8Array, string>()
+
+/** A cluster id as people see it. @param cluster Not written to. */
 export function clusterIdText (cluster: Uint8Array): string {
-  return base32.encode(cluster)
+  const text = idTexts.get(cluster) ?? base32.encode(cluster)
+  idTexts.set(cluster, text)
+  return text
 }
 
 /** Creates clusters and joins them, admits and removes members. */

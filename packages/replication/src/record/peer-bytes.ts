@@ -14,9 +14,17 @@ const peerByBytes = new Map<string, PeerId>()
 /** The one that was asked for last: records of one writer come in a row. */
 let last: { readonly bytes: Uint8Array, readonly peer: PeerId } | undefined
 
-/** @param peer The id of an Ed25519 key. */
+/** The bytes of ids, the other way round. Each record has its writer's, and a pin that of its origin. */
+const bytesByPeer = new Map<PeerId, Uint8Array>()
+
+/** Of the same id always the same bytes: not to be written to. @param peer The id of an Ed25519 key. */
 export function peerToBytes (peer: PeerId): Uint8Array {
-  return base58btc.baseDecode(peer)
+  const known = bytesByPeer.get(peer)
+  if (known !== undefined) return known
+  const bytes = base58btc.baseDecode(peer)
+  if (bytesByPeer.size >= MAX_KNOWN) bytesByPeer.clear()
+  bytesByPeer.set(peer, bytes)
+  return bytes
 }
 
 /** The peer id, or `undefined` for bytes that are not the id of an Ed25519 key. */

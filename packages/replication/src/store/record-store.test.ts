@@ -170,6 +170,31 @@ test('what a removal made void has erased nothing when the journal is read again
   assert.equal([...store.cluster?.map.pins() ?? []].length, 1)
 })
 
+test('an invite to a cluster that was left lets nobody into the next one, also when the journal is read again after a removal', async (context) => {
+  const folder = await newFolder(context)
+  const secretHash = '00'.repeat(32)
+  {
+    await using journal = await openJournal(folder)
+    await using store = await storeOn(journal)
+    await store.begin(genesis, [])
+    await store.note([inviteRecord({ secretHash, role: 'admin', expiresMs: Date.now() + 1000 })])
+    await store.leave()
+    const next = signGenesis(founder, { name: 'next', nonce: new Uint8Array(16).fill(1), createdMs: 1 })
+    await store.begin(next, [])
+    const { cluster } = store
+    assert.ok(cluster !== undefined)
+    await store.write(cluster.writer.member({ peer: alice.peerId, role: 'member', state: 'active' }))
+    const theirs = new Replica(alice, next)
+    theirs.learn(recordsOf(cluster.map))
+    await store.ingest([theirs.put()])
+    await store.write(cluster.writer.member({ peer: alice.peerId, role: 'member', state: 'removed', cutoff: 0 }))
+  }
+  await using journal = await openJournal(folder)
+  await using store = await storeOn(journal)
+  assert.equal(store.cluster?.map.genesis.fields.name, 'next')
+  assert.equal(store.invites.get(secretHash), undefined)
+})
+
 test('the journal is read once, and anew with the members first only after a removal', async (context) => {
   await using journal = await openJournal(await newFolder(context))
   let readCount = 0

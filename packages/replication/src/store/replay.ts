@@ -52,7 +52,7 @@ class Replay {
   }
 
   #take ({ kind, value }: JournalRecord): void {
-    if (kind === 'invite') return this.#memory.invites.apply(value)
+    if (kind === 'invite') return this.#takeInvite(value)
     if (kind === 'record-seq') return this.#memory.cluster?.writer.raiseSeq(seqOf(value))
     if (kind === 'left') return this.#leave(value)
     const record = recordOf(value)
@@ -64,6 +64,11 @@ class Replay {
     if (this.#hasLeft && this.#memory.cluster === undefined) return
     this.#batch.push(record)
     if (this.#batch.length >= REPLAY_BATCH) this.#mergeBatch()
+  }
+
+  /** Those of a cluster that was left are cleared by what comes after them, which the last pass does not read. */
+  #takeInvite (value: Ipld): void {
+    if (!this.#isWithinCluster) this.#memory.invites.apply(value)
   }
 
   #leave (value: Ipld): void {

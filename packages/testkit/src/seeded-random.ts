@@ -1,0 +1,14 @@
+/**
+ * Numbers from 0 to 1, without 1, that a seed decides: the same run every time.
+ *
+ * Tommy Ettinger's mulberry32: small, and good enough to choose steps of a test with.
+ */
+export function seededRandom (seed: number): () => number {
+  let state = seed
+  return () => {
+    state = (state + 0x6d2b79f5) | 0
+    let mixed = Math.imul(state ^ (state >>> 15), 1 | state)
+    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32
+  }
+}
