@@ -17,7 +17,7 @@ export interface CallCounts {
 export class NodeMetrics {
   readonly #node: ApiNode
   readonly #calls: CallCounts
-  readonly #agent: string
+  #agent: string | undefined
   #delay: ReturnType<typeof monitorEventLoopDelay> | undefined
   #usage: { readonly blockCount: number, readonly byteLength: number } | undefined
   #usageAtMs = -Infinity
@@ -25,7 +25,6 @@ export class NodeMetrics {
   constructor (node: ApiNode, calls: CallCounts) {
     this.#node = node
     this.#calls = calls
-    this.#agent = node.describe().agent
   }
 
   /** Reads every figure as it is now. The count of blocks is missing until the first count is done. */
@@ -36,8 +35,9 @@ export class NodeMetrics {
 
   #ofNode (): Metric[] {
     const { blockCount, byteLength, maxBytes } = this.#node.cache.status
+    const agent = this.#agent ??= this.#node.describe().agent
     return [
-      gauge('holdfast_build_info', 'The program that runs', [{ labels: { agent: this.#agent, node: process.version }, value: 1 }]),
+      gauge('holdfast_build_info', 'The program that runs', [{ labels: { agent, node: process.version }, value: 1 }]),
       gauge('holdfast_blocks', 'Blocks in the store, counted every few minutes', optional(this.#usage?.blockCount)),
       gauge('holdfast_block_bytes', 'Bytes of those blocks', optional(this.#usage?.byteLength)),
       gauge('holdfast_cache_blocks', 'Blocks in the store that were only fetched', [{ value: blockCount }]),
