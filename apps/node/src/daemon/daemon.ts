@@ -10,6 +10,8 @@ import { startQuietHeap } from './quiet-heap.ts'
 /** A node with its configuration, and the promise that it is asked to stop. */
 export interface Daemon extends AsyncDisposable {
   readonly node: StorageNode
+  /** Whether storing failed. Then disposing leaves the node as it is, and whoever holds the daemon has to end the process. */
+  readonly isLost: boolean
   /** Resolves when somebody asks the node to stop; rejects with what forces it to. */
   readonly stopped: Promise<void>
 }
@@ -48,12 +50,15 @@ export async function openDaemon (repository: string, flags: ConfigLayer): Promi
   return {
     node,
     stopped,
+    get isLost () { return isLost },
     async [Symbol.asyncDispose] () {
       quietHeap[Symbol.dispose]()
+      // Its parts would write to the failed disk, and LMDB may wait for its own writer for ever.
+      if (isLost) return
       try {
         await node[Symbol.asyncDispose]()
       } catch (err) {
-        // After the disk has failed its parts cannot end in order either: the first reason is the news.
+        // The disk may fail meanwhile: the first reason is the news.
         if (!isLost) throw err
         log.warn('A part of the node could not end in order', { err })
       }
