@@ -8,8 +8,8 @@ import { styled } from '../terminal/format.ts'
 /** How long the parts of a node may take to stop before the process ends all the same, in milliseconds. */
 const STOP_MS = 4500
 
-/** How long callers have to hear that storing failed before the process ends, in milliseconds. */
-const LOST_MS = 100
+/** How long the process stays when storing failed, in milliseconds: until the reason is printed. Whatever LMDB begins on a failed disk may crash it. */
+const LOST_MS = 10
 
 export const start = command({
   usage: 'start [--gateway-port N] [--swarm-port N] [--rpc-port N] [--network public|lan|off]',

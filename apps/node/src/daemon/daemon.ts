@@ -41,6 +41,8 @@ export async function openDaemon (repository: string, flags: ConfigLayer): Promi
     socketPath: socketPathOf(repository, readEnvironment().runtimeFolder),
     onStop (reason) {
       if (reason === undefined) return resolve()
+      // The first reason is the news: on a failed disk one part after the other finds that it cannot write.
+      if (isLost) return
       log.error('The node stops: storing failed, and what is in memory can no longer be trusted to reach the disk', { err: reason, code: isHoldfastError(reason) ? reason.code : undefined })
       isLost = true
       reject(reason)
@@ -58,7 +60,7 @@ export async function openDaemon (repository: string, flags: ConfigLayer): Promi
       try {
         await node[Symbol.asyncDispose]()
       } catch (err) {
-        // The disk may fail meanwhile: the first reason is the news.
+        // The disk may fail meanwhile.
         if (!isLost) throw err
         log.warn('A part of the node could not end in order', { err })
       }
