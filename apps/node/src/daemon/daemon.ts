@@ -29,12 +29,14 @@ export async function openDaemon (repository: string, flags: ConfigLayer): Promi
   const { promise: stopped, resolve, reject } = Promise.withResolvers<void>()
   // Whoever holds the daemon awaits this; until then a failure must not end the process.
   stopped.catch(() => {})
+  let isLost = false
   const onUnforeseen = (err: unknown): void => {
     log.error('A fault of the program', { err })
+    // LMDB also tells promises that nobody holds of a commit that failed; the next one on the same index may wait for ever.
+    if (err instanceof Error && 'commitError' in err) isLost = true
     reject(err)
   }
   process.on('uncaughtException', onUnforeseen)
-  let isLost = false
   const node = await openNode(config, log, {
     repository,
     settings,
