@@ -98,7 +98,7 @@ export async function openNode (config: Config, log: Logger, { repository, socke
   const journal = opening.use(await openJournal(file('journal'), { log: part('journal'), onFatal: onStop }))
   const events = new NodeEvents()
   const pins = watchedPins(opening.use(await openPinSet(roomyJournal(journal, cache), { log: part('pins') })), events)
-  const references = opening.use(await openReferences({ blocks, pins, leases, log: part('pins') }, { path: file('state') }))
+  const references = opening.use(await openReferences({ blocks, pins, leases, log: part('pins') }, { path: file('state'), onFatal: onStop }))
   cache.watch(references)
 
   if (typeof config.storageMaxBytes === 'number' && config.storageMaxBytes > 0) {

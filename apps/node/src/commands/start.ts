@@ -8,6 +8,9 @@ import { styled } from '../terminal/format.ts'
 /** How long the parts of a node may take to stop before the process ends all the same, in milliseconds. */
 const STOP_MS = 4500
 
+/** How long the process stays when storing failed, in milliseconds: until the reason is printed. Whatever LMDB begins on a failed disk may crash it. */
+const LOST_MS = 10
+
 export const start = command({
   usage: 'start [--gateway-port N] [--swarm-port N] [--rpc-port N] [--network public|lan|off]',
   summary: 'Run a node in the foreground',
@@ -63,7 +66,7 @@ export const start = command({
     } finally {
       if (!isJson) note('Stopping …')
       // A part that cannot stop must not keep Ctrl-C from working; what was acknowledged is durable already.
-      setTimeout(() => process.exit(process.exitCode ?? 1), STOP_MS).unref()
+      setTimeout(() => process.exit(process.exitCode ?? 1), daemon.isLost ? LOST_MS : STOP_MS).unref()
     }
   }
 })

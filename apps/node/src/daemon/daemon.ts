@@ -10,6 +10,8 @@ import { startQuietHeap } from './quiet-heap.ts'
 /** A node with its configuration, and the promise that it is asked to stop. */
 export interface Daemon extends AsyncDisposable {
   readonly node: StorageNode
+  /** Whether storing failed. Then disposing leaves the node as it is, and whoever holds the daemon has to end the process. */
+  readonly isLost: boolean
   /** Resolves when somebody asks the node to stop; rejects with what forces it to. */
   readonly stopped: Promise<void>
 }
@@ -27,18 +29,22 @@ export async function openDaemon (repository: string, flags: ConfigLayer): Promi
   const { promise: stopped, resolve, reject } = Promise.withResolvers<void>()
   // Whoever holds the daemon awaits this; until then a failure must not end the process.
   stopped.catch(() => {})
+  let isLost = false
   const onUnforeseen = (err: unknown): void => {
     log.error('A fault of the program', { err })
+    // LMDB also tells promises that nobody holds of a commit that failed; the next one on the same index may wait for ever.
+    if (err instanceof Error && 'commitError' in err) isLost = true
     reject(err)
   }
   process.on('uncaughtException', onUnforeseen)
-  let isLost = false
   const node = await openNode(config, log, {
     repository,
     settings,
     socketPath: socketPathOf(repository, readEnvironment().runtimeFolder),
     onStop (reason) {
       if (reason === undefined) return resolve()
+      // The first reason is the news: on a failed disk one part after the other finds that it cannot write.
+      if (isLost) return
       log.error('The node stops: storing failed, and what is in memory can no longer be trusted to reach the disk', { err: reason, code: isHoldfastError(reason) ? reason.code : undefined })
       isLost = true
       reject(reason)
@@ -48,12 +54,15 @@ export async function openDaemon (repository: string, flags: ConfigLayer): Promi
   return {
     node,
     stopped,
+    get isLost () { return isLost },
     async [Symbol.asyncDispose] () {
       quietHeap[Symbol.dispose]()
+      // Its parts would write to the failed disk, and LMDB may wait for its own writer for ever.
+      if (isLost) return
       try {
         await node[Symbol.asyncDispose]()
       } catch (err) {
-        // After the disk has failed its parts cannot end in order either: the first reason is the news.
+        // The disk may fail meanwhile.
         if (!isLost) throw err
         log.warn('A part of the node could not end in order', { err })
       }

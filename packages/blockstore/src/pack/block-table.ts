@@ -26,6 +26,8 @@ export interface BlockTableOptions {
   readonly log: Logger
   /** Runs before each commit: what the index is told must not be news to the files. */
   readonly beforeCommit: () => Promise<void>
+  /** Waits for a commit of the index; rejects when it is not to be waited for any more. */
+  readonly watch?: ((commit: Promise<void>) => Promise<void>) | undefined
   readonly commitEntries?: number | undefined
 }
 
@@ -47,6 +49,8 @@ export class BlockTable implements AsyncDisposable {
   #timer: NodeJS.Timeout | undefined
   #closed = false
   #isIndexClosed = false
+  /** Whether the index works on a commit, also on one that nobody waits for any more. */
+  #isIndexBusy = false
   blockCount = 0
   blockBytes = 0
   /** Bytes of packs and marks. */
@@ -209,7 +213,8 @@ export class BlockTable implements AsyncDisposable {
       await this.flush().catch((err: unknown) => { this.#options.log.warn('Index was not written at the end', { err }) })
     } finally {
       this.#isIndexClosed = true
-      await this.#options.index[Symbol.asyncDispose]()
+      // It would wait for what never ends.
+      if (!this.#isIndexBusy) await this.#options.index[Symbol.asyncDispose]()
     }
   }
 
@@ -288,7 +293,9 @@ export class BlockTable implements AsyncDisposable {
     this.#dirtyPacks.clear()
     this.#removedPacks.clear()
     try {
-      await this.#options.index.commit({ changes: nearlySorted(committing), packs, removedPacks }, this.storeId)
+      this.#isIndexBusy = true
+      const commit = this.#options.index.commit({ changes: nearlySorted(committing), packs, removedPacks }, this.storeId).finally(() => { this.#isIndexBusy = false })
+      await (this.#options.watch?.(commit) ?? commit)
     } catch (err) {
       this.#recent = new Map([...committing, ...this.#recent])
       for (const { number } of packs) if (this.#packs.has(number)) this.#dirtyPacks.add(number)

@@ -211,7 +211,9 @@ function indexFailure (path: string, cause: unknown): Error {
   const text = failure instanceof Error ? failure.message : String(failure)
   if (/No space left|quota/i.test(text)) return new HoldfastError('LIMIT', `Index ${path} was not written: the disk is full; free some space`, { cause, path })
   if (/MDB_(INVALID|CORRUPTED|VERSION_MISMATCH|PAGE_NOTFOUND|INCOMPATIBLE|BAD_)/.test(text)) return new HoldfastError('CORRUPT', `Index ${path} is damaged: ${text}`, { cause, path })
-  return new HoldfastError('UNAVAILABLE', `Index ${path} does not work: ${text}`, { cause, path })
+  // The numbers of LMDB for failures of the system are those of POSIX: 5 is EIO.
+  const isIoError = failure instanceof Error && 'code' in failure && failure.code === 5
+  return new HoldfastError('UNAVAILABLE', `Index ${path} does not work: ${text}`, { cause, path, ...isIoError && { errno: 'EIO' } })
 }
 
 /** A failed commit rejects with "Commit failed" and has the reason beside it. */

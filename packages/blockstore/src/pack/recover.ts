@@ -23,6 +23,7 @@ import type { IndexOpener, PackIndex } from './pack-index.ts'
 import { marksName, marksNumberOf, packName, packNumberOf } from './pack-names.ts'
 import { scanPack } from './scan-pack.ts'
 import { SectionBook } from './section-book.ts'
+import { watchCommit } from './watch-commit.ts'
 
 /** How far reading the packs has come; cumulative. */
 export interface RecoveryProgress {
@@ -367,7 +368,17 @@ export function openBook ({ disk, index, storeId, log, commitEntries }: { disk: 
     },
     onWritten: (number, marksByteLength) => { table.extend(number, { marksByteLength }) }
   })
-  const table: BlockTable = new BlockTable({ index, storeId, log, commitEntries, beforeCommit: async () => { await marks.flush() } })
+  const table: BlockTable = new BlockTable({
+    index,
+    storeId,
+    log,
+    commitEntries,
+    beforeCommit: async () => {
+      await marks.flush()
+      disk.requireSound()
+    },
+    watch: async (commit) => { await watchCommit(disk, commit) }
+  })
   return new SectionBook(table, marks)
 }
 

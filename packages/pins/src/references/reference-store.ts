@@ -13,6 +13,11 @@ const FORMAT = 1
 /** Longest pin id that is a key as it is; a longer one is hashed. UUIDs have 36. */
 const MAX_PLAIN_PIN_ID_BYTES = 64
 
+/** What LMDB gives as the code of an I/O error, on every system: EIO of POSIX. */
+const IO_ERROR = 5
+
+type OnFatal = (reason: HoldfastError) => void
+
 type Table = Database<Buffer, Buffer>
 
 /** A pin whose DAG is in the index. */
@@ -56,9 +61,12 @@ export class ReferenceStore implements AsyncDisposable {
   #nextId: number
   #nextBatch: number
   #version = 0
+  readonly #onFatal: OnFatal | undefined
+  #failure: HoldfastError | undefined
 
-  constructor (env: RootDatabase<Buffer, Buffer>, path: string) {
+  constructor (env: RootDatabase<Buffer, Buffer>, path: string, onFatal?: OnFatal) {
     this.#path = path
+    this.#onFatal = onFatal
     const table = (name: string, dupSort = false): Table => env.openDB<Buffer, Buffer>({ name, encoding: 'binary', keyEncoding: 'binary', dupSort })
     this.#env = env
     this.#edges = [...WAYS].sort().map((way) => table(`edges-${way}`, true))
@@ -73,10 +81,17 @@ export class ReferenceStore implements AsyncDisposable {
     this.#nextBatch = lastOf(this.#garbage) + 1
   }
 
-  /** Makes changes, all or none. */
+  /** Makes changes, all or none. @throws `UNAVAILABLE` when the disk failed, from then on for ever. */
   change (make: () => void): void {
+    // LMDB does not look whether it could begin a transaction after a failed one, and may end the process.
+    if (this.#failure !== undefined) throw this.#failure
     this.#version++
-    this.#env.transactionSync(make)
+    try {
+      this.#env.transactionSync(make)
+    } catch (cause) {
+      if (isIoError(cause)) throw this.#fail(cause)
+      throw cause
+    }
   }
 
   /** Another number after each change. */
@@ -283,8 +298,16 @@ export class ReferenceStore implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose] (): Promise<void> {
+    // Without a seal it is built anew; closing would write once more.
+    if (this.#failure !== undefined) return
     await this.#env.close()
     await seal(this.#path)
+  }
+
+  #fail (cause: unknown): HoldfastError {
+    this.#failure = new HoldfastError('UNAVAILABLE', `Index of references ${this.#path} is read-only since the disk failed; check the disk, then start again`, { cause, path: this.#path })
+    this.#onFatal?.(this.#failure)
+    return this.#failure
   }
 
   #table (way: Way): Table {
@@ -306,20 +329,20 @@ const FORMAT_KEY: Buffer = Buffer.from('format')
  *
  * @throws what opening a new one throws.
  */
-export async function openReferenceStore (path: string, log: Logger): Promise<ReferenceStore> {
-  const found = await openSealed(path)
+export async function openReferenceStore (path: string, { log, onFatal }: { readonly log: Logger, readonly onFatal?: OnFatal | undefined }): Promise<ReferenceStore> {
+  const found = await openSealed(path, onFatal)
   if (found?.isOfThisFormat === true) return found
   await found?.[Symbol.asyncDispose]()
   log.debug('The index of references is built anew', { path })
   await rm(path, { force: true })
   await rm(`${path}-lock`, { force: true })
-  const store = new ReferenceStore(openEnvironment(path), path)
+  const store = new ReferenceStore(openEnvironment(path), path, onFatal)
   store.change(() => { store.markFormat() })
   return store
 }
 
-async function openSealed (path: string): Promise<ReferenceStore | undefined> {
-  return await breakSeal(path) ? new ReferenceStore(openEnvironment(path), path) : undefined
+async function openSealed (path: string, onFatal: OnFatal | undefined): Promise<ReferenceStore | undefined> {
+  return await breakSeal(path) ? new ReferenceStore(openEnvironment(path), path, onFatal) : undefined
 }
 
 /**
@@ -328,6 +351,10 @@ async function openSealed (path: string): Promise<ReferenceStore | undefined> {
  */
 function openEnvironment (path: string): RootDatabase<Buffer, Buffer> {
   return open<Buffer, Buffer>({ path, noSubdir: true, encoding: 'binary', keyEncoding: 'binary', maxDbs: 16, noSync: true, overlappingSync: false })
+}
+
+function isIoError (err: unknown): boolean {
+  return err instanceof Error && 'code' in err && (err.code === IO_ERROR || err.code === 'EIO')
 }
 
 function keyOf (cid: CID): Buffer {

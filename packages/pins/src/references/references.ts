@@ -1,5 +1,5 @@
 import type { BlockReader } from '@holdfast/blockstore'
-import { type AbortOptions, type Logger, silentLogger } from '@holdfast/core'
+import { type AbortOptions, type HoldfastError, type Logger, silentLogger } from '@holdfast/core'
 import type { CID } from 'multiformats/cid'
 import type { DagLease, LeaseBook } from '../leases.ts'
 import type { PinSet } from '../pin-set.ts'
@@ -75,12 +75,19 @@ export interface References extends AsyncDisposable {
   readonly store: ReferenceStore
 }
 
+export interface OpenReferencesOptions {
+  /** The file of the index. */
+  readonly path: string
+  /** Called once, when the disk failed under the index. */
+  readonly onFatal?: ((reason: HoldfastError) => void) | undefined
+}
+
 /**
  * Opens the index of references at `path`; one that is missing or unusable is built anew.
  *
  * Nothing is walked before the first change of a pin or the first `settle`.
  */
-export async function openReferences (deps: ReferencesDeps, { path }: { readonly path: string }): Promise<References> {
+export async function openReferences (deps: ReferencesDeps, { path, onFatal }: OpenReferencesOptions): Promise<References> {
   const log = deps.log ?? silentLogger
-  return new IndexedReferences({ ...deps, log }, await openReferenceStore(path, log))
+  return new IndexedReferences({ ...deps, log }, await openReferenceStore(path, { log, onFatal }))
 }
