@@ -1,4 +1,5 @@
 import type { NodeIdentity } from '@holdfast/api/client'
+import { Worker } from 'node:worker_threads'
 import { wholeNumber } from '../arguments.ts'
 import { command, type CommandContext } from '../command.ts'
 import { type ConfigLayer, parseList } from '../config.ts'
@@ -10,6 +11,9 @@ const STOP_MS = 4500
 
 /** How long the process stays when storing failed, in milliseconds: until the reason is printed. Whatever LMDB begins on a failed disk may crash it. */
 const LOST_MS = 10
+
+/** How long the end of a process whose disk failed may take before it is forced, in milliseconds. */
+const KILL_MS = 3000
 
 export const start = command({
   usage: 'start [--gateway-port N] [--swarm-port N] [--rpc-port N] [--network public|lan|off]',
@@ -66,10 +70,18 @@ export const start = command({
     } finally {
       if (!isJson) note('Stopping …')
       // A part that cannot stop must not keep Ctrl-C from working; what was acknowledged is durable already.
-      setTimeout(() => process.exit(process.exitCode ?? 1), daemon.isLost ? LOST_MS : STOP_MS).unref()
+      setTimeout(() => {
+        if (daemon.isLost) killLater()
+        process.exit(process.exitCode ?? 1)
+      }, daemon.isLost ? LOST_MS : STOP_MS).unref()
     }
   }
 })
+
+/** Ends this process from another thread: `process.exit` waits for the threads of LMDB, and one that writes to a failed disk may never come back. */
+function killLater (): void {
+  new Worker(`setTimeout(() => { process.kill(process.pid, 'SIGKILL') }, ${KILL_MS})`, { eval: true }).unref()
+}
 
 function flagLayer (flags: Readonly<Record<string, string | undefined>>): ConfigLayer {
   const numbers = { swarmPort: 'swarm-port', gatewayPort: 'gateway-port', rpcPort: 'rpc-port' } as const
