@@ -20,8 +20,8 @@ const ROLES = ['adder', 'holder', 'admin', 'bystander'] as const
 type Phase = typeof PHASES[number]
 type Role = typeof ROLES[number]
 
-/** Bytes of each content: a dozen blocks, far above what records and heartbeats take. */
-const CONTENT_BYTES: number = 3 << 20
+/** Bytes of each content: a dozen blocks. Half of them are several messages, which arrive as a whole, and far above what records and heartbeats take. */
+const CONTENT_BYTES: number = 12 << 20
 
 /** A member that is let this far has the record of a pin, and not a block of its content. */
 const RECORDS_ONLY_BYTES: number = 32 << 10
