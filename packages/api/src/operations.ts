@@ -3,6 +3,7 @@
  * events that it answers with. Types only at run time for the client; `operation-schemas.ts` checks them in the daemon.
  */
 
+import type { PathSourceOptions } from '@holdfast/dag'
 import type { Durability, EngineFigures, ScrubStatus } from './storage-engine.ts'
 
 /** A recipe as it travels; see `RecipeOptions` of @holdfast/dag. */
@@ -20,21 +21,8 @@ export interface RecipeArgs {
   readonly inlineLimit?: number | undefined
 }
 
-/** What is read from the disk, as it travels; see `PathSourceOptions` of @holdfast/dag. */
-export interface SourceArgs {
-  readonly recursive?: boolean | undefined
-  readonly hidden?: boolean | undefined
-  /** Rules as in `.gitignore`, or whole files of them. */
-  readonly ignore?: readonly string[] | undefined
-  readonly dereference?: 'none' | 'path' | 'all' | undefined
-  readonly preserveMode?: boolean | undefined
-  readonly preserveMtime?: boolean | undefined
-  readonly mode?: number | undefined
-  readonly mtimeSeconds?: number | undefined
-  readonly mtimeNanoseconds?: number | undefined
-  /** Leave out what cannot be read, and tell it, instead of adding nothing. */
-  readonly ignoreErrors?: boolean | undefined
-}
+/** What is read from the disk, as it travels. */
+export type SourceArgs = PathSourceOptions
 
 /** What a pin of the cluster asks for; nothing without `copies`. */
 export interface ClusterPinArgs {

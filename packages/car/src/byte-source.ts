@@ -1,4 +1,4 @@
-import type { AbortOptions } from '@holdfast/core'
+import { type AbortOptions, unlessAborted } from '@holdfast/core'
 
 /**
  * Hands out the bytes of a stream in the portions that a parser asks for.
@@ -93,18 +93,5 @@ export class ByteSource {
       this.#piece = next.value
       return true
     }
-  }
-}
-
-/** Waits for `promise`, but not longer than the caller does. */
-async function unlessAborted<T> (promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
-  if (signal === undefined) return await promise
-  const { promise: aborted, reject } = Promise.withResolvers<never>()
-  const onAbort = (): void => { reject(signal.reason) }
-  signal.addEventListener('abort', onAbort, { once: true })
-  try {
-    return await Promise.race([promise, aborted])
-  } finally {
-    signal.removeEventListener('abort', onAbort)
   }
 }

@@ -1,4 +1,4 @@
-export { type AbortOptions } from './abort.ts'
+export { type AbortOptions, unlessAborted } from './abort.ts'
 export { Block, type BlockOptions, identityBlock, MAX_BLOCK_BYTES, requireVerifiable } from './block.ts'
 export { cidToBase32, MAX_CID_CHARACTERS, multihashKey, parseCid } from './cid.ts'
 export { CODECS, codecName } from './codecs.ts'

@@ -1,4 +1,4 @@
-import { type AbortOptions, type Block, HoldfastError, IDENTITY, identityBlock, isErrorCode, type Logger, multihashKey, requireVerifiable } from '@holdfast/core'
+import { type AbortOptions, type Block, HoldfastError, IDENTITY, identityBlock, isErrorCode, type Logger, multihashKey, requireVerifiable, unlessAborted } from '@holdfast/core'
 import type { CID } from 'multiformats/cid'
 import type { Blockstore, BlockstoreUsage, DeleteOptions } from '../blockstore.ts'
 import { keyOf } from './block-table.ts'
@@ -322,18 +322,5 @@ export class PackBlockstore implements Blockstore {
     }
     if (place === undefined || !book.quarantine(multihashKey(cid), place)) return
     log.error('Block is damaged and was quarantined', { cid: cid.toString(), pack: place.pack, byteOffset: place.offset, err })
-  }
-}
-
-/** Waits for `promise`, but not longer than the caller does. */
-async function unlessAborted<T> (promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
-  if (signal === undefined) return await promise
-  const { promise: aborted, reject } = Promise.withResolvers<never>()
-  const onAbort = (): void => { reject(signal.reason) }
-  signal.addEventListener('abort', onAbort, { once: true })
-  try {
-    return await Promise.race([promise, aborted])
-  } finally {
-    signal.removeEventListener('abort', onAbort)
   }
 }
