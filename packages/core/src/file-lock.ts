@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
-import { link, readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { link, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { hostname } from 'node:os'
+import { basename, dirname, join } from 'node:path'
 import { HoldfastError } from './errors.ts'
 
 /** Who holds a lock, as its file says in JSON. */
@@ -18,6 +19,9 @@ const MAX_TAKEOVERS = 3
 /** How long another process may take between reading a stale lock and moving it away, in milliseconds. */
 const SETTLE_MS = 30
 
+/** What `scratchOf` puts behind the name of the lock. */
+const SCRATCH = /^(\d{1,10})-(\d*)-[0-9a-f-]{36}\.(?:tmp|stale)$/
+
 /**
  * Makes this process the only holder of the lock at `path`, until the result is disposed or the process dies.
  *
@@ -30,21 +34,25 @@ const SETTLE_MS = 30
 export async function lockFile (path: string, describe: (holder: LockHolder) => string): Promise<AsyncDisposable> {
   const mine: LockHolder = { pid: process.pid, host: hostname(), started: await startOf(process.pid), token: randomUUID() }
   for (let takeovers = 0; takeovers <= MAX_TAKEOVERS; takeovers++) {
-    if (await create(path, mine)) return { [Symbol.asyncDispose]: () => release(path, mine) }
+    if (await create(path, mine)) {
+      await sweep(path)
+      return { [Symbol.asyncDispose]: () => release(path, mine) }
+    }
     const holder = await readHolder(path)
     if (holder !== undefined && await isAlive(holder)) throw held(path, holder, describe)
-    await moveAway(path, holder)
+    await moveAway(path, holder, mine)
   }
   throw new HoldfastError('UNAVAILABLE', `Could not lock ${path}: other processes take it at the same time. Try again`, { path })
 }
 
 async function create (path: string, mine: LockHolder): Promise<boolean> {
-  const temporary = `${path}.${mine.token}.tmp`
+  const temporary = scratchOf(path, mine, 'tmp')
   await writeFile(temporary, JSON.stringify(mine), { mode: 0o600 })
   try {
     await link(temporary, path)
   } catch (cause) {
-    if (errnoOf(cause) === 'EEXIST') return false
+    // ENOENT: whoever holds the lock swept our file, as on a shared folder our process cannot be seen from elsewhere.
+    if (errnoOf(cause) === 'EEXIST' || errnoOf(cause) === 'ENOENT') return false
     throw new HoldfastError('UNAVAILABLE', `Cannot write ${path}: ${String(errnoOf(cause))}`, { cause, path })
   } finally {
     await rm(temporary, { force: true })
@@ -55,8 +63,8 @@ async function create (path: string, mine: LockHolder): Promise<boolean> {
 }
 
 /** Moves a stale lock out of the way; one that changed since it was judged is put back. */
-async function moveAway (path: string, judged: LockHolder | undefined): Promise<void> {
-  const aside = `${path}.${randomUUID()}.stale`
+async function moveAway (path: string, judged: LockHolder | undefined, mine: LockHolder): Promise<void> {
+  const aside = scratchOf(path, { ...mine, token: randomUUID() }, 'stale')
   try {
     await rename(path, aside)
     const moved = await readHolder(aside)
@@ -65,6 +73,22 @@ async function moveAway (path: string, judged: LockHolder | undefined): Promise<
     if (errnoOf(cause) !== 'ENOENT' && errnoOf(cause) !== 'EEXIST') throw cause
   } finally {
     await rm(aside, { force: true })
+  }
+}
+
+/** A file beside the lock whose name tells by whom it is used: what is in it may be cut short. */
+function scratchOf (path: string, { pid, started, token }: LockHolder, kind: 'tmp' | 'stale'): string {
+  return `${path}.${pid}-${started}-${token}.${kind}`
+}
+
+/** Removes what processes left beside the lock that were killed while they took it. */
+async function sweep (path: string): Promise<void> {
+  const folder = dirname(path)
+  const prefix = `${basename(path)}.`
+  for (const name of await readdir(folder)) {
+    const [, pid, started] = name.startsWith(prefix) ? SCRATCH.exec(name.slice(prefix.length)) ?? [] : []
+    if (pid === undefined || started === undefined) continue
+    if (!await isAlive({ pid: Number(pid), host: hostname(), started })) await rm(join(folder, name), { force: true })
   }
 }
 
@@ -83,7 +107,7 @@ async function readHolder (path: string): Promise<LockHolder | undefined> {
   }
 }
 
-async function isAlive ({ pid, host, started }: LockHolder): Promise<boolean> {
+async function isAlive ({ pid, host, started }: Omit<LockHolder, 'token'>): Promise<boolean> {
   // The processes of another machine that shares the folder cannot be seen from here.
   if (host !== hostname()) return true
   try {

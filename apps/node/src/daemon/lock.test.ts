@@ -1,6 +1,7 @@
 import { isErrorCode } from '@holdfast/core'
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
+import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
 import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { hostname, tmpdir } from 'node:os'
@@ -60,4 +61,15 @@ test('a lock file that was cut short is taken over', async (context) => {
   const path = await newLock(context)
   await writeFile(path, '{"pid":')
   await using _lock = await lockRepository(path)
+})
+
+test('what a process left that was killed while it took the lock is swept, and nothing of one that lives', async (context) => {
+  const path = await newLock(context)
+  const child = spawn(process.execPath, ['-e', ''])
+  await once(child, 'exit')
+  const token = randomUUID()
+  const [living, others] = [`daemon.lock.${process.pid}--${token}.tmp`, 'blocks.lock.1--x.tmp']
+  for (const name of [`daemon.lock.${child.pid}--${token}.tmp`, `daemon.lock.${child.pid}-77-${token}.stale`, living, others]) await writeFile(join(path, '..', name), '{"pid":')
+  await using _lock = await lockRepository(path)
+  assert.deepEqual((await readdir(join(path, '..'))).sort(), [others, 'daemon.lock', living])
 })
