@@ -56,7 +56,7 @@ export class GarbageNotes {
     for (const batch of batches) {
       const bytes = this.#store.garbage(batch)
       if (bytes === undefined) continue
-      yield { cids: [...decodeMultihashes(bytes)], keep: (cids) => { this.#keep(batch, cids) } }
+      yield { cids: [...decodeMultihashes(bytes)], unreferencedAsOf: this.#store.unreferencedAsOf(batch), keep: (cids) => { this.#keep(batch, cids) } }
       await nextTurn()
     }
   }
@@ -77,6 +77,7 @@ export class GarbageNotes {
       const cids = [...decodeMultihashes(bytes)]
       const left = cids.filter((cid) => !this.#store.isReferenced(cid))
       if (left.length < cids.length) this.#keep(batch, left)
+      this.#store.markUnreferenced(batch)
       await nextTurn()
       signal.throwIfAborted()
     }
