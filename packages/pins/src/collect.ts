@@ -74,10 +74,10 @@ export async function collectGarbage (deps: CollectDeps, options: CollectOptions
 async function sweepNoted ({ references, cache }: CollectDeps, sweep: Sweep, { dryRun = false }: CollectOptions): Promise<void> {
   for await (const batch of references.garbage()) {
     const left: CID[] = []
-    for (const cid of batch.cids) await sweep.look(cid, { left, unreferencedAsOf: batch.unreferencedAsOf })
+    for (const cid of batch.cids) await sweep.take({ cid, left, unreferencedAsOf: batch.unreferencedAsOf })
     if (!dryRun) sweep.whenDone(() => { if (left.length < batch.cids.length) batch.keep(left) })
   }
-  for (const cid of cache?.cids() ?? []) await sweep.look(cid)
+  for (const cid of cache?.cids() ?? []) await sweep.take({ cid })
   await sweep.flush()
 }
 
@@ -87,7 +87,7 @@ async function sweepAll ({ blocks, references }: CollectDeps, sweep: Sweep, { si
   const left: CID[] = []
   const noteLeft = (): void => { for (const cid of left.splice(0)) if (!dryRun) references.note(cid) }
   for await (const cid of blocks.list({ signal })) {
-    await sweep.look(cid, { left })
+    await sweep.look({ cid, left })
     noteLeft()
   }
   await sweep.flush()
@@ -100,10 +100,12 @@ async function sweepAll ({ blocks, references }: CollectDeps, sweep: Sweep, { si
 /** What is kept by an edge is noted again when it loses that; what is kept by a lease, or a pin whose edges come later, stays noted. */
 type KeptBy = 'edge' | 'other'
 
-interface LookOptions {
-  /** Where the block is added when it may be garbage later, at the latest by the next `flush`. */
+/** A block that may be garbage. */
+interface Candidate {
+  readonly cid: CID
+  /** Where it is added when it may be garbage later, at the latest by the next `flush`. */
   readonly left?: CID[] | undefined
-  /** What `edgeAdditions` was when no edge led to the block. */
+  /** What `edgeAdditions` was when no edge led to it. */
   readonly unreferencedAsOf?: number | undefined
 }
 
@@ -114,9 +116,7 @@ class Sweep {
   readonly #options: CollectOptions
   /** A block may be noted twice; only one that was removed is gone the second time. */
   readonly #told: DigestSet | undefined
-  #waiting: Array<{ readonly cid: CID, readonly left: CID[] | undefined }> = []
-  /** What `edgeAdditions` was, at least, when no edge led to any of those that wait. */
-  #waitingAsOf = Infinity
+  #waiting: Candidate[] = []
   #done: Array<() => void> = []
   #blockCount = 0
   #keptCount = 0
@@ -130,24 +130,22 @@ class Sweep {
     this.#told = options.dryRun === true ? new DigestSet() : undefined
   }
 
-  async look (cid: CID, { left, unreferencedAsOf }: LookOptions = {}): Promise<void> {
-    this.#options.signal?.throwIfAborted()
-    const { edgeAdditions } = this.#deps.references.store
-    const why = this.#whyKept(cid, unreferencedAsOf)
-    if (why === undefined) {
-      this.#waiting.push({ cid, left })
-      this.#waitingAsOf = Math.min(this.#waitingAsOf, edgeAdditions)
-    } else {
-      this.#keptCount++
-      if (why === 'other') left?.push(cid)
-    }
-    if (this.#waiting.length === REMOVALS_TOGETHER) await this.flush()
-    if (++this.#blockCount % BLOCKS_PER_PROGRESS !== 0) return
-    this.#report()
-    await nextTurn()
+  /** Looks at a block that is probably kept: then that is all. */
+  async look (candidate: Candidate): Promise<void> {
+    const why = this.#whyKept(candidate)
+    if (why === undefined) return await this.take(candidate)
+    this.#keep(candidate, why)
+    await this.#lookedAtOne()
   }
 
-  /** Has `done` called when all that were looked at so far are removed, or stay. */
+  /** Has a block removed that is probably not kept; whether it is, is looked at then. */
+  async take (candidate: Candidate): Promise<void> {
+    this.#waiting.push(candidate)
+    if (this.#waiting.length === REMOVALS_TOGETHER) await this.flush()
+    await this.#lookedAtOne()
+  }
+
+  /** Has `done` called when all that were taken so far are removed, or stay. */
   whenDone (done: () => void): void {
     this.#done.push(done)
   }
@@ -155,12 +153,10 @@ class Sweep {
   /** Resolves when what waits is removed. */
   async flush (): Promise<void> {
     const waiting = this.#waiting
-    const asOf = this.#waitingAsOf
     const done = this.#done
     this.#waiting = []
-    this.#waitingAsOf = Infinity
     this.#done = []
-    if (this.#told === undefined) await this.#remove(waiting, asOf)
+    if (this.#told === undefined) await this.#remove(waiting)
     else await this.#count(waiting, this.#told)
     for (const tell of done) tell()
   }
@@ -170,36 +166,52 @@ class Sweep {
     return { keptCount: this.#keptCount, removedCount: this.#removedCount, removedByteLength: this.#removedByteLength }
   }
 
-  async #remove (waiting: ReadonlyArray<{ readonly cid: CID, readonly left: CID[] | undefined }>, asOf: number): Promise<void> {
-    const { blocks } = this.#deps
-    const whys = new Map<CID, KeptBy>()
+  async #remove (waiting: readonly Candidate[]): Promise<void> {
+    const whys = new Map<Candidate, KeptBy>()
+    const byCid = new Map(waiting.map((candidate) => [candidate.cid, candidate]))
     // A lease that comes from here on waits until the block is gone before it looks for it.
-    using removals = new DisposableStack()
-    const byteLengths = await deleteBlocks(blocks, waiting.map(({ cid }) => cid), {
+    using removals = this.#collection.beginRemovals()
+    const byteLengths = await deleteBlocks(this.#deps.blocks, waiting.map(({ cid }) => cid), {
       signal: this.#options.signal,
       when: (cid) => {
-        const why = this.#whyKept(cid, asOf)
-        if (why !== undefined) whys.set(cid, why)
-        else removals.use(this.#collection.beginRemoval(cid))
+        const candidate = byCid.get(cid) ?? { cid }
+        const why = this.#whyKept(candidate)
+        if (why === undefined) removals.add(cid)
+        else whys.set(candidate, why)
         return why === undefined
       }
     })
-    for (const [index, { cid, left }] of waiting.entries()) {
+    for (const [index, candidate] of waiting.entries()) {
       const byteLength = byteLengths[index]
-      if (byteLength !== undefined) await this.#tellRemoved(cid, byteLength)
-      const why = whys.get(cid)
-      if (why === undefined) continue
-      this.#keptCount++
-      if (why === 'other') left?.push(cid)
+      const why = whys.get(candidate)
+      if (why !== undefined) this.#keep(candidate, why)
+      else if (byteLength !== undefined) await this.#tellRemoved(candidate.cid, byteLength)
     }
   }
 
   /** Tells what would go. */
-  async #count (waiting: ReadonlyArray<{ readonly cid: CID }>, told: DigestSet): Promise<void> {
-    for (const { cid } of waiting) {
-      const byteLength = await byteLengthOf(this.#deps.blocks, cid)
-      if (byteLength !== undefined && told.add(cid)) await this.#tellRemoved(cid, byteLength)
+  async #count (waiting: readonly Candidate[], told: DigestSet): Promise<void> {
+    for (const candidate of waiting) {
+      const why = this.#whyKept(candidate)
+      if (why !== undefined) {
+        this.#keep(candidate, why)
+        continue
+      }
+      const byteLength = await byteLengthOf(this.#deps.blocks, candidate.cid)
+      if (byteLength !== undefined && told.add(candidate.cid)) await this.#tellRemoved(candidate.cid, byteLength)
     }
+  }
+
+  #keep ({ cid, left }: Candidate, why: KeptBy): void {
+    this.#keptCount++
+    if (why === 'other') left?.push(cid)
+  }
+
+  async #lookedAtOne (): Promise<void> {
+    this.#options.signal?.throwIfAborted()
+    if (++this.#blockCount % BLOCKS_PER_PROGRESS !== 0) return
+    this.#report()
+    await nextTurn()
   }
 
   async #tellRemoved (cid: CID, byteLength: number): Promise<void> {
@@ -208,10 +220,10 @@ class Sweep {
     if (this.#options.onRemoved !== undefined) await this.#options.onRemoved(cid)
   }
 
-  /** @param unreferencedAsOf What `edgeAdditions` was when no edge led to the block: only one that came since can lead to it. */
-  #whyKept (cid: CID, unreferencedAsOf: number | undefined): KeptBy | undefined {
+  #whyKept ({ cid, unreferencedAsOf }: Candidate): KeptBy | undefined {
     const { references, leases } = this.#deps
     const { store } = references
+    // While no edge came, none leads to it.
     if (unreferencedAsOf !== store.edgeAdditions && store.isReferenced(cid)) return 'edge'
     return references.isPinned(cid) || leases.isProtected(cid) ? 'other' : undefined
   }

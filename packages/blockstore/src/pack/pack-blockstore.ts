@@ -52,6 +52,8 @@ export class PackBlockstore implements Blockstore {
   readonly #pending = new Map<string, Promise<void>>()
   readonly #storing = new Set<Promise<unknown>>()
   readonly #turns = new FairTurns()
+  /** A block whose deletion is being decided: one that is put meanwhile comes later, and is written anew. */
+  #removing: string | undefined
   #closed = false
   #isIndexSuspect = false
 
@@ -248,7 +250,7 @@ export class PackBlockstore implements Blockstore {
         const pending = this.#pending.get(key)
         const place = pending === undefined ? book.table.find(block.cid.multihash.bytes) : undefined
         if (pending !== undefined) waits.add(pending)
-        else if (place === undefined || place.isQuarantined) drafts.set(key, { key, cid: block.cid, bytes: block.bytes })
+        else if (place === undefined || place.isQuarantined || key === this.#removing) drafts.set(key, { key, cid: block.cid, bytes: block.bytes })
         else if (!isTrusting) stored.push(block)
       }
       if (drafts.size > 0) waits.add(this.#write([...drafts.values()]))
@@ -324,15 +326,13 @@ export class PackBlockstore implements Blockstore {
     const { book, compactor, compaction } = this.#parts
     const place = book.table.findByKey(key)
     if (place === undefined) return undefined
-    // Taken out first: whatever `when` puts comes later and stays.
-    book.table.replace(key, place, undefined)
-    let isDeleted = false
+    this.#removing = key
     try {
-      isDeleted = when?.() !== false
+      if (when?.() === false) return undefined
     } finally {
-      if (!isDeleted) book.table.set(key, place)
+      this.#removing = undefined
     }
-    if (!isDeleted) return undefined
+    book.table.replace(key, place, undefined)
     book.markDead(key, place)
     if (compaction) compactor.wake()
     return place.isQuarantined ? undefined : place

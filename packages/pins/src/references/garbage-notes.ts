@@ -1,7 +1,7 @@
 import { IDENTITY, type Logger } from '@holdfast/core'
 import type { CID } from 'multiformats/cid'
 import { setImmediate as nextTurn } from 'node:timers/promises'
-import { decodeMultihashes } from './edge-format.ts'
+import { decodeMultihashes } from './cid-bytes.ts'
 import type { ReferenceStore } from './reference-store.ts'
 import type { GarbageBatch } from './references.ts'
 
