@@ -2,7 +2,7 @@ import { type Blockstore, byteLengthOf, deleteBlocks } from '@holdfast/blockstor
 import type { AbortOptions } from '@holdfast/core'
 import { DigestSet } from '@holdfast/dag'
 import type { CID } from 'multiformats/cid'
-import { setImmediate as nextTurn } from 'node:timers/promises'
+import { BackgroundTurns } from './background-turns.ts'
 import type { Collection, LeaseBook } from './leases.ts'
 import type { References } from './references/references.ts'
 
@@ -46,8 +46,14 @@ export interface CollectDeps {
 /** Blocks removed together: they share one sync, and whoever wants one of them again waits for all. */
 const REMOVALS_TOGETHER = 8192
 
-/** Blocks between two reports of progress, and two chances for others to run. */
+/** The same when others have something to do, and could not while these go. */
+const REMOVALS_TOGETHER_WHEN_BUSY = 1024
+
+/** Blocks between two reports of progress. */
 const BLOCKS_PER_PROGRESS = 1024
+
+/** Blocks between two chances for others to run: 2 ms at most. */
+const BLOCKS_PER_TURN = 256
 
 /**
  * Removes every block that no pin and no lease keeps.
@@ -116,6 +122,7 @@ class Sweep {
   readonly #options: CollectOptions
   /** A block may be noted twice; only one that was removed is gone the second time. */
   readonly #told: DigestSet | undefined
+  readonly #turns = new BackgroundTurns()
   #waiting: Candidate[] = []
   #done: Array<() => void> = []
   #blockCount = 0
@@ -141,7 +148,7 @@ class Sweep {
   /** Has a block removed that is probably not kept; whether it is, is looked at then. */
   async take (candidate: Candidate): Promise<void> {
     this.#waiting.push(candidate)
-    if (this.#waiting.length === REMOVALS_TOGETHER) await this.flush()
+    if (this.#waiting.length >= (this.#turns.isBusy ? REMOVALS_TOGETHER_WHEN_BUSY : REMOVALS_TOGETHER)) await this.flush()
     await this.#lookedAtOne()
   }
 
@@ -207,9 +214,9 @@ class Sweep {
 
   async #lookedAtOne (): Promise<void> {
     this.#options.signal?.throwIfAborted()
-    if (++this.#blockCount % BLOCKS_PER_PROGRESS !== 0) return
-    this.#report()
-    await nextTurn()
+    this.#blockCount++
+    if (this.#blockCount % BLOCKS_PER_PROGRESS === 0) this.#report()
+    if (this.#blockCount % BLOCKS_PER_TURN === 0) await this.#turns.next()
   }
 
   async #tellRemoved (cid: CID, byteLength: number): Promise<void> {

@@ -1,6 +1,7 @@
 import { IDENTITY, type Logger } from '@holdfast/core'
 import type { CID } from 'multiformats/cid'
 import { setImmediate as nextTurn } from 'node:timers/promises'
+import { BackgroundTurns } from '../background-turns.ts'
 import { decodeMultihashes } from './cid-bytes.ts'
 import type { ReferenceStore } from './reference-store.ts'
 import type { GarbageBatch } from './references.ts'
@@ -71,6 +72,7 @@ export class GarbageNotes {
   /** Forgets blocks that turned out to be kept, so that a collection need not look at them. */
   async sift (signal: AbortSignal): Promise<void> {
     this.write()
+    const turns = new BackgroundTurns()
     for (let batch = this.#unsifted.pop(); batch !== undefined; batch = this.#unsifted.pop()) {
       const bytes = this.#store.garbage(batch)
       if (bytes === undefined) continue
@@ -78,7 +80,7 @@ export class GarbageNotes {
       const left = cids.filter((cid) => !this.#store.isReferenced(cid))
       if (left.length < cids.length) this.#keep(batch, left)
       this.#store.markUnreferenced(batch)
-      await nextTurn()
+      await turns.next()
       signal.throwIfAborted()
     }
   }

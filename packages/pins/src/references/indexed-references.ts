@@ -1,6 +1,7 @@
 import { HoldfastError, isHoldfastError } from '@holdfast/core'
 import type { CID } from 'multiformats/cid'
 import { setImmediate as nextTurn } from 'node:timers/promises'
+import { BackgroundTurns } from '../background-turns.ts'
 import type { DagLease } from '../leases.ts'
 import type { Pin } from '../pin-record.ts'
 import { LEAF, wayOf } from './edge-format.ts'
@@ -251,8 +252,10 @@ export class IndexedReferences implements References {
   }
 
   async #release (signal?: AbortSignal): Promise<void> {
-    while (releaseSome(this.store, (cid) => this.#deps.leases.isDagProtected(cid)) > 0) {
-      await nextTurn()
+    const turns = new BackgroundTurns()
+    const isHeld = (cid: CID): boolean => this.#deps.leases.isDagProtected(cid)
+    while (releaseSome(this.store, { isHeld, isShort: turns.isBusy }) > 0) {
+      await turns.next()
       signal?.throwIfAborted()
     }
   }

@@ -3,8 +3,11 @@ import { type Edge, LEAF, wayOf } from './edge-format.ts'
 import { rootOf } from './retain.ts'
 import type { ReferenceStore } from './reference-store.ts'
 
-/** Edges removed in one change: some 20 ms of work, in which nothing else runs. In fewer the same pages would be written more often. */
+/** Edges removed in one change: some 20 ms of work, in which nothing else runs. In smaller ones the same pages are written more often. */
 const EDGES_PER_CHANGE = 4096
+
+/** The same when others have something to do: some 5 ms. */
+const EDGES_PER_SHORT_CHANGE = 512
 
 /** DAG nodes that are looked up for one change. */
 const NODES_PER_CHANGE = 512
@@ -31,9 +34,11 @@ export function dropPins (store: ReferenceStore, pinIds: readonly string[]): voi
  * Costs what is freed, and goes on later where it was.
  *
  * @param isHeld Whether a lease keeps the DAG below a node: it waits.
+ * @param isShort Whether to do little, because others wait.
  * @returns Edges that were removed; 0 when nothing is left to release.
  */
-export function releaseSome (store: ReferenceStore, isHeld: (cid: CID) => boolean): number {
+export function releaseSome (store: ReferenceStore, { isHeld, isShort }: { isHeld(cid: CID): boolean, readonly isShort: boolean }): number {
+  const maxEdgeCount = isShort ? EDGES_PER_SHORT_CHANGE : EDGES_PER_CHANGE
   const nodes = [...store.looseNodes(isHeld).take(NODES_PER_CHANGE)]
   if (nodes.length === 0) return 0
   let edgeCount = 0
@@ -41,7 +46,7 @@ export function releaseSome (store: ReferenceStore, isHeld: (cid: CID) => boolea
     const garbage: Uint8Array[] = []
     for (const cid of nodes) {
       edgeCount += releaseNode(store, cid, garbage)
-      if (edgeCount >= EDGES_PER_CHANGE) break
+      if (edgeCount >= maxEdgeCount) break
     }
     if (garbage.length > 0) store.addGarbage(garbage, { isUnreferenced: true })
   })
