@@ -1,11 +1,10 @@
 import { type AbortOptions, type Block, HoldfastError, IDENTITY, identityBlock, isErrorCode, type Logger, multihashKey, requireVerifiable, unlessAborted } from '@holdfast/core'
 import type { CID } from 'multiformats/cid'
 import type { Blockstore, BlockstoreUsage, DeleteManyOptions, DeleteOptions } from '../blockstore.ts'
+import { BlockChanges } from './block-changes.ts'
 import { keyOf } from './block-table.ts'
 import type { Compactor } from './compactor.ts'
 import { FairTurns } from './fair-turns.ts'
-import type { SectionDraft } from './group-commit.ts'
-import { isSamePlace, type Location } from './location.ts'
 import type { OpenPacks } from './open-packs.ts'
 import type { PackDisk } from './pack-disk.ts'
 import type { IndexOpener } from './pack-index.ts'
@@ -48,27 +47,19 @@ export interface PackStats {
 /** Blocks in append-only packs, found by an index that can be made again from them. */
 export class PackBlockstore implements Blockstore {
   readonly #parts: PackBlockstoreParts
-  /** Blocks that are being written, and what tells of it. */
-  readonly #pending = new Map<string, Promise<void>>()
-  readonly #storing = new Set<Promise<unknown>>()
   readonly #turns = new FairTurns()
-  /** A block whose deletion is being decided: one that is put meanwhile comes later, and is written anew. */
-  #removing: string | undefined
+  readonly #changes: BlockChanges
   #closed = false
   #isIndexSuspect = false
 
   constructor (parts: PackBlockstoreParts) {
     this.#parts = parts
+    this.#changes = new BlockChanges({ ...parts, turns: this.#turns, requireOpen: (signal) => { this.#requireOpen(signal) } })
   }
 
   async get (cid: CID, { signal }: AbortOptions = {}): Promise<Block | undefined> {
-    this.#requireOpen(signal)
-    requireVerifiable(cid)
-    const over = this.#turns.over()
-    if (over !== undefined) {
-      await over
-      this.#requireOpen(signal)
-    }
+    const turn = this.#turnOf(cid, signal)
+    if (turn !== undefined) await turn
     if (cid.multihash.code === IDENTITY) return await identityBlock(cid)
     const { book, packs, isTrusting } = this.#parts
     try {
@@ -80,24 +71,14 @@ export class PackBlockstore implements Blockstore {
   }
 
   async has (cid: CID, { signal }: AbortOptions = {}): Promise<boolean> {
-    this.#requireOpen(signal)
-    requireVerifiable(cid)
-    const over = this.#turns.over()
-    if (over !== undefined) {
-      await over
-      this.#requireOpen(signal)
-    }
+    const turn = this.#turnOf(cid, signal)
+    if (turn !== undefined) await turn
     return cid.multihash.code === IDENTITY || this.#parts.book.table.find(cid.multihash.bytes)?.isQuarantined === false
   }
 
   async byteLengthOf (cid: CID, { signal }: AbortOptions = {}): Promise<number | undefined> {
-    this.#requireOpen(signal)
-    requireVerifiable(cid)
-    const over = this.#turns.over()
-    if (over !== undefined) {
-      await over
-      this.#requireOpen(signal)
-    }
+    const turn = this.#turnOf(cid, signal)
+    if (turn !== undefined) await turn
     if (cid.multihash.code === IDENTITY) return cid.multihash.digest.byteLength
     const place = this.#parts.book.table.find(cid.multihash.bytes)
     return place?.isQuarantined === false ? place.byteLength : undefined
@@ -110,24 +91,20 @@ export class PackBlockstore implements Blockstore {
   async putMany (blocks: readonly Block[], { signal }: AbortOptions = {}): Promise<void> {
     this.#requireOpen(signal)
     const stored = blocks.filter(({ cid }) => cid.multihash.code !== IDENTITY)
-    await unlessAborted(this.#untilStored(this.#store(stored)), signal)
+    await unlessAborted(this.#changes.store(stored), signal)
   }
 
   async delete (cid: CID, { signal, when }: DeleteOptions = {}): Promise<boolean> {
     this.#requireOpen(signal)
     requireVerifiable(cid)
     if (cid.multihash.code === IDENTITY) return false
-    const key = multihashKey(cid)
-    for (let wait = this.#beforeRemoval(key); wait !== undefined; wait = this.#beforeRemoval(key)) await unlessAborted(wait, signal)
-    this.#parts.disk.requireSound()
-    this.#requireOpen(signal)
-    return this.#remove(key, when) !== undefined
+    return await this.#changes.remove(cid, { signal, when }) !== undefined
   }
 
   async deleteMany (cids: readonly CID[], { signal, when }: DeleteManyOptions = {}): Promise<Array<number | undefined>> {
     this.#requireOpen(signal)
     for (const cid of cids) requireVerifiable(cid)
-    return await this.#untilStored(this.#removeMany(cids, { signal, when }))
+    return await this.#changes.removeMany(cids, { signal, when })
   }
 
   async * list ({ signal }: AbortOptions = {}): AsyncIterable<CID> {
@@ -226,7 +203,7 @@ export class PackBlockstore implements Blockstore {
   async [Symbol.asyncDispose] (): Promise<void> {
     if (this.#closed) return
     this.#closed = true
-    await Promise.allSettled(this.#storing)
+    await this.#changes.settled()
     await this.#parts.parts.disposeAsync()
   }
 
@@ -235,107 +212,11 @@ export class PackBlockstore implements Blockstore {
     if (this.#closed) throw new HoldfastError('UNAVAILABLE', `Blockstore ${this.#parts.disk.folder} is closed`)
   }
 
-  /** Stores what is not there; of what is there, the bytes are compared, so that a block that rotted is written anew. */
-  async #store (blocks: readonly Block[]): Promise<void> {
-    const { disk, book, isTrusting } = this.#parts
-    const waits = new Set<Promise<void>>()
-    let remaining = blocks
-    while (remaining.length > 0) {
-      disk.requireSound()
-      const drafts = new Map<string, SectionDraft>()
-      const stored: Block[] = []
-      for (const block of remaining) {
-        const key = multihashKey(block.cid)
-        if (drafts.has(key)) continue
-        const pending = this.#pending.get(key)
-        const place = pending === undefined ? book.table.find(block.cid.multihash.bytes) : undefined
-        if (pending !== undefined) waits.add(pending)
-        else if (place === undefined || place.isQuarantined || key === this.#removing) drafts.set(key, { key, cid: block.cid, bytes: block.bytes })
-        else if (!isTrusting) stored.push(block)
-      }
-      if (drafts.size > 0) waits.add(this.#write([...drafts.values()]))
-      remaining = stored.length === 0 ? [] : await this.#changed(stored)
-    }
-    await Promise.all(waits)
-  }
-
-  /** Writes sections, and lets those wait for them who put the same blocks meanwhile. */
-  #write (drafts: readonly SectionDraft[]): Promise<void> {
-    const writing = this.#parts.writer.add(drafts).finally(() => {
-      for (const { key } of drafts) this.#pending.delete(key)
-    })
-    for (const { key } of drafts) this.#pending.set(key, writing)
-    writing.catch(() => {}) // Told to each who waits.
-    return writing
-  }
-
-  /** Of blocks that are stored, those whose stored bytes are others, or gone by now. */
-  async #changed (blocks: readonly Block[]): Promise<Block[]> {
-    const { book, packs } = this.#parts
-    const changed: Block[] = []
-    for (const block of blocks) {
-      const place = book.table.find(block.cid.multihash.bytes)
-      if (place === undefined || place.isQuarantined) {
-        changed.push(block)
-        continue
-      }
-      const bytes = packs.readNow(place) ?? await packs.read(place)
-      const isSame = bytes !== undefined && Buffer.compare(bytes, block.bytes) === 0
-      const present = book.table.find(block.cid.multihash.bytes)
-      if (isSame && present !== undefined && isSamePlace(present, place)) continue
-      if (!isSame) book.quarantine(multihashKey(block.cid), place)
-      changed.push(block)
-    }
-    return changed
-  }
-
-  /** Has the end of the store wait for `storing`. */
-  #untilStored<T> (storing: Promise<T>): Promise<T> {
-    this.#storing.add(storing)
-    void storing.catch(() => {}).finally(() => { this.#storing.delete(storing) })
-    return storing
-  }
-
-  async #removeMany (cids: readonly CID[], { signal, when }: DeleteManyOptions): Promise<Array<number | undefined>> {
-    const { disk, book, log } = this.#parts
-    const byteLengths: Array<number | undefined> = []
-    for (const [index, cid] of cids.entries()) {
-      const key = multihashKey(cid)
-      for (let wait = this.#beforeRemoval(key); wait !== undefined; wait = this.#beforeRemoval(key)) await unlessAborted(wait, signal)
-      disk.requireSound()
-      this.#requireOpen(signal)
-      byteLengths.push(this.#remove(key, when && (() => when(cid, index)))?.byteLength)
-    }
-    await book.marks.flush().catch((err: unknown) => {
-      if (!isErrorCode(err, 'LIMIT')) throw err
-      log.debug('Deletions could not be noted for want of space; it is tried again', { err })
-    })
-    return byteLengths
-  }
-
-  /** Something to wait for before the block can be removed: the turn of others, the index, a put that runs. */
-  #beforeRemoval (key: string): Promise<void> | undefined {
-    const over = this.#turns.over()
-    if (over !== undefined) return over
-    const { table } = this.#parts.book
-    return table.isFull ? table.flush() : this.#pending.get(key)?.catch(() => {})
-  }
-
-  /** Takes the block out, unless `when` says no, and returns where it was; one that was damaged goes unsaid. */
-  #remove (key: string, when: (() => boolean) | undefined): Location | undefined {
-    const { book, compactor, compaction } = this.#parts
-    const place = book.table.findByKey(key)
-    if (place === undefined) return undefined
-    this.#removing = key
-    try {
-      if (when?.() === false) return undefined
-    } finally {
-      this.#removing = undefined
-    }
-    book.table.replace(key, place, undefined)
-    book.markDead(key, place)
-    if (compaction) compactor.wake()
-    return place.isQuarantined ? undefined : place
+  /** Admits a call for a block, and tells what it has to wait for, if anything. */
+  #turnOf (cid: CID, signal: AbortSignal | undefined): Promise<void> | undefined {
+    this.#requireOpen(signal)
+    requireVerifiable(cid)
+    return this.#turns.over()?.then(() => { this.#requireOpen(signal) })
   }
 
   #quarantine (cid: CID, err: HoldfastError): void {
