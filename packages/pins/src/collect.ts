@@ -111,7 +111,7 @@ interface Candidate {
   readonly cid: CID
   /** Where it is added when it may be garbage later, at the latest by the next `flush`. */
   readonly left?: CID[] | undefined
-  /** What `edgeAdditions` was when no edge led to it. */
+  /** What `edges.additions` was when no edge led to it. */
   readonly unreferencedAsOf?: number | undefined
 }
 
@@ -229,7 +229,7 @@ class Sweep {
     const { references, leases } = this.#deps
     const { store } = references
     // While no edge came, none leads to it.
-    if (unreferencedAsOf !== store.edgeAdditions && store.isReferenced(cid)) return 'edge'
+    if (unreferencedAsOf !== store.edges.additions && store.edges.isReferenced(cid)) return 'edge'
     return references.isPinned(cid) || leases.isProtected(cid) ? 'other' : undefined
   }
 

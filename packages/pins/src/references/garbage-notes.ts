@@ -77,7 +77,7 @@ export class GarbageNotes {
       const bytes = this.#store.garbage(batch)
       if (bytes === undefined) continue
       const cids = [...decodeMultihashes(bytes)]
-      const left = cids.filter((cid) => !this.#store.isReferenced(cid))
+      const left = cids.filter((cid) => !this.#store.edges.isReferenced(cid))
       if (left.length < cids.length) this.#keep(batch, left)
       this.#store.markUnreferenced(batch)
       await turns.next()

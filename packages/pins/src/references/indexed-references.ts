@@ -63,7 +63,7 @@ export class IndexedReferences implements References {
   }
 
   isKept (cid: CID): boolean {
-    return this.store.isReferenced(cid) || this.isPinned(cid)
+    return this.store.edges.isReferenced(cid) || this.isPinned(cid)
   }
 
   isPinned (cid: CID): boolean {
@@ -262,7 +262,7 @@ export class IndexedReferences implements References {
 
   /** DAG nodes of a walk under way may lack what is below them. */
   #isWhole (cid: CID): boolean {
-    if (wayOf(cid) === LEAF) return this.store.hasParent(cid)
+    if (wayOf(cid) === LEAF) return this.store.edges.hasParent(cid)
     const id = this.store.nodeId(cid)
     return id !== undefined && id < this.#openFromId
   }

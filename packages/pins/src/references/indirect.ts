@@ -32,10 +32,10 @@ export async function * indirectPins ({ references, pins }: { readonly reference
   const { store } = references
   const roots = new Roots(store)
   for (const [index, way] of WAYS.entries()) {
-    const listed = WAYS.slice(0, index).filter((other) => store.hasEdges(other))
-    for (let page = store.firstEdges(way, BLOCKS_PER_PAGE); page.length > 0; page = store.firstEdges(way, BLOCKS_PER_PAGE, page.at(-1)?.cid)) {
+    const listed = WAYS.slice(0, index).filter((other) => store.edges.hasEdges(other))
+    for (let page = store.edges.firstEdges(way, BLOCKS_PER_PAGE); page.length > 0; page = store.edges.firstEdges(way, BLOCKS_PER_PAGE, page.at(-1)?.cid)) {
       for (const { cid, parentId } of page) {
-        if (pins.isPinned(cid) || listed.some((other) => store.hasParent(cid, other))) continue
+        if (pins.isPinned(cid) || listed.some((other) => store.edges.hasParent(cid, other))) continue
         const root = roots.above(parentId)
         if (root !== undefined) yield { cid, root }
       }
@@ -52,7 +52,7 @@ export async function indirectPin ({ references, pins }: { readonly references: 
   if (pins.isPinned(cid)) return undefined
   const roots = new Roots(references.store)
   for (const way of WAYS) {
-    const edge = references.store.firstEdge(cid.multihash.bytes, way)
+    const edge = references.store.edges.firstEdge(cid.multihash.bytes, way)
     const root = edge === undefined ? undefined : roots.above(edge.parentId)
     if (edge !== undefined && root !== undefined) return { cid: edge.cid, root }
   }
@@ -85,7 +85,7 @@ class Roots {
 
   #parentOf (id: number): Edge | undefined {
     const holder = this.#store.holder(id)
-    return holder?.kind === 'node' ? this.#store.firstEdge(holder.multihash, holder.way) : undefined
+    return holder?.kind === 'node' ? this.#store.edges.firstEdge(holder.multihash, holder.way) : undefined
   }
 
   #remember (ids: readonly number[], root: CID): CID {

@@ -77,7 +77,7 @@ class Climb {
   /** Goes on with the parents of a DAG node; of the block that is asked for, under every codec. */
   reach (multihash: Uint8Array, below: Step | undefined, holder?: Extract<Holder, { kind: 'node' }>): void {
     for (const way of holder === undefined ? WAYS : [holder.way]) {
-      for (const edge of this.#store.edgesTo(multihash, way)) {
+      for (const edge of this.#store.edges.edgesTo(multihash, way)) {
         if (this.#reached.has(edge.parentId)) continue
         if (this.edgeCount >= MAX_EDGES_FOLLOWED) {
           this.isCutShort = true

@@ -53,8 +53,8 @@ export class DagSizes {
     const { references } = this.#deps
     const { store } = references
     await references.settle({ signal })
-    const cid = store.hasParent(asked) ? asked : rootOf({ kind: 'direct', cid: asked })
-    if (!store.hasParent(cid)) throw new HoldfastError('NOT_FOUND', `${asked} is not kept by any pin`, { reason: 'not-pinned', cid: asked.toString() })
+    const cid = store.edges.hasParent(asked) ? asked : rootOf({ kind: 'direct', cid: asked })
+    if (!store.edges.hasParent(cid)) throw new HoldfastError('NOT_FOUND', `${asked} is not kept by any pin`, { reason: 'not-pinned', cid: asked.toString() })
     if (store.version !== this.#version) this.#known.clear()
     this.#version = store.version
     const key = keyOf(cid)
@@ -114,12 +114,12 @@ function * blocksOfOwn (store: ReferenceStore, root: CID): Generator<CID> {
   }
   const waiting = [root]
   // What led to the root is taken away at once; other readings of its bytes may keep the block.
-  if (store.parentCount(root) === store.edgeCount(root)) yield root
-  else takenByBlock.set(multihashKey(root), store.parentCount(root))
+  if (store.edges.parentCount(root) === store.edges.edgeCount(root)) yield root
+  else takenByBlock.set(multihashKey(root), store.edges.parentCount(root))
   for (let node = waiting.pop(); node !== undefined; node = waiting.pop()) {
     for (const cid of childrenOf(store, node)) {
-      if (isLast(takenByBlock, multihashKey(cid), store.edgeCount(cid))) yield cid
-      if (wayOf(cid) !== LEAF && isLast(takenByNode, keyOf(cid), store.parentCount(cid))) waiting.push(cid)
+      if (isLast(takenByBlock, multihashKey(cid), store.edges.edgeCount(cid))) yield cid
+      if (wayOf(cid) !== LEAF && isLast(takenByNode, keyOf(cid), store.edges.parentCount(cid))) waiting.push(cid)
     }
   }
 }

@@ -1,11 +1,11 @@
-import { HoldfastError, type Logger } from '@holdfast/core'
-import { type Database, open, type RootDatabase } from 'lmdb'
+import { HoldfastError } from '@holdfast/core'
+import type { Database, RootDatabase } from 'lmdb'
 import { CID } from 'multiformats/cid'
 import { createHash } from 'node:crypto'
-import { rm } from 'node:fs/promises'
 import type { Pin, PinKind } from '../pin-record.ts'
-import { decodeEdge, decodeHolder, decodeId, decodeNode, type Edge, EdgeReader, encodeEdge, encodeId, encodeNode, encodeNodeHolder, encodePinHolder, type Holder, ID_BYTES, type NodeEntry, nodeKey, type Way, wayOf, WAYS } from './edge-format.ts'
-import { breakSeal, seal } from './seal.ts'
+import { decodeHolder, decodeId, decodeNode, encodeId, encodeNode, encodeNodeHolder, encodePinHolder, type Holder, ID_BYTES, type NodeEntry, nodeKey } from './edge-format.ts'
+import { EdgeTables, entryCount } from './edge-tables.ts'
+import { seal } from './seal.ts'
 
 /** Another number than in the file: the index is built anew. */
 const FORMAT = 1
@@ -16,7 +16,7 @@ const MAX_PLAIN_PIN_ID_BYTES = 64
 /** What LMDB gives as the code of an I/O error, on every system: EIO of POSIX. */
 const IO_ERROR = 5
 
-type OnFatal = (reason: HoldfastError) => void
+export type OnFatal = (reason: HoldfastError) => void
 
 type Table = Database<Buffer, Buffer>
 
@@ -47,8 +47,7 @@ export interface StoreCounts {
  */
 export class ReferenceStore implements AsyncDisposable {
   readonly #env: RootDatabase<Buffer, Buffer>
-  /** By way; many values a key. */
-  readonly #edges: readonly Table[]
+  readonly edges: EdgeTables
   readonly #nodes: Table
   readonly #holders: Table
   readonly #pins: Table
@@ -56,13 +55,10 @@ export class ReferenceStore implements AsyncDisposable {
   readonly #garbage: Table
   readonly #meta: Table
   readonly #path: string
-  /** The others have no edges: most repositories know one codec with links. */
-  readonly #usedWays: Way[]
   #nextId: number
   #nextBatch: number
   #version = 0
-  #edgeAdditions = 0
-  /** What `edgeAdditions` was when no edge led to any block of a batch. */
+  /** What `edges.additions` was when no edge led to any block of a batch. */
   readonly #unreferencedAsOf = new Map<number, number>()
   readonly #onFatal: OnFatal | undefined
   #failure: HoldfastError | undefined
@@ -72,14 +68,13 @@ export class ReferenceStore implements AsyncDisposable {
     this.#onFatal = onFatal
     const table = (name: string, dupSort = false): Table => env.openDB<Buffer, Buffer>({ name, encoding: 'binary', keyEncoding: 'binary', dupSort })
     this.#env = env
-    this.#edges = [...WAYS].sort().map((way) => table(`edges-${way}`, true))
+    this.edges = new EdgeTables((way) => table(`edges-${way}`, true))
     this.#nodes = table('nodes')
     this.#holders = table('holders')
     this.#pins = table('pins')
     this.#loose = table('loose')
     this.#garbage = table('garbage')
     this.#meta = table('meta')
-    this.#usedWays = WAYS.filter((way) => this.hasEdges(way))
     this.#nextId = lastOf(this.#holders) + 1
     this.#nextBatch = lastOf(this.#garbage) + 1
   }
@@ -100,81 +95,6 @@ export class ReferenceStore implements AsyncDisposable {
   /** Another number after each change. */
   get version (): number {
     return this.#version
-  }
-
-  /** Grows with every edge: a block to which none led stays so while this is the same. */
-  get edgeAdditions (): number {
-    return this.#edgeAdditions
-  }
-
-  /** Reports whether any edge leads to the block, under whatever codec. @param known A way in which none leads to it. */
-  isReferenced (cid: CID, known?: Way): boolean {
-    const key = keyOf(cid)
-    for (const way of this.#usedWays) if (way !== known && this.#table(way).doesExist(key)) return true
-    return false
-  }
-
-  /** Reports whether an edge leads to the block when it is read this way. */
-  hasParent (cid: CID, way: Way = wayOf(cid)): boolean {
-    return this.#table(way).doesExist(keyOf(cid))
-  }
-
-  /** How many edges lead to the block when it is read as its CID says. */
-  parentCount (cid: CID): number {
-    return this.#table(wayOf(cid)).getValuesCount(keyOf(cid))
-  }
-
-  /** How many edges lead to the block, under whatever codec. */
-  edgeCount (cid: CID): number {
-    return WAYS.reduce<number>((sum, way) => sum + this.#table(way).getValuesCount(keyOf(cid)), 0)
-  }
-
-  /** The edge from the parent that was found first. */
-  firstEdge (multihash: Uint8Array, way: Way): Edge | undefined {
-    const value = this.#table(way).get(Buffer.from(multihash))
-    return value === undefined ? undefined : decodeEdge(multihash, value)
-  }
-
-  /** The edges that lead to a block read this way. */
-  * edgesTo (multihash: Uint8Array, way: Way): Generator<Edge> {
-    for (const value of this.#table(way).getValues(Buffer.from(multihash))) yield decodeEdge(multihash, value)
-  }
-
-  /** The first edge of each of some blocks that are read this way, by multihash, from after a block on; none when there are no more. */
-  firstEdges (way: Way, maxCount: number, after?: CID): Edge[] {
-    const reader = new EdgeReader(maxCount)
-    const edges: Edge[] = []
-    let last: Buffer | undefined
-    let passedCount = 0
-    // The next key that could be: so the other edges of a block to which many lead are not met again.
-    const start = after === undefined ? {} : { start: Buffer.concat([keyOf(after), Buffer.of(0)]) }
-    for (const { key, value } of this.#table(way).getRange(start)) {
-      if (last?.equals(key) === true) {
-        if (++passedCount === maxCount) break
-        continue
-      }
-      edges.push(reader.read(key, value))
-      if (edges.length === maxCount) break
-      last = key
-    }
-    return edges
-  }
-
-  /** Whether any block is read this way. */
-  hasEdges (way: Way): boolean {
-    for (const _ of this.#table(way).getKeys({ limit: 1 })) return true
-    return false
-  }
-
-  addEdge (edge: Edge): void {
-    const way = wayOf(edge.cid)
-    if (!this.#usedWays.includes(way)) this.#usedWays.push(way)
-    this.#edgeAdditions++
-    this.#table(way).putSync(keyOf(edge.cid), encodeEdge(edge))
-  }
-
-  removeEdge (edge: Edge): void {
-    this.#table(wayOf(edge.cid)).removeSync(keyOf(edge.cid), encodeEdge(edge))
   }
 
   /** The id of a DAG node whose links are known. */
@@ -227,7 +147,7 @@ export class ReferenceStore implements AsyncDisposable {
   /** How many entries there are of each sort. */
   get counts (): StoreCounts {
     return {
-      edgeCount: this.#edges.reduce((sum, table) => sum + entryCount(table), 0),
+      edgeCount: this.edges.count,
       nodeCount: entryCount(this.#nodes),
       holderCount: entryCount(this.#holders),
       pinCount: entryCount(this.#pins),
@@ -282,10 +202,10 @@ export class ReferenceStore implements AsyncDisposable {
 
   /** Notes that no edge leads to any block of the batch now. */
   markUnreferenced (batch: number): void {
-    this.#unreferencedAsOf.set(batch, this.#edgeAdditions)
+    this.#unreferencedAsOf.set(batch, this.edges.additions)
   }
 
-  /** What `edgeAdditions` was when no edge led to any block of the batch; `undefined` when that is not known. */
+  /** What `edges.additions` was when no edge led to any block of the batch; `undefined` when that is not known. */
   unreferencedAsOf (batch: number): number | undefined {
     return this.#unreferencedAsOf.get(batch)
   }
@@ -338,12 +258,6 @@ export class ReferenceStore implements AsyncDisposable {
     this.#onFatal?.(this.#failure)
     return this.#failure
   }
-
-  #table (way: Way): Table {
-    const table = this.#edges[way]
-    if (table === undefined) throw new HoldfastError('CORRUPT', `The index of references names a way to read blocks that is not known: ${way}`)
-    return table
-  }
 }
 
 const DIRECT = 0
@@ -353,52 +267,13 @@ const OPEN_WALK: Buffer = Buffer.from('open walk')
 const COMPLETE: Buffer = Buffer.from('complete')
 const FORMAT_KEY: Buffer = Buffer.from('format')
 
-/**
- * Opens the index at `path`; one that was not closed in order, changed since, or is of another format is removed and made anew.
- *
- * @throws what opening a new one throws.
- */
-export async function openReferenceStore (path: string, { log, onFatal }: { readonly log: Logger, readonly onFatal?: OnFatal | undefined }): Promise<ReferenceStore> {
-  const found = await openSealed(path, onFatal)
-  if (found?.isOfThisFormat === true) return found
-  await found?.[Symbol.asyncDispose]()
-  log.debug('The index of references is built anew', { path })
-  await rm(path, { force: true })
-  await rm(`${path}-lock`, { force: true })
-  const store = new ReferenceStore(openEnvironment(path), path, onFatal)
-  store.change(() => { store.markFormat() })
-  return store
-}
-
-async function openSealed (path: string, onFatal: OnFatal | undefined): Promise<ReferenceStore | undefined> {
-  return await breakSeal(path) ? new ReferenceStore(openEnvironment(path), path, onFatal) : undefined
-}
-
-/**
- * Nothing is synced: an index that was not closed in order is never opened again, and a power cut after the end leaves either
- * what the seal says or what it does not fit. So a change costs no wait for the disk.
- */
-function openEnvironment (path: string): RootDatabase<Buffer, Buffer> {
-  return open<Buffer, Buffer>({ path, noSubdir: true, encoding: 'binary', keyEncoding: 'binary', maxDbs: 16, noSync: true, overlappingSync: false })
-}
-
 function isIoError (err: unknown): boolean {
   return err instanceof Error && 'code' in err && (err.code === IO_ERROR || err.code === 'EIO')
-}
-
-function keyOf (cid: CID): Buffer {
-  const { bytes } = cid.multihash
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
 }
 
 function pinKey (id: string): Buffer {
   const bytes = Buffer.from(id)
   return bytes.byteLength <= MAX_PLAIN_PIN_ID_BYTES ? bytes : createHash('sha256').update(bytes).digest()
-}
-
-function entryCount (table: Table): number {
-  const stats: unknown = table.getStats()
-  return typeof stats === 'object' && stats !== null && 'entryCount' in stats && typeof stats.entryCount === 'number' ? stats.entryCount : 0
 }
 
 function lastOf (table: Table): number {

@@ -4,7 +4,8 @@ import type { CID } from 'multiformats/cid'
 import type { DagLease, LeaseBook } from '../leases.ts'
 import type { PinSet } from '../pin-set.ts'
 import { IndexedReferences } from './indexed-references.ts'
-import { openReferenceStore, type ReferenceStore } from './reference-store.ts'
+import { openReferenceStore } from './open-reference-store.ts'
+import type { ReferenceStore } from './reference-store.ts'
 
 /** How far the edges have come. */
 export interface SettleProgress {
@@ -19,7 +20,7 @@ export interface SettleOptions extends AbortOptions {
 /** Blocks that may be garbage, as they were noted together. */
 export interface GarbageBatch {
   readonly cids: readonly CID[]
-  /** What `edgeAdditions` of the store was when no edge led to any of them; `undefined` when that is not known. */
+  /** What `edges.additions` of the store was when no edge led to any of them; `undefined` when that is not known. */
   readonly unreferencedAsOf: number | undefined
   /** Says which of them are to be looked at again; the others are forgotten. */
   keep(cids: readonly CID[]): void

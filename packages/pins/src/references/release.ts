@@ -55,20 +55,20 @@ export function releaseSome (store: ReferenceStore, { isHeld, isShort }: { isHel
 
 function releaseNode (store: ReferenceStore, cid: CID, garbage: Uint8Array[]): number {
   store.removeLoose(cid)
-  if (store.hasParent(cid)) return 1
+  if (store.edges.hasParent(cid)) return 1
   const node = store.node(cid)
   if (node !== undefined) {
     store.removeNode(cid, node.id)
     for (const child of node.children) loosen(store, { parentId: node.id, cid: child }, garbage)
   }
-  if (!store.isReferenced(cid)) garbage.push(cid.multihash.bytes)
+  if (!store.edges.isReferenced(cid)) garbage.push(cid.multihash.bytes)
   return 1 + (node?.children.length ?? 0)
 }
 
 function loosen (store: ReferenceStore, edge: Edge, garbage: Uint8Array[]): void {
   const { cid } = edge
-  store.removeEdge(edge)
-  if (store.hasParent(cid)) return
+  store.edges.remove(edge)
+  if (store.edges.hasParent(cid)) return
   if (wayOf(cid) !== LEAF) store.putLoose(cid)
-  else if (!store.isReferenced(cid, LEAF)) garbage.push(cid.multihash.bytes)
+  else if (!store.edges.isReferenced(cid, LEAF)) garbage.push(cid.multihash.bytes)
 }

@@ -47,7 +47,7 @@ export async function retain ({ store, blocks }: { readonly store: ReferenceStor
 
 function putRoot (store: ReferenceStore, pin: Pin, nodeId: number): void {
   store.putPin(pin, nodeId)
-  store.addEdge({ parentId: nodeId, cid: rootOf(pin) })
+  store.edges.add({ parentId: nodeId, cid: rootOf(pin) })
 }
 
 /** A direct pin keeps its block alone, as if it were raw. */
@@ -74,7 +74,7 @@ async function retainBelow (store: ReferenceStore, blocks: BlockReader, pin: Pin
       if (isOpen && isLast) store.openWalk = undefined
       for (const { cid, node } of waiting.values()) {
         store.putNode(cid, node)
-        for (const child of node.children) store.addEdge({ parentId: node.id, cid: child })
+        for (const child of node.children) store.edges.add({ parentId: node.id, cid: child })
       }
     })
     isOpen = true
