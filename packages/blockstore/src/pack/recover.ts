@@ -12,9 +12,11 @@
  */
 import { HoldfastError, isErrorCode, type Logger, multihashKey } from '@holdfast/core'
 import { randomBytes } from 'node:crypto'
-import { BlockTable, keyOf, UNSOUND_PACK_BYTES } from './block-table.ts'
+import { type BlockTable, keyOf, UNSOUND_PACK_BYTES } from './block-table.ts'
 import { isLater, type Location } from './location.ts'
-import { MarksWriter, type ReadMarks, readMarks } from './marks.ts'
+import { type ReadMarks, readMarks } from './marks.ts'
+import { cutInfos, quarantineMissing } from './missing-bytes.ts'
+import { openBook } from './open-book.ts'
 import type { OpenPacks } from './open-packs.ts'
 import { cutFile, PackAppender, removeFiles, syncFile } from './pack-appender.ts'
 import type { PackDisk } from './pack-disk.ts'
@@ -22,8 +24,7 @@ import { decodePackHeader, PACK_HEADER_BYTES, type PackHeader, STORE_ID_BYTES } 
 import type { IndexOpener, PackIndex } from './pack-index.ts'
 import { marksName, marksNumberOf, packName, packNumberOf } from './pack-names.ts'
 import { scanPack } from './scan-pack.ts'
-import { SectionBook } from './section-book.ts'
-import { watchCommit } from './watch-commit.ts'
+import type { SectionBook } from './section-book.ts'
 
 /** How far reading the packs has come; cumulative. */
 export interface RecoveryProgress {
@@ -86,13 +87,15 @@ class Recovery {
     // Its timer commits behind us, and its index is closed above when we fail.
     const isWhole = index.state()?.isWhole !== false
 
-    const short = this.#cutInfos(book, files)
+    const lengths = new Map(files.map(({ number, byteLength }) => [number, byteLength]))
+    const short = cutInfos(book.table, lengths)
+    for (const number of short) this.#sealed.add(number)
     const newest = files.at(-1)
     for (const { number, byteLength } of files) this.#byteLengths.set(number, byteLength)
     for (const file of files) await this.#replay(book, file, file === newest)
     await this.#removeOrphanMarks(files)
     if (!isWhole) book.table.recount()
-    if (!isWhole || short.length > 0) await this.#quarantineMissing(book, files, short)
+    if (!isWhole || short.length > 0) await this.#quarantineMissing(book.table, files, short)
     if (this.#progress.sectionsRead > 0 || this.#isIndexNew) {
       await book.table.flush()
       if (this.#isIndexNew && files.length > 0) log.info('Index of the packs was made anew', { ...this.#progress })
@@ -313,32 +316,10 @@ class Recovery {
     if (orphans.length > 0) await removeFiles(disk, orphans)
   }
 
-  /** Takes back what the index says of packs, or ends of packs, that are not there, and returns their numbers. */
-  #cutInfos ({ table }: SectionBook, files: readonly PackFile[]): number[] {
-    const lengths = new Map(files.map(({ number, byteLength }) => [number, byteLength]))
-    const short = table.packs().filter(({ number, byteLength }) => !lengths.has(number) || byteLength > (lengths.get(number) ?? 0))
-    for (const { number } of short) {
-      const byteLength = lengths.get(number)
-      table.extend(number, byteLength === undefined ? { byteLength: 0, marksByteLength: 0 } : { byteLength })
-      this.#sealed.add(number)
-    }
-    return short.map(({ number }) => number)
-  }
-
-  /** Entries whose bytes are not there any more. */
-  async #quarantineMissing ({ table }: SectionBook, files: readonly PackFile[], short: readonly number[]): Promise<void> {
-    const lengths = new Map(files.map(({ number, byteLength }) => [number, byteLength]))
-    await table.flush()
-    const missing: Array<readonly [string, Location]> = []
-    for (const [multihash, place] of table.indexed()) {
-      if (!place.isQuarantined && place.offset + place.byteLength > (lengths.get(place.pack) ?? 0)) missing.push([keyOf(multihash), place])
-    }
-    for (const [key, place] of missing) table.set(key, { ...place, isQuarantined: true })
-    if (missing.length > 0) this.#parts.log.error('Packs are missing or shorter than they were; their blocks are quarantined', { packs: short, blockCount: missing.length })
-    for (const { number, blockCount, quarantinedCount } of table.packs()) {
-      if (!lengths.has(number) && blockCount + quarantinedCount === 0) table.removePack(number)
-    }
-    await table.flush()
+  /** Entries whose bytes are not there any more; by now a torn tail was cut off. */
+  async #quarantineMissing (table: BlockTable, files: readonly PackFile[], short: readonly number[]): Promise<void> {
+    const missingCount = await quarantineMissing(table, new Map(files.map(({ number, byteLength }) => [number, byteLength])))
+    if (missingCount > 0) this.#parts.log.error('Packs are missing or shorter than they were; their blocks are quarantined', { packs: short, blockCount: missingCount })
   }
 
   async #openAppender (book: SectionBook, newest: PackFile | undefined, storeId: Uint8Array): Promise<PackAppender> {
@@ -354,35 +335,6 @@ class Recovery {
     book.table.extend(appender.number, { byteLength: appender.byteLength })
     return appender
   }
-}
-
-/** Table and marks over an open index. */
-export function openBook ({ disk, index, storeId, log, commitEntries }: { disk: PackDisk, index: PackIndex, storeId: Uint8Array, log: Logger, commitEntries?: number | undefined }): SectionBook {
-  const marks: MarksWriter = new MarksWriter({
-    disk,
-    storeId,
-    log,
-    byteLengthOf: (number) => {
-      const pack = table.pack(number)
-      return pack === undefined || pack.byteLength === 0 ? undefined : pack.marksByteLength
-    },
-    onWritten: (number, marksByteLength) => {
-      // A compaction may have been done with the pack meanwhile.
-      if (table.pack(number) !== undefined) table.extend(number, { marksByteLength })
-    }
-  })
-  const table: BlockTable = new BlockTable({
-    index,
-    storeId,
-    log,
-    commitEntries,
-    beforeCommit: async () => {
-      await marks.flush()
-      disk.requireSound()
-    },
-    watch: async (commit) => { await watchCommit(disk, commit) }
-  })
-  return new SectionBook(table, marks)
 }
 
 /** Thrown for a folder that holds no packs, by those who only read. */
