@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
+import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
-import { readdir } from 'node:fs/promises'
+import { readdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -29,6 +30,7 @@ for (const { engine, rounds } of [{ engine: 'pack', rounds: ROUNDS }, { engine: 
   const ledger = new Ledger()
   const restartsMs: number[] = []
   let node = await startNode(context, { repository, engine })
+  await leaveScratch(repository)
   for (let round = 1; round <= rounds; round++) {
     const random = new SeededRandom(round, 'kill', engine)
     await workUntilCrash(node, { ledger, scratch, round, afterMs: random.once(10) ? random.integer(600, 2500) : random.integer(20, 600), crash: async () => { await node.end('SIGKILL') } })
@@ -45,6 +47,13 @@ for (const { engine, rounds } of [{ engine: 'pack', rounds: ROUNDS }, { engine: 
   assert.ok(pins >= rounds, `only ${pins} pins were acknowledged`)
   context.diagnostic(`${rounds} kills, ${pins} pins and ${unpins} unpins acknowledged, 0 lost; slowest restart ${Math.round(Math.max(...restartsMs))} ms`)
 })
+
+/** Leaves what a daemon leaves that is killed while it writes its key. */
+async function leaveScratch (repository: string): Promise<void> {
+  const gone = spawn(process.execPath, ['-e', ''])
+  await once(gone, 'exit')
+  await writeFile(join(repository, `identity.key.${gone.pid}--${randomUUID()}.tmp`), 'half a ke')
+}
 
 /** Recovery is interrupted too. */
 async function killWhileStarting (repository: string, afterMs: number): Promise<void> {
