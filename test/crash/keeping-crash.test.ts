@@ -89,6 +89,8 @@ class Sweep {
       await assertKept(store, ledger, what)
       await store.collect()
       const kept = await assertKept(store, ledger, `${what}, collected`)
+      // A deletion that a cut took back is not known to an index of references that was closed before it.
+      if (isClosed) await store.collect(true)
       const held = new Set((await Array.fromAsync(store.packs.list())).map(({ multihash }) => multihash.bytes.join()))
       assert.deepEqual(held, kept, `${what}: a collection leaves what the pins keep`)
       for (const dag of DAGS) ledger.set(dag, store.pins.has({ cid: dag.root.cid }) ? 'pinned' : 'unpinned')

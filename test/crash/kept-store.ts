@@ -30,7 +30,8 @@ export interface KeptStore extends AsyncDisposable {
   readonly pins: PinSet
   readonly leases: LeaseBook
   readonly references: References
-  collect(): Promise<void>
+  /** @param full Whether to look at every block. */
+  collect(full?: boolean): Promise<void>
 }
 
 /** Opens all that a node opens to keep blocks. @param onFatal Called when the disk failed. */
@@ -48,7 +49,7 @@ export async function openKeptStore ({ disk, index, state, durability }: Ground,
   const parts = opening.move()
   return {
     packs, cache, pins, leases, references,
-    collect: async () => { await collectGarbage({ blocks: cache.blocks, references, leases, cache }) },
+    collect: async (full = false) => { await collectGarbage({ blocks: cache.blocks, references, leases, cache }, { full }) },
     [Symbol.asyncDispose]: async () => { await parts.disposeAsync() }
   }
 }
