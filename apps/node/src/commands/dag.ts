@@ -1,7 +1,7 @@
 import { open } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import { onlyArgument } from '../arguments.ts'
-import { command } from '../command.ts'
+import { command, storedJson } from '../command.ts'
 import { formatBytes, printable } from '../terminal/format.ts'
 
 export const dagImport = command({
@@ -25,7 +25,7 @@ export const dagImport = command({
       }
       const { imported } = answer.event
       line.aside(() => {
-        if (context.isJson) return context.print(JSON.stringify(imported))
+        if (context.isJson) return context.print(storedJson(imported, context))
         for (const root of imported.roots) context.print(`${imported.pinned.includes(root) ? 'pinned' : 'root'} ${root}`)
         context.note(`${printable(imported.source)}: ${imported.blockCount} blocks, ${formatBytes(imported.byteLength)}`)
       })
