@@ -28,6 +28,8 @@ export interface FileSource {
    * With `buffers`, which come when all chunks but the last have their length, pieces may lie in them, each a whole chunk.
    */
   open(signal?: AbortSignal, buffers?: ChunkBuffers): AsyncIterable<Uint8Array>
+  /** Where the content lies, when it is a regular file of this machine: short ones are read many at once. */
+  readonly path?: Buffer | undefined
 }
 
 export interface DirectorySource {
