@@ -47,6 +47,7 @@ export interface PackStats {
 
 /** Blocks in append-only packs, found by an index that can be made again from them. */
 export class PackBlockstore implements Blockstore {
+  readonly releasesBytes = true
   readonly #parts: PackBlockstoreParts
   /** Blocks that are being written, and what tells of it. */
   readonly #pending = new Map<string, Promise<void>>()

@@ -138,7 +138,7 @@ export class ImportRun {
   async * #chunks (source: FileSource, reading: Reading): AsyncIterable<Uint8Array> {
     const { signal } = this.#options
     try {
-      for await (const chunk of cutChunks(source.open(signal), this.#recipe.chunking)) {
+      for await (const chunk of cutChunks(source.open(signal, this.#sink.buffers), this.#recipe.chunking, this.#sink.buffers)) {
         signal?.throwIfAborted()
         this.#byteLength += chunk.byteLength
         yield chunk

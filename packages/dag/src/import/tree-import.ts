@@ -1,7 +1,7 @@
 import type { BlockWriter } from '@holdfast/blockstore'
 import { type AbortOptions, type DagPbLink, HoldfastError } from '@holdfast/core'
 import { normalize } from '../content-path.ts'
-import { type ImportRecipe, withDefaultWidths } from '../profile.ts'
+import { chunkBytesOf, type ImportRecipe, withDefaultWidths } from '../profile.ts'
 import { MAX_PATH_SEGMENTS } from '../resolve.ts'
 import { BlockSink } from './block-sink.ts'
 import { cutChunks } from './chunker.ts'
@@ -61,7 +61,7 @@ export interface TreeImport extends AsyncDisposable {
  * is too large to hold, and what the content and the writer throw.
  */
 export function openTreeImport (writer: BlockWriter, recipe: ImportRecipe, options: TreeImportOptions = {}): TreeImport {
-  return new PathTreeImport(new BlockSink(writer, options), recipe, options)
+  return new PathTreeImport(new BlockSink(writer, { signal: options.signal, chunkBytes: chunkBytesOf(recipe) }), recipe, options)
 }
 
 interface Directory {
@@ -131,7 +131,7 @@ class PathTreeImport implements TreeImport {
   }
 
   async * #chunks (content: AsyncIterable<Uint8Array>): AsyncIterable<Uint8Array> {
-    for await (const chunk of cutChunks(content, this.#recipe.chunking)) {
+    for await (const chunk of cutChunks(content, this.#recipe.chunking, this.#sink.buffers)) {
       this.#options.signal?.throwIfAborted()
       yield chunk
     }
