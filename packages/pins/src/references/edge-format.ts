@@ -1,6 +1,6 @@
 import { CODECS } from '@holdfast/core'
-import { digest as Digest, varint } from 'multiformats'
 import { CID } from 'multiformats/cid'
+import { decodeCids } from './cid-bytes.ts'
 
 /**
  * The bytes of the index of references, see docs/formats/state.md.
@@ -91,15 +91,8 @@ export function encodeNode ({ id, children }: NodeEntry): Buffer {
 }
 
 export function decodeNode (value: Buffer): NodeEntry {
-  const children: CID[] = []
-  // Copied once: CIDs keep the memory that they were read from.
-  let rest: Uint8Array = Uint8Array.from(value.subarray(ID_BYTES))
-  while (rest.byteLength > 0) {
-    const [cid, others] = CID.decodeFirst(rest)
-    children.push(cid)
-    rest = others
-  }
-  return { id: decodeId(value), children }
+  // Copied once: LMDB uses the memory again.
+  return { id: decodeId(value), children: decodeCids(Uint8Array.from(value.subarray(ID_BYTES))) }
 }
 
 /** What an id stands for. */
@@ -119,15 +112,4 @@ export function decodeHolder (value: Buffer): Holder {
   if (value[0] === 0) return { kind: 'node', way: (value[1] ?? LEAF) as Way, multihash: Buffer.from(value.subarray(2)) }
   const [cid, rest] = CID.decodeFirst(Uint8Array.from(value.subarray(1)))
   return { kind: 'pin', cid, pinId: Buffer.from(rest).toString() }
-}
-
-/** Reads multihashes that lie one after the other, as CIDs of raw blocks. */
-export function * decodeMultihashes (bytes: Uint8Array): Generator<CID> {
-  for (let at = 0; at < bytes.byteLength;) {
-    const [, codeBytes] = varint.decode(bytes, at)
-    const [digestBytes, lengthBytes] = varint.decode(bytes, at + codeBytes)
-    const end = at + codeBytes + lengthBytes + digestBytes
-    yield CID.createV1(CODECS.raw, Digest.decode(Uint8Array.from(bytes.subarray(at, end))))
-    at = end
-  }
 }
