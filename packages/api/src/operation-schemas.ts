@@ -59,7 +59,7 @@ const SCHEMAS = {
   stop: nothing,
   settings: nothing,
   add: v.strictObject({ ...recipe, ...clusterPin, ...source, paths, stdinName: text, wrap: flag, emptyDirectories: flag, pin: flag, name: text }),
-  cat: v.strictObject({ path, offset: count, length: count }),
+  cat: v.strictObject({ path, offset: count, length: count, places: flag }),
   get: v.strictObject({ path }),
   ls: v.strictObject({ path, size: flag }),
   stat: v.strictObject({ path, dag: flag }),

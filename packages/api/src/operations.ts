@@ -47,6 +47,30 @@ export interface AddArgs extends RecipeArgs, SourceArgs, ClusterPinArgs {
   readonly name?: string | undefined
 }
 
+/**
+ * A block whose content goes into an answer, and where it lies on this machine.
+ *
+ * Whoever reads it must find the digest, and `head` and `tail` around the content, or ask for the bytes instead.
+ */
+export interface PlacedBlock {
+  readonly path: string
+  readonly offset: number
+  readonly byteLength: number
+  /** SHA-256 of the block, in base64. */
+  readonly sha256: string
+  /** What stands before and behind the content in the block, in base64. */
+  readonly head: string
+  readonly tail: string
+  /** The part of the content that is asked for. */
+  readonly from: number
+  readonly to: number
+}
+
+/** Content to be read by the caller, in this order, before what follows in the answer. */
+export interface PlacesEvent {
+  readonly places: readonly PlacedBlock[]
+}
+
 /** Work done so far, in all. Which fields there are depends on the operation. */
 export interface ProgressEvent {
   readonly progress: {
@@ -243,7 +267,8 @@ export interface Operations {
   readonly settings: Operation<object, SettingEvent>
   /** `unreadable`: an entry that was left out, with `ignoreErrors` only. */
   readonly add: Operation<AddArgs, ProgressEvent | { readonly unreadable: { readonly path: string, readonly reason: string } } | { readonly entry: EntryEvent, readonly isRoot: boolean } | { readonly pinned: readonly string[] } | { readonly pin: PinEvent }>
-  readonly cat: Operation<{ readonly path: string, readonly offset?: number | undefined, readonly length?: number | undefined }, ProgressEvent>
+  /** `places`: the caller reads this machine's files, and is told where content lies instead of being sent it. */
+  readonly cat: Operation<{ readonly path: string, readonly offset?: number | undefined, readonly length?: number | undefined, readonly places?: boolean | undefined }, ProgressEvent | PlacesEvent>
   readonly get: Operation<{ readonly path: string }, { readonly entry: EntryEvent } | ProgressEvent>
   readonly ls: Operation<{ readonly path: string, readonly size?: boolean | undefined }, EntryEvent | ProgressEvent>
   readonly stat: Operation<{ readonly path: string, readonly dag?: boolean | undefined }, StatEvent | ProgressEvent>

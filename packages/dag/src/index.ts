@@ -2,6 +2,7 @@ export { type ContentPath, MAX_PATH_BYTES, normalize, parseContentPath } from '.
 export { DigestSet } from './digest-set.ts'
 export { type DirectoryEntry, type EntryLookup, findEntry, listDirectory } from './directory.ts'
 export { type DagEntry, type EntryAttributes, entryOf, MAX_SYMLINK_TARGET_BYTES, openEntry, requireBlock } from './entry.ts'
+export { type FileBytes, fileLeaves, type FileLeavesOptions, type FileLeaf, leafFrame, type LeafFrame } from './file-leaves.ts'
 export { FIRST_BLOCKS_AHEAD, MAX_BLOCKS_AHEAD, MAX_FILE_LEVELS } from './file-window.ts'
 export { BATCH_BLOCKS, BATCH_BYTES, BATCHES_IN_FLIGHT, BlockSink } from './import/block-sink.ts'
 export { READ_BYTES } from './import/disk-file.ts'

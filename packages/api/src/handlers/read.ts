@@ -6,6 +6,7 @@ import type { ApiNode } from '../api-node.ts'
 import { type Exchange, progressReporter } from '../exchange.ts'
 import type { ArgsOf, EntryEvent, EventOf, ProgressEvent } from '../operations.ts'
 import { openFound, openReader } from './open-reader.ts'
+import { sendPlaces } from './places.ts'
 
 /** Finds the CID that a path names and what it is. */
 export async function locate (blocks: BlockReader, path: string, signal: AbortSignal): Promise<DagEntry> {
@@ -26,15 +27,17 @@ export async function locateBlock (node: ApiNode, path: string, exchange: Pick<E
   throw new HoldfastError('INVALID', `Path ${path} does not name a block`, { path })
 }
 
-export async function cat (node: ApiNode, { path, offset = 0, length }: ArgsOf<'cat'>, exchange: Exchange<EventOf<'cat'>>): Promise<void> {
+export async function cat (node: ApiNode, { path, offset = 0, length, places = false }: ArgsOf<'cat'>, exchange: Exchange<EventOf<'cat'>>): Promise<void> {
   const { signal } = exchange
   const walk = offset === 0 && length === undefined
   const { found: entry, reader } = await openFound(node, path, exchange, { walk, find: async (blocks) => await locate(blocks, path, signal) })
   using blocks = reader
   const totalByteLength = Math.max(0, Math.min(length ?? Infinity, printableByteLength(entry, path) - offset))
+  const placedByteLength = places && entry.kind === 'file' ? await sendPlaces(node, blocks, { cid: entry.cid, span: { start: offset, end: offset + totalByteLength } }, exchange) : 0
+  if (placedByteLength === totalByteLength) return
   const report = progressReporter(exchange)
-  let byteLength = 0
-  for await (const piece of printedContent(blocks, entry, { offset, length, signal })) {
+  let byteLength = placedByteLength
+  for await (const piece of printedContent(blocks, entry, { offset: offset + placedByteLength, length: totalByteLength - placedByteLength, signal })) {
     await exchange.send(piece)
     byteLength += piece.byteLength
     report({ byteLength, totalByteLength })
