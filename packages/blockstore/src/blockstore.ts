@@ -27,6 +27,11 @@ export interface BlockReader {
 /** Writes blocks: all that an importer needs. */
 export interface BlockWriter {
   /**
+   * Whether the bytes of blocks are the caller's again once `put` or `putMany` has resolved: nothing here looks at them any more,
+   * and their memory may be written to. After a rejection they never are. Wrappers pass on what they wrap. @default false
+   */
+  readonly releasesBytes?: boolean | undefined
+  /**
    * Stores the block. Putting a stored block again changes nothing, except that it
    * replaces bytes that rotted.
    *

@@ -47,6 +47,10 @@ class CachedBlockstore implements Blockstore {
     this.#maxBlockBytes = maxBlockBytes
   }
 
+  get releasesBytes (): boolean {
+    return this.#store.releasesBytes === true
+  }
+
   async get (cid: CID, options?: AbortOptions): Promise<Block | undefined> {
     options?.signal?.throwIfAborted()
     const key = multihashKey(cid)

@@ -153,6 +153,15 @@ const WRITING: Cases = {
     assert.deepEqual(await listed(store), keysOf(blocks))
   },
 
+  'a store that releases bytes has no use for their memory once putMany resolved': async (store) => {
+    const [block, other] = await Promise.all([blockOf(300_000), blockOf(5000)])
+    const copies = await Promise.all([block, other].map(async ({ bytes }) => await Block.of(Uint8Array.from(bytes))))
+    await store.putMany(copies)
+    if (store.releasesBytes === true) for (const { bytes } of copies) bytes.fill(0)
+    for (const stored of [block, other]) assertSameBytes(await store.get(stored.cid), stored)
+    await store.putMany([block, other])
+  },
+
   'putMany of nothing does nothing': async (store) => {
     await store.putMany([])
     assert.deepEqual(await store.usage(), { blockCount: 0, byteLength: 0 })

@@ -206,6 +206,7 @@ export class LeaseBook {
 /** A writer whose puts the lease protects before they touch the store. */
 export function leasedWriter (writer: BlockWriter, lease: Lease): BlockWriter {
   return {
+    releasesBytes: writer.releasesBytes,
     put: async (block, options) => {
       lease.protect(block.cid)
       await writer.put(block, options)

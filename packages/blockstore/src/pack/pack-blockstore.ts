@@ -1,5 +1,6 @@
 import { type AbortOptions, type Block, HoldfastError, IDENTITY, identityBlock, isErrorCode, type Logger, multihashKey, requireVerifiable, unlessAborted } from '@holdfast/core'
 import type { CID } from 'multiformats/cid'
+import { join } from 'node:path'
 import type { Blockstore, BlockstoreUsage, DeleteManyOptions, DeleteOptions } from '../blockstore.ts'
 import { BlockChanges } from './block-changes.ts'
 import { keyOf } from './block-table.ts'
@@ -8,6 +9,7 @@ import { FairTurns } from './fair-turns.ts'
 import type { OpenPacks } from './open-packs.ts'
 import type { PackDisk } from './pack-disk.ts'
 import type { IndexOpener } from './pack-index.ts'
+import { packName } from './pack-names.ts'
 import type { PackWriter } from './pack-writer.ts'
 import { rawCidOf } from './raw-cid.ts'
 import { readBlock } from './read-block.ts'
@@ -44,8 +46,16 @@ export interface PackStats {
   readonly blockBytes: number
 }
 
+/** Bytes of a file of this machine that are those of a block. */
+export interface BlockPlace {
+  readonly path: string
+  readonly offset: number
+  readonly byteLength: number
+}
+
 /** Blocks in append-only packs, found by an index that can be made again from them. */
 export class PackBlockstore implements Blockstore {
+  readonly releasesBytes = true
   readonly #parts: PackBlockstoreParts
   readonly #turns = new FairTurns()
   readonly #changes: BlockChanges
@@ -133,6 +143,14 @@ export class PackBlockstore implements Blockstore {
     this.#requireOpen(signal)
     const { blockCount, blockBytes } = this.#parts.book.table
     return { blockCount, byteLength: blockBytes }
+  }
+
+  /** Where the bytes of a block lie, for another process that reads and checks them itself; they may be moved or gone by then. */
+  placeOf (cid: CID): BlockPlace | undefined {
+    const { book, disk } = this.#parts
+    const place = book.table.find(cid.multihash.bytes)
+    if (place === undefined || place.isQuarantined) return undefined
+    return { path: join(disk.folder, packName(place.pack)), offset: place.offset, byteLength: place.byteLength }
   }
 
   /** Whether the index was made anew when the store was opened: who collects must know what is wanted first. */

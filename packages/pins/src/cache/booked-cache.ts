@@ -151,6 +151,7 @@ export class BookedCache implements FetchCache {
     const { blocks } = this.#deps
     const { book } = this.#opened
     return {
+      releasesBytes: blocks.releasesBytes,
       get: async (cid, options) => {
         const block = await blocks.get(cid, options)
         if (block !== undefined && book.blockCount > 0) book.touch(multihashKey(cid))
