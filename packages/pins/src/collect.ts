@@ -189,8 +189,8 @@ class Sweep {
     for (const [index, candidate] of waiting.entries()) {
       const byteLength = byteLengths[index]
       const why = whys.get(index)
-      if (why !== undefined) this.#keep(candidate, why)
-      else if (byteLength !== undefined) await this.#tellRemoved(candidate.cid, byteLength)
+      if (byteLength !== undefined) await this.#tellRemoved(candidate.cid, byteLength)
+      else if (why !== undefined) this.#keep(candidate, why)
     }
   }
 
