@@ -87,6 +87,25 @@ test('a disk that others fill up under the indexes ends nothing: writes and coll
   assert.equal(await node.end(), 0, node.log())
 })
 
+for (const engine of ['pack', 'fs'] as const) test(`the gateway passes on what a full disk has no room for, and a pin of it is refused: ${engine}`, { skip }, async (context) => {
+  const disk = await mountDisk(context, 24)
+  if (disk === undefined) return
+  const holder = await startNode(context, { flags: ['--network', 'lan'] })
+  const node = await startNode(context, { repository: join(disk, 'repository'), engine, flags: ['--network', 'lan'] })
+  await node.ok(['connect', holder.ready.swarm.find((address) => address.includes('/ip4/127.0.0.1/')) ?? ''])
+  const content = randomBytes(12 * MIB)
+  const cid = await holder.ok(['add', '-Q'], { stdin: content })
+  const { bavail, bsize } = await statfs(disk)
+  await writeFile(join(disk, 'ballast'), Buffer.alloc(bavail * bsize))
+
+  const response = await fetch(`${node.ready.gateway}/ipfs/${cid}`)
+  assert.equal(response.status, 200)
+  assert.ok(Buffer.from(await response.arrayBuffer()).equals(content))
+  const { status, stderr } = await node.run(['pin', 'add', cid])
+  assert.equal(status, 5, stderr)
+  assert.equal(await node.ok(['pin', 'ls', '-q']), '')
+})
+
 for (const engine of ['pack', 'fs'] as const) test(`on a disk that is full of what was only fetched, an add takes the place of the oldest of it: ${engine}`, { skip, timeout: 120_000 }, async (context) => {
   const disk = await mountDisk(context, 48)
   if (disk === undefined) return
