@@ -40,7 +40,7 @@ export interface CommandContext {
   readonly isWeaklyStored: boolean
   /** Prints a result: one line on standard output. */
   print(line: string): void
-  /** Writes content to standard output; resolves when there is room for more. */
+  /** Writes content to standard output; resolves when it is written and its memory may be used again. */
   write(bytes: Uint8Array): Promise<void>
   /** Tells a person something that is not the result: one line on standard error. */
   note(line: string): void

@@ -90,9 +90,9 @@ function printLine (line: string): void {
   process.stdout.write(`${line}\n`)
 }
 
+/** Waits until the bytes are gone: whoever gave them uses their memory again. A failure ends the process, see `main`. */
 async function writeOut (bytes: Uint8Array): Promise<void> {
-  if (process.stdout.write(bytes)) return
-  await new Promise((resolve) => { process.stdout.once('drain', resolve) })
+  await new Promise((resolve) => { process.stdout.write(bytes, resolve) })
 }
 
 function report (err: unknown, interrupt: AbortSignal): void {

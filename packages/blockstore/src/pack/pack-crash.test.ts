@@ -35,20 +35,23 @@ const POINTS_PER_DEEP_CHECK = 4
 /** On a busy machine of two cores; the longest takes half a minute alone. */
 const TEST_TIMEOUT_MS: number = 300_000 * Math.max(1, WORKLOADS / DEFAULT_WORKLOADS)
 
-/** What was said of each block. A deletion that was begun may take effect at any time until the next put. */
+/** What was said of each block. A deletion that was begun may take effect at any time until the next put; one of many that ended stays. */
 class Ledger {
   readonly kept: Set<Block>
+  readonly gone: Set<Block>
   /** Blocks of which a copy was damaged: it may come back when the block is deleted. And the packs in which that was. */
   readonly rotten: Set<Block>
   readonly rottenPacks: Set<string>
 
-  constructor ({ kept, rotten, rottenPacks }: Partial<Ledger> = {}) {
+  constructor ({ kept, gone, rotten, rottenPacks }: Partial<Ledger> = {}) {
     this.kept = new Set(kept)
+    this.gone = new Set(gone)
     this.rotten = new Set(rotten)
     this.rottenPacks = new Set(rottenPacks)
   }
 
   async put (store: PackBlockstore, blocks: readonly Block[]): Promise<void> {
+    for (const block of blocks) this.gone.delete(block)
     await store.putMany(blocks)
     for (const block of blocks) this.kept.add(block)
   }
@@ -56,6 +59,12 @@ class Ledger {
   async delete (store: PackBlockstore, blocks: readonly Block[]): Promise<void> {
     for (const block of blocks) this.kept.delete(block)
     await Promise.all(blocks.map(async ({ cid }) => await store.delete(cid)))
+  }
+
+  async deleteMany (store: PackBlockstore, blocks: readonly Block[]): Promise<void> {
+    for (const block of blocks) this.kept.delete(block)
+    await store.deleteMany(blocks.map(({ cid }) => cid))
+    for (const block of blocks) if (!this.rotten.has(block)) this.gone.add(block)
   }
 
   /** The medium changes a byte of the block, wherever it lies, and a reader finds out. */
@@ -83,7 +92,7 @@ async function blockOf (index: number, byteLength: number): Promise<Block> {
 const BLOCKS = await Promise.all(Array.from({ length: 40 }, (_, index) => blockOf(index, [4, 300, 700, 1200][index % 4] ?? 4)))
 
 /** What a store goes through; more than once where it happens often. */
-const STEPS = ['put', 'put', 'put together', 'delete', 'delete', 'delete and put', 'flush', 'compact', 'compact and put', 'rot', 'rot and put'] as const
+const STEPS = ['put', 'put', 'put together', 'delete', 'delete many', 'delete and put', 'delete many and put', 'flush', 'compact', 'compact and put', 'compact and delete many', 'rot', 'rot and put'] as const
 
 const STEPS_PER_RUN = 9
 
@@ -111,10 +120,13 @@ async function take (step: typeof STEPS[number], { disk, ledger, store, random }
   if (step === 'put') await ledger.put(store, puts)
   if (step === 'put together') await Promise.all([ledger.put(store, puts), ledger.put(store, puts.slice(2)), ledger.put(store, drawn(random, BLOCKS, 4))])
   if (step === 'delete') await ledger.delete(store, deletions)
+  if (step === 'delete many') await ledger.deleteMany(store, deletions)
+  if (step === 'delete many and put') await Promise.all([ledger.deleteMany(store, deletions), ledger.put(store, puts)])
   if (step === 'delete and put') await Promise.all([ledger.delete(store, deletions), ledger.put(store, puts)])
   if (step === 'flush') await store.flush()
   if (step === 'compact') await store.compact()
   if (step === 'compact and put') await Promise.all([store.compact(), ledger.put(store, puts)])
+  if (step === 'compact and delete many') await Promise.all([store.compact(), ledger.deleteMany(store, deletions)])
   if (step.startsWith('rot') && victim !== undefined) await ledger.rot(store, disk, victim)
   if (step === 'rot and put' && victim !== undefined) await ledger.put(store, [victim])
 }
@@ -136,7 +148,7 @@ interface Check {
   readonly what: string
 }
 
-/** Every acknowledged block is there, nothing that is there is wrong, and each pack without damage is a CAR. */
+/** Every acknowledged block is there, no deletion of many came back, nothing that is there is wrong, and each pack without damage is a CAR. */
 async function assertSound (disk: CrashDisk, index: ModelledIndex, { ledger, isDeep, what }: Check): Promise<void> {
   const [deleted, ...others] = BLOCKS.slice(0, 6)
   assert.ok(deleted)
@@ -167,6 +179,7 @@ async function assertAnswers (store: PackBlockstore, ledger: Ledger, what: strin
       assert.ok(isErrorCode(err, 'CORRUPT') && ledger.rotten.has(block) && !ledger.kept.has(block), `${what}: block ${number}: ${String(err)}`)
     })
     assert.equal(await store.has(block.cid), found !== undefined, `${what}: block ${number}`)
+    if (ledger.gone.has(block)) assert.ok(found === undefined, `${what}: block ${number} is there again`)
     if (ledger.kept.has(block)) assert.ok(found !== undefined, `${what}: block ${number} is lost`)
     if (found !== undefined) assert.ok(Buffer.compare(found.bytes, block.bytes) === 0, `${what}: block ${number}`)
   }
