@@ -1,3 +1,5 @@
+import { seededRandom } from '@holdfast/testkit'
+
 /** One figure of a subject and, where they are known, the costs beside it. */
 export interface Figure extends Cost {
   readonly value: number
@@ -80,21 +82,10 @@ function ratioOf (ours: Sample, theirs: Sample): Row['ratios'][number] {
 
 /** 95 % confidence interval of the ratio of two medians, by resampling with a fixed seed. */
 function bootstrap (ours: readonly number[], theirs: readonly number[]): { low: number, high: number } {
-  const random = mulberry32(1)
+  const random = seededRandom(1)
   const draw = (values: readonly number[]): number => median(values.map(() => values[Math.floor(random() * values.length)] ?? 0))
   const ratios = Array.from({ length: 2000 }, () => draw(ours) / draw(theirs)).toSorted((a, b) => a - b)
   return { low: ratios[50] ?? 0, high: ratios[1949] ?? 0 }
-}
-
-/** Tommy Ettinger's mulberry32: a small generator whose runs can be repeated. */
-function mulberry32 (seed: number): () => number {
-  let state = seed
-  return () => {
-    state = (state + 0x6d2b79f5) | 0
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state)
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32
-  }
 }
 
 /** The middle value; the mean of the two in the middle of an even number. */

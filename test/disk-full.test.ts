@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import { mkdir, readdir, rm, writeFile } from 'node:fs/promises'
+import { mkdir, readdir, rm, statfs, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test, type TestContext } from 'node:test'
-import { atEnd, newFolder, startNode } from './harness.ts'
+import { atEnd, holdfast, newFolder, startNode } from './harness.ts'
 
 const MIB = 1024 * 1024
 
@@ -51,6 +51,59 @@ for (const engine of ['pack', 'fs'] as const) test(`a full disk refuses the writ
   assert.ok((await restarted.ok(['pin', 'ls', '-q'])).includes(again))
   const files = await readdir(node.repository, { recursive: true })
   assert.deepEqual(files.filter((name) => name.includes('.tmp')), [])
+})
+
+test('a disk that others fill up under the indexes ends nothing: writes and collections are refused until there is space', { skip, timeout: 120_000 }, async (context) => {
+  const disk = await mountDisk(context, 24)
+  if (disk === undefined) return
+  const repository = join(disk, 'repository')
+  for (const command of [['init'], ['config', 'set', 'storageReserveBytes', '0']]) assert.equal((await holdfast(['--path', repository, ...command])).status, 0)
+  const node = await startNode(context, { repository })
+  const kept = await node.ok(['add', '-Q'], { stdin: 'kept' })
+  const ballast = join(disk, 'ballast')
+  let refusedCount = 0
+  for (const freeKib of [1024, 640, 320, 160, 80, 0]) {
+    const { bavail, bsize } = await statfs(disk)
+    await writeFile(ballast, Buffer.alloc(Math.max(0, bavail * bsize - freeKib * 1024)))
+    // Small blocks: their entries in the indexes are more than they are.
+    for (const command of [['add', '-Q', '--chunker', 'size-64'], ['add', '-Q', '--chunker', 'size-64', '--no-pin'], ['gc'], ['pin', 'add', kept, '--name', String(freeKib)]]) {
+      const { status, stderr } = await node.run(command, { stdin: command[0] === 'add' ? randomBytes(128 * 1024) : undefined })
+      if (status === 0) continue
+      refusedCount++
+      assert.equal(status, 5, `${freeKib} KiB, ${command}: ${stderr}`)
+      assert.match(stderr, /disk is full/i)
+    }
+    assert.equal(await node.ok(['cat', kept]), 'kept')
+    await rm(ballast)
+  }
+  assert.ok(refusedCount > 5, `${refusedCount} commands were refused`)
+  assert.equal(node.process.exitCode, null, node.log())
+
+  await node.ok(['gc'])
+  const added = await node.ok(['add', '-Q', '--chunker', 'size-64'], { stdin: randomBytes(128 * 1024) })
+  await node.ok(['gc'])
+  await node.ok(['stat', added])
+  assert.match(await node.ok(['repo', 'verify']), / 0 damaged/)
+  assert.equal(await node.end(), 0, node.log())
+})
+
+for (const engine of ['pack', 'fs'] as const) test(`the gateway passes on what a full disk has no room for, and a pin of it is refused: ${engine}`, { skip }, async (context) => {
+  const disk = await mountDisk(context, 24)
+  if (disk === undefined) return
+  const holder = await startNode(context, { flags: ['--network', 'lan'] })
+  const node = await startNode(context, { repository: join(disk, 'repository'), engine, flags: ['--network', 'lan'] })
+  await node.ok(['connect', holder.ready.swarm.find((address) => address.includes('/ip4/127.0.0.1/')) ?? ''])
+  const content = randomBytes(12 * MIB)
+  const cid = await holder.ok(['add', '-Q'], { stdin: content })
+  const { bavail, bsize } = await statfs(disk)
+  await writeFile(join(disk, 'ballast'), Buffer.alloc(bavail * bsize))
+
+  const response = await fetch(`${node.ready.gateway}/ipfs/${cid}`)
+  assert.equal(response.status, 200)
+  assert.ok(Buffer.from(await response.arrayBuffer()).equals(content))
+  const { status, stderr } = await node.run(['pin', 'add', cid])
+  assert.equal(status, 5, stderr)
+  assert.equal(await node.ok(['pin', 'ls', '-q']), '')
 })
 
 for (const engine of ['pack', 'fs'] as const) test(`on a disk that is full of what was only fetched, an add takes the place of the oldest of it: ${engine}`, { skip, timeout: 120_000 }, async (context) => {

@@ -23,6 +23,8 @@ export interface OpenReaderOptions {
   readonly signal: AbortSignal
   /** All of the DAG below what is read will be read: it is fetched ahead from the beginning. @default false */
   readonly walk?: boolean | undefined
+  /** Gives a block also when there is no room to store it: for who passes it on, and never for who pins. @default false */
+  readonly givesUnstored?: boolean | undefined
   onProgress?(progress: FetchProgress): void
 }
 

@@ -1,5 +1,5 @@
 import { MemoryBlockstore } from '@holdfast/blockstore'
-import { Block, isErrorCode } from '@holdfast/core'
+import { Block, HoldfastError, isErrorCode } from '@holdfast/core'
 import { importBytes, readFile, recipeOf, walkDag } from '@holdfast/dag'
 import assert from 'node:assert/strict'
 import { Readable } from 'node:stream'
@@ -25,6 +25,30 @@ test('a file is fetched by its CID, block by block verified and stored', async (
   assert.deepEqual({ hashedBlockCount, duplicateBlockCount, unrequestedBlockCount, openWantCount }, { hashedBlockCount: 22, duplicateBlockCount: 0, unrequestedBlockCount: 0, openWantCount: 0 })
   assert.equal(fetcher.host.openedStreams.length, 1, 'one stream for all wants')
   assert.equal(holder.host.openedStreams.length, 1, 'one stream for all blocks')
+})
+
+/** A store on a disk that is full. */
+class FullBlockstore extends MemoryBlockstore {
+  override async putMany (): Promise<void> {
+    throw new HoldfastError('LIMIT', 'Blocks were not stored: the disk is full')
+  }
+}
+
+test('a full store refuses a fetch, but not a reader who takes what cannot be stored', async () => {
+  await using holder = await openTestNode()
+  await using fetcher = await openTestNode({ blocks: new FullBlockstore() })
+  const content = patternOf(12 * MIB + 1)
+  const { cid } = await importBytes(holder.blocks, Readable.from([content]), recipeOf({ profile: 'unixfs-v1-2025' }))
+  await connectNodes(fetcher, holder)
+  {
+    using session = fetcher.exchange.openSession(cid)
+    await assert.rejects(session.get(cid), (err) => isErrorCode(err, 'LIMIT'))
+  }
+  using reader = fetcher.exchange.openSession(cid, { givesUnstored: true })
+  assert.ok(Buffer.concat(await Array.fromAsync(readFile(reader, cid))).equals(content))
+  using session = fetcher.exchange.openSession(cid)
+  await assert.rejects(session.get(cid), (err) => isErrorCode(err, 'LIMIT'), 'what one reader was given is here for nobody else')
+  assert.equal(await fetcher.blocks.has(cid), false)
 })
 
 test('a provider that is not connected is found, dialled and fetched from', async () => {

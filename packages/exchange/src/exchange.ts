@@ -33,6 +33,10 @@ export interface SessionOptions {
   /** All below what is read first will be read, so fetch ahead from the beginning; otherwise as much as was asked for and read so far, together. @default false */
   walk?: boolean | undefined
   /**
+   * Gives a block also when the store has no room for it: for readers who pass it on, and never for who pins what was read. @default false
+   */
+  givesUnstored?: boolean | undefined
+  /**
    * Peers that say that they hold the DAG: those that are connected are asked first, and nobody is searched for unless they lack something.
    *
    * @default none
@@ -51,7 +55,7 @@ export interface SessionOptions {
 /**
  * Reads one DAG: from the local store, and what is absent there from peers.
  *
- * A block that was fetched is verified and stored before it is given. `get` never answers `undefined`: it throws
+ * A block that was fetched is verified and stored before it is given; with `givesUnstored` it is given without that when there is no room. `get` never answers `undefined`: it throws
  * `UNAVAILABLE` with a `FetchReport` in `details.report` when nothing came for `stallMs`, and what the local store throws
  * when it cannot store a block. `has` answers for the local store alone. Disposing a session takes its wants back.
  */

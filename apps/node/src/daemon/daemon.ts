@@ -1,4 +1,4 @@
-import { isHoldfastError } from '@holdfast/core'
+import { isDiskFull, isHoldfastError, writeFailureOf } from '@holdfast/core'
 import { type ConfigLayer, parseConfig } from '../config.ts'
 import { readEnvironment } from '../environment.ts'
 import { openNode, type StorageNode } from '../node.ts'
@@ -31,6 +31,7 @@ export async function openDaemon (repository: string, flags: ConfigLayer): Promi
   stopped.catch(() => {})
   let isLost = false
   const onUnforeseen = (err: unknown): void => {
+    if (isOfFullDisk(err, repository)) return log.warn('An index was not written: the disk is full. It is written when there is space again', { err })
     log.error('A fault of the program', { err })
     // LMDB also tells promises that nobody holds of a commit that failed; the next one on the same index may wait for ever.
     if (err instanceof Error && 'commitError' in err) isLost = true
@@ -69,4 +70,10 @@ export async function openDaemon (repository: string, flags: ConfigLayer): Promi
       process.off('uncaughtException', onUnforeseen)
     }
   }
+}
+
+/** LMDB also tells promises that nobody holds of a commit that failed; on a full disk the one who asked for it knows, and tries again. */
+function isOfFullDisk (err: unknown, repository: string): boolean {
+  if (!(err instanceof Error)) return false
+  return 'commitError' in err ? isDiskFull(repository) : 'code' in err && typeof err.code === 'number' && writeFailureOf(repository, err) === 'full'
 }

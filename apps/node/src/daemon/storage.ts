@@ -45,9 +45,10 @@ export async function openStorage (options: StorageOptions): Promise<Storage> {
   return options.engine === 'pack' ? await openPacks(options) : await openFiles(options)
 }
 
-async function openFiles ({ repository, config: { durability }, log, onFatal }: StorageOptions): Promise<Storage> {
-  const blocks = await openFsBlockstore(join(repository, REPOSITORY_FILES.blocks), { durability, log, onFatal })
-  const engine: StorageEngine = { name: 'fs', durability, figures: async () => ({}) }
+async function openFiles ({ repository, config: { durability, storageMaxBytes }, log, onFatal }: StorageOptions): Promise<Storage> {
+  const maxByteLength = storageMaxBytes === 'auto' ? undefined : storageMaxBytes
+  const blocks = await openFsBlockstore(join(repository, REPOSITORY_FILES.blocks), { durability, storageMaxBytes: maxByteLength, log, onFatal })
+  const engine: StorageEngine = { name: 'fs', durability, figures: async () => ({ maxByteLength }) }
   return { blocks, engine, isIndexNew: false, [Symbol.asyncDispose]: () => blocks[Symbol.asyncDispose]() }
 }
 

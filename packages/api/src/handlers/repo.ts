@@ -56,7 +56,6 @@ export async function repoStat (node: ApiNode, _args: object, exchange: Exchange
 
 /** Checks the blocks; reports each that does not match its CID and goes on. */
 export async function repoVerify (node: ApiNode, { sample }: ArgsOf<'repo-verify'>, exchange: Exchange<EventOf<'repo-verify'>>): Promise<void> {
-  if (sample !== undefined && node.engine.integrity === undefined) throw new HoldfastError('UNSUPPORTED', `The engine ${node.engine.name} cannot check a sample: leave out --sample`)
   const report = progressReporter(exchange)
   const counts = { blockCount: 0, damagedCount: 0, indexRepairCount: 0, isIndexBroken: false }
   for await (const { cid, reason } of verifyBlocks(node, { signal: exchange.signal, sample, ...counting(counts, report) })) {

@@ -95,3 +95,24 @@ test('a damaged block that cannot be read any more when it shall go is not dropp
   assert.deepEqual((await Array.fromAsync(verifyBlocks(node, { signal, repair: 'drop' }))).map(({ outcome }) => outcome), ['kept'])
   assert.ok(await store.has(block.cid))
 })
+
+test('a sample reads one block in so many, others each time, and counts all', async (context) => {
+  const reads: string[] = []
+  const store = new class extends MemoryBlockstore {
+    override async get (...args: Parameters<Blockstore['get']>): ReturnType<Blockstore['get']> {
+      reads.push(args[0].toString())
+      return await super.get(...args)
+    }
+  }()
+  await store.putMany(await Promise.all(Array.from({ length: 20 }, async (_, index) => await Block.of(Buffer.from(`block ${index}`)))))
+  const node = await openApiNode(context, { blocks: store })
+  const read = new Set<string>()
+  let blockCount = 0
+  for (let tries = 0; read.size < 20; tries++) {
+    assert.ok(tries < 1000, `only ${read.size} of 20 blocks were ever read`)
+    for await (const { cid } of verifyBlocks(node, { signal, sample: 5, onProgress: (progress) => { blockCount = progress.blockCount } })) assert.fail(`${cid} is not damaged`)
+    assert.equal(reads.length, 4)
+    assert.equal(blockCount, 20)
+    for (const cid of reads.splice(0)) read.add(cid)
+  }
+})

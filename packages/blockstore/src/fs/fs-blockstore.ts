@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import type { Blockstore, BlockstoreUsage, DeleteOptions } from '../blockstore.ts'
 import { countUsage } from '../usage.ts'
 import { forEachConcurrently, Semaphore } from './concurrency.ts'
+import { ByteQuota } from './byte-quota.ts'
 import { type DurableFolder, MAX_WRITES_IN_FLIGHT } from './durable-folder.ts'
 import { explained, unless, unlessAbsent } from './fs-errors.ts'
 import type { FsOperations } from './fs-operations.ts'
@@ -21,6 +22,8 @@ export interface FsBlockstoreParts {
   operations: FsOperations
   folder: DurableFolder
   layout: Layout
+  /** Bytes that all blocks may take. @default no limit */
+  maxBytes?: number | undefined
 }
 
 /** One file per block. The file system is the index, so there is no state to repair. */
@@ -31,13 +34,15 @@ export class FsBlockstore implements Blockstore {
   readonly #layout: Layout
   readonly #locks = new KeyLocks()
   readonly #reads = new Semaphore(MAX_READS_IN_FLIGHT)
+  readonly #quota: ByteQuota | undefined
   readonly #writing = new Set<Promise<unknown>>()
   #closed = false
 
-  constructor ({ operations, folder, layout }: FsBlockstoreParts) {
+  constructor ({ operations, folder, layout, maxBytes }: FsBlockstoreParts) {
     this.#operations = operations
     this.#folder = folder
     this.#layout = layout
+    if (maxBytes !== undefined) this.#quota = new ByteQuota(folder.path, maxBytes, async () => (await this.usage()).byteLength)
   }
 
   async get (cid: CID, { signal }: AbortOptions = {}): Promise<Block | undefined> {
@@ -139,32 +144,57 @@ export class FsBlockstore implements Blockstore {
   }
 
   async #unlink (cid: CID): Promise<boolean> {
-    const removed = this.#operations.unlink(this.#pathOf(this.#layout.placeOf(cid))).then(() => true)
-    return await unlessAbsent(removed) ?? false
+    const place = this.#layout.placeOf(cid)
+    await this.#quota?.counted()
+    const byteLength = this.#quota === undefined ? 0 : await this.#byteLengthAt(place, undefined) ?? 0
+    const isRemoved = await unlessAbsent(this.#operations.unlink(this.#pathOf(place)).then(() => true)) ?? false
+    if (isRemoved) this.#quota?.giveBack(byteLength)
+    return isRemoved
   }
 
   /** All contents are durable before the first block gets its name; then every folder is synced once. */
   async #store (blocks: readonly Block[], signal: AbortSignal | undefined): Promise<void> {
-    const temps = new Map<string, BlockPlace>()
+    const temps = new Map<string, { readonly place: BlockPlace, readonly byteLength: number }>()
     const shards = new Set<string>()
     try {
       await forEachConcurrently(blocks, MAX_WRITES_IN_FLIGHT, async ({ cid, bytes }) => {
         const place = this.#layout.placeOf(cid)
         shards.add(place.shard)
         if (await this.#folder.confirm(place.shard, place.file, bytes, signal)) return
-        temps.set(await this.#folder.writeTemp(bytes, signal), place)
+        const byteLength = await this.#takeRoom(place, bytes.byteLength, signal)
+        temps.set(await this.#writeTemp(bytes, byteLength, signal), { place, byteLength })
       })
       signal?.throwIfAborted()
-      await forEachConcurrently([...temps], MAX_WRITES_IN_FLIGHT, async ([temp, { shard, file }]) => {
-        await this.#folder.publish(temp, shard, file)
+      await forEachConcurrently([...temps], MAX_WRITES_IN_FLIGHT, async ([temp, { place }]) => {
+        await this.#folder.publish(temp, place.shard, place.file)
         temps.delete(temp)
       })
     } catch (err) {
-      await forEachConcurrently([...temps.keys()], MAX_WRITES_IN_FLIGHT, (temp) => this.#folder.discard(temp))
+      await forEachConcurrently([...temps], MAX_WRITES_IN_FLIGHT, async ([temp, { byteLength }]) => {
+        await this.#folder.discard(temp)
+        this.#quota?.giveBack(byteLength)
+      })
       throw err
     }
     await this.#folder.syncFolders([...shards])
     this.#folder.requireWritable()
+  }
+
+  /** Takes room for what the block adds to what is there under its name, and returns how much that is, in bytes. */
+  async #takeRoom (place: BlockPlace, byteLength: number, signal: AbortSignal | undefined): Promise<number> {
+    if (this.#quota === undefined) return 0
+    const added = byteLength - (await this.#byteLengthAt(place, signal) ?? 0)
+    await this.#quota.take(added)
+    return added
+  }
+
+  async #writeTemp (bytes: Uint8Array, takenBytes: number, signal: AbortSignal | undefined): Promise<string> {
+    try {
+      return await this.#folder.writeTemp(bytes, signal)
+    } catch (err) {
+      this.#quota?.giveBack(takenBytes)
+      throw err
+    }
   }
 
   async * #files (signal: AbortSignal | undefined): AsyncGenerator<{ cid: CID, place: BlockPlace }> {

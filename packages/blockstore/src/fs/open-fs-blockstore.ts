@@ -19,6 +19,8 @@ export interface FsBlockstoreOptions {
    * `flatfs` is what Kubo reads, `blockstore-fs` what Helia's store reads. @default 'flatfs'
    */
   layout?: LayoutName
+  /** Bytes of all blocks that are not passed; writes are refused before. The first one waits until what is there was counted. @default no limit */
+  storageMaxBytes?: number | undefined
   log?: Logger
   /**
    * Called once, when the disk failed to keep what was written. From then on the store only reads: the
@@ -67,7 +69,7 @@ async function open (operations: FsOperations, path: string, options: FsBlocksto
   }
   const layout = found ?? LAYOUTS[options.layout ?? 'flatfs']
   if (layout.name === 'flatfs') await writeSharding(folder)
-  return new FsBlockstore({ operations, folder, layout })
+  return new FsBlockstore({ operations, folder, layout, maxBytes: options.storageMaxBytes })
 }
 
 /** Makes the folder and those above it that are missing, each durable in the one above. */

@@ -1,7 +1,8 @@
-import { HoldfastError, isHoldfastError } from '@holdfast/core'
+import { HoldfastError, isHoldfastError, writeFailureOf } from '@holdfast/core'
 import { type Database, open, type RootDatabase } from 'lmdb'
 import { rm, stat, writeFile } from 'node:fs/promises'
 import { unlessAbsent } from '../fs/fs-errors.ts'
+import { requireIndexRoom } from './index-room.ts'
 import { requireLmdb } from './lmdb-meta.ts'
 import { decodeLocation, encodeLocation, type Location } from './location.ts'
 import { MAX_PACK_NUMBER } from './pack-format.ts'
@@ -105,6 +106,7 @@ class LmdbIndex implements PackIndex {
   async commit ({ changes, packs, removedPacks }: IndexBatch, storeId: Uint8Array): Promise<void> {
     await explained(this.#path, async () => {
       for (const step of inSteps(changes)) {
+        await requireIndexRoom(this.#path, step.length)
         await this.#root.batch(() => {
           void this.#state.put(STATE_KEY, encodeState(storeId, false))
           for (const [key, place] of step) {
@@ -114,6 +116,7 @@ class LmdbIndex implements PackIndex {
           }
         })
       }
+      await requireIndexRoom(this.#path, packs.length + removedPacks.length)
       await this.#root.batch(() => {
         for (const pack of packs) void this.#packs.put(packKey(pack.number), encodePackInfo(pack))
         for (const number of removedPacks) {
@@ -130,6 +133,7 @@ class LmdbIndex implements PackIndex {
 
   async forget (numbers: readonly number[]): Promise<void> {
     await explained(this.#path, async () => {
+      await requireIndexRoom(this.#path, numbers.length)
       await this.#root.batch(() => {
         for (const number of numbers) void this.#retired.remove(packKey(number))
       })
@@ -191,23 +195,27 @@ async function explained<T> (path: string, step: () => Promise<T>): Promise<T> {
   try {
     return await step()
   } catch (cause) {
-    throw indexFailure(path, cause)
+    throw await indexFailure(path, cause)
   }
 }
 
 /** LMDB tells failures apart by number: those of the system, and its own, which are negative. */
-function indexFailure (path: string, cause: unknown): Error {
+async function indexFailure (path: string, cause: unknown): Promise<Error> {
   if (isHoldfastError(cause)) return cause
-  const failure = rootOf(cause)
+  const failure = await rootOf(cause)
   const text = failure instanceof Error ? failure.message : String(failure)
-  if (/No space left|quota/i.test(text)) return new HoldfastError('LIMIT', `Index ${path} was not written: the disk is full; free some space`, { cause, path })
+  const writeFailure = writeFailureOf(path, failure)
+  if (writeFailure === 'full') return new HoldfastError('LIMIT', `Index ${path} was not written: the disk is full; free some space`, { cause, path })
   if (/MDB_(INVALID|CORRUPTED|VERSION_MISMATCH|PAGE_NOTFOUND|INCOMPATIBLE|BAD_)/.test(text)) return new HoldfastError('CORRUPT', `Index ${path} is damaged: ${text}`, { cause, path })
-  // The numbers of LMDB for failures of the system are those of POSIX: 5 is EIO.
-  const isIoError = failure instanceof Error && 'code' in failure && failure.code === 5
-  return new HoldfastError('UNAVAILABLE', `Index ${path} does not work: ${text}`, { cause, path, ...isIoError && { errno: 'EIO' } })
+  return new HoldfastError('UNAVAILABLE', `Index ${path} does not work: ${text}`, { cause, path, ...writeFailure === 'failed' && { errno: 'EIO' } })
 }
 
-/** A failed commit rejects with "Commit failed" and has the reason beside it. */
-function rootOf (cause: unknown): unknown {
-  return cause instanceof Error && 'commitError' in cause ? cause.commitError : cause
+/** A failed commit rejects with "Commit failed" and has the reason beside it, or a promise that is rejected with it. */
+async function rootOf (cause: unknown): Promise<unknown> {
+  if (!(cause instanceof Error && 'commitError' in cause)) return cause
+  try {
+    return await cause.commitError
+  } catch (err) {
+    return err
+  }
 }

@@ -1,4 +1,4 @@
-import { HoldfastError, type Logger } from '@holdfast/core'
+import { DiskTrust, type HoldfastError, type Logger } from '@holdfast/core'
 import { join } from 'node:path'
 import type { Durability } from '../fs/durable-folder.ts'
 import { errnoOf, explained } from '../fs/fs-errors.ts'
@@ -18,24 +18,16 @@ export interface PackDiskOptions {
 /** What a disk may refuse without being broken. */
 const EXHAUSTED: ReadonlySet<string | undefined> = new Set(['ENOSPC', 'EDQUOT', 'EMFILE', 'ENFILE'])
 
-/**
- * The folder of the packs, and whether what is written to it can still be trusted.
- *
- * After a failed sync the kernel may have dropped the bytes and call the next sync a success, so one failure is
- * final: nothing is written any more, and whoever opens the store anew reads what really is on the disk.
- *
- * @see Rebello et al., "Can Applications Recover from fsync Failures?", USENIX ATC 2020
- */
+/** The folder of the packs, and whether what is written to it can still be trusted. */
 export class PackDisk {
   readonly operations: PackOperations
   /** The folder of the packs. */
   readonly folder: string
   readonly durability: Durability
-  readonly #options: PackDiskOptions
-  #failure: HoldfastError | undefined
+  readonly #trust: DiskTrust
 
   constructor (options: PackDiskOptions) {
-    this.#options = options
+    this.#trust = new DiskTrust({ name: 'Blockstore', log: options.log, onFatal: options.onFatal })
     this.operations = options.operations
     this.durability = options.durability
     this.folder = join(options.path, PACKS_FOLDER)
@@ -46,12 +38,12 @@ export class PackDisk {
   }
 
   get failed (): boolean {
-    return this.#failure !== undefined
+    return this.#trust.isLost
   }
 
   /** @throws `UNAVAILABLE` once the disk has failed. */
   requireSound (): void {
-    if (this.#failure !== undefined) throw this.#failure
+    this.#trust.require()
   }
 
   /**
@@ -64,18 +56,14 @@ export class PackDisk {
     try {
       return await step()
     } catch (cause) {
-      if (!EXHAUSTED.has(errnoOf(cause))) throw this.#fail(what, name, cause)
+      if (!EXHAUSTED.has(errnoOf(cause))) throw this.#trust.lose(what, this.pathOf(name), cause)
       return await explained(`Could not ${what} ${this.pathOf(name)}`, Promise.reject(cause))
     }
   }
 
   /** Runs a step whose failure leaves unknown what is on the disk. @throws `UNAVAILABLE`, from now on for ever. */
   async durably<T> (what: string, name: string, step: () => Promise<T>): Promise<T> {
-    try {
-      return await step()
-    } catch (cause) {
-      throw this.#fail(what, name, cause)
-    }
+    return await this.#trust.durably(what, this.pathOf(name), step)
   }
 
   /** Makes content and length of a file durable, unless less was asked for. */
@@ -103,19 +91,6 @@ export class PackDisk {
         if (count === 0) throw new Error('The file system takes no more bytes')
       }
     })
-  }
-
-  #fail (what: string, name: string, cause: unknown): HoldfastError {
-    if (this.#failure !== undefined) return this.#failure
-    const path = this.pathOf(name)
-    this.#failure = new HoldfastError(
-      'UNAVAILABLE',
-      `Blockstore is read-only since the disk failed: could not ${what} ${path} (${errnoOf(cause) ?? 'unknown failure'}); check the disk, then start again`,
-      { cause, path, errno: errnoOf(cause) }
-    )
-    this.#options.log.error('Blockstore is read-only', { path, err: this.#failure })
-    this.#options.onFatal?.(this.#failure)
-    return this.#failure
   }
 }
 

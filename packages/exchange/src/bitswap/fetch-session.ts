@@ -1,5 +1,5 @@
 import type { BlockReader } from '@holdfast/blockstore'
-import { type AbortOptions, type Block, HoldfastError, identityBlock, isErrorCode, type Logger, requireVerifiable } from '@holdfast/core'
+import { type AbortOptions, type Block, HoldfastError, identityBlock, isErrorCode, type Logger, MAX_BLOCK_BYTES, requireVerifiable } from '@holdfast/core'
 import type { PeerId } from '@holdfast/network'
 import type { CID } from 'multiformats/cid'
 import type { ExchangeSession, SessionOptions } from '../exchange.ts'
@@ -7,12 +7,16 @@ import { describeReport, type FetchReport } from '../fetch-report.ts'
 import type { BitswapClient } from './client.ts'
 import { Companions } from './companions.ts'
 import { FetchAhead } from './fetch-ahead.ts'
+import { RecentBlocks } from './recent-blocks.ts'
 import { ProviderSearch, type ProviderSearchDeps } from './provider-search.ts'
 import { SessionWants } from './session-wants.ts'
 import { Watchdog } from './watchdog.ts'
 
 /** How long a session waits for the next block before it gives up, in milliseconds. */
 export const DEFAULT_STALL_MS = 30_000
+
+/** Blocks that came ahead of their reader and found no room in the store, in bytes: two of the longest. Older ones are fetched once more. */
+const MAX_UNSTORED_AHEAD_BYTES: number = 2 * MAX_BLOCK_BYTES
 
 export interface FetchSessionDeps extends ProviderSearchDeps {
   readonly client: BitswapClient
@@ -34,6 +38,7 @@ export class FetchSession implements ExchangeSession {
   readonly #wants: SessionWants
   readonly #ahead: FetchAhead
   readonly #stall: Watchdog
+  readonly #unstored = new RecentBlocks(MAX_UNSTORED_AHEAD_BYTES)
   readonly #startedAtMs = performance.now()
   #isFillScheduled = false
   #isEnded = false
@@ -53,6 +58,8 @@ export class FetchSession implements ExchangeSession {
       companions: new Companions({ client, stallMs: this.#stallMs }, options.companions),
       onArrived: (block) => { this.#arrived(block) },
       onStored: () => { this.#stored() },
+      onUnstored: (reason) => this.#isGiven(reason),
+      onUnawaited: (block) => { this.#unstored.add(block) },
       onReleased: (cid) => { this.#ahead.forget(cid) }
     })
     this.#ahead = new FetchAhead({
@@ -75,7 +82,7 @@ export class FetchSession implements ExchangeSession {
     if (inline !== undefined) return inline
 
     const expectedBytes = this.#ahead.take(cid)
-    const found = this.#deps.client.recentBlocks.take(cid) ?? await this.#getLocal(cid, signal) ?? await this.#fetch(cid, expectedBytes, signal)
+    const found = this.#unstored.take(cid) ?? this.#deps.client.recentBlocks.take(cid) ?? await this.#getLocal(cid, signal) ?? await this.#fetch(cid, expectedBytes, signal)
     const block = found.as(cid)
     this.#ahead.taken(block)
     return block
@@ -139,6 +146,13 @@ export class FetchSession implements ExchangeSession {
   #stored (): void {
     this.#watch()
     this.#options.onProgress?.({ blockCount: this.#blockCount, byteLength: this.#byteLength, peerCount: this.#wants.asks.peers.holderCount })
+  }
+
+  /** Reports whether a block that could not be stored goes to its reader all the same. */
+  #isGiven (reason: unknown): boolean {
+    if (this.#options.givesUnstored !== true || !isErrorCode(reason, 'LIMIT')) return false
+    this.#watch()
+    return true
   }
 
   #foundProvider (id: PeerId): void {

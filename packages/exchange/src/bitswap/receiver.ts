@@ -152,7 +152,7 @@ export class Receiver {
     try {
       await this.#keeper.keep(block)
     } catch (err) {
-      this.#deps.wants.fail(want, err)
+      this.#deps.wants.fail(want, err, block)
       return
     }
     this.#deps.wants.finish(want, block)

@@ -7,14 +7,19 @@ export const MAX_RECENT_BYTES: number = 64 * 1024 * 1024
 /** Blocks that were fetched ahead, so that their reader need not read and hash them once more. The oldest go first. */
 export class RecentBlocks {
   readonly #blocks = new Map<string, Block>()
+  readonly #maxBytes: number
   #byteLength = 0
+
+  constructor (maxBytes: number = MAX_RECENT_BYTES) {
+    this.#maxBytes = maxBytes
+  }
 
   add (block: Block): void {
     this.take(block.cid)
     this.#blocks.set(multihashKey(block.cid), block)
     this.#byteLength += block.bytes.byteLength
     for (const oldest of this.#blocks.values()) {
-      if (this.#byteLength <= MAX_RECENT_BYTES) break
+      if (this.#byteLength <= this.#maxBytes) break
       this.take(oldest.cid)
     }
   }

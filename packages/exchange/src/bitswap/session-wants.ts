@@ -12,6 +12,10 @@ export interface SessionWantsDeps extends Pick<SessionAsksDeps, 'host' | 'root' 
   readonly onArrived: (block: Block) => void
   /** A block that came is stored now. */
   readonly onStored: () => void
+  /** A block came and could not be stored. Reports whether it is given to who waits for it all the same. */
+  readonly onUnstored: (reason: unknown) => boolean
+  /** Such a block came before anybody waited for it. */
+  readonly onUnawaited: (block: Block) => void
   /** Nobody wants the block any more, and it did not come. */
   readonly onReleased: (cid: CID) => void
 }
@@ -129,9 +133,11 @@ export class SessionWants implements SessionObserver {
     this.#deps.onStored()
   }
 
-  onFailed (want: Want, reason: unknown): void {
+  onFailed (want: Want, reason: unknown, block: Block): void {
     this.#wants.delete(want.key)
-    this.#waiters.reject(want.key, reason)
+    if (!this.#deps.onUnstored(reason)) return this.#waiters.reject(want.key, reason)
+    this.asks.forget(want)
+    if (!this.#waiters.resolve(want.key, block)) this.#deps.onUnawaited(block)
   }
 
   #release (want: Want): void {

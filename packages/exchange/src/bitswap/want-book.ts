@@ -39,8 +39,8 @@ export class WantBook {
   }
 
   /** The block came and could not be stored. */
-  fail (want: Want, reason: unknown): void {
+  fail (want: Want, reason: unknown, block: Block): void {
     this.#wants.delete(want.key)
-    for (const observer of Array.from(want.observers)) observer.onFailed(want, reason)
+    for (const observer of Array.from(want.observers)) observer.onFailed(want, reason, block)
   }
 }

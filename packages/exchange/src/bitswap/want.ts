@@ -19,7 +19,7 @@ export interface WantObserver {
   /** The block is stored. The want is over. */
   onStored(want: Want, block: Block): void
   /** The block came and could not be stored. The want is over. */
-  onFailed(want: Want, reason: unknown): void
+  onFailed(want: Want, reason: unknown, block: Block): void
 }
 
 /** One block that is wanted, by however many sessions. */

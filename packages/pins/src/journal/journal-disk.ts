@@ -1,26 +1,20 @@
-import { HoldfastError, type Logger } from '@holdfast/core'
+import { DiskTrust, HoldfastError, type Logger } from '@holdfast/core'
 import { join } from 'node:path'
 import { exhaustionOf, type JournalFs } from './journal-fs.ts'
 
-/**
- * The folder of a journal, and whether it can still be trusted.
- *
- * After a failed sync the kernel may have dropped the bytes and call the next sync a success, so one failure is final:
- * nothing is written any more, and whoever opens the journal anew reads what really is on the disk.
- *
- * @see Rebello et al., "Can Applications Recover from fsync Failures?", USENIX ATC 2020
- */
+/** The folder of a journal, and whether it can still be trusted. */
 export class JournalDisk {
   readonly fs: JournalFs
   readonly folder: string
   readonly log: Logger
-  #failure: HoldfastError | undefined
+  readonly #trust: DiskTrust
   #onFatal: ((reason: HoldfastError) => void) | undefined
 
   constructor (fs: JournalFs, folder: string, log: Logger) {
     this.fs = fs
     this.folder = folder
     this.log = log
+    this.#trust = new DiskTrust({ name: 'Journal', log, onFatal: (reason) => { this.#onFatal?.(reason) } })
   }
 
   pathOf (name: string): string {
@@ -33,12 +27,12 @@ export class JournalDisk {
   }
 
   get failed (): boolean {
-    return this.#failure !== undefined
+    return this.#trust.isLost
   }
 
   /** @throws `UNAVAILABLE` once the disk has failed. */
   requireSound (): void {
-    if (this.#failure !== undefined) throw this.#failure
+    this.#trust.require()
   }
 
   /**
@@ -51,26 +45,13 @@ export class JournalDisk {
       return await step()
     } catch (cause) {
       const exhaustion = exhaustionOf(cause)
-      if (exhaustion === undefined) throw this.#fail(what, name, cause)
+      if (exhaustion === undefined) throw this.#trust.lose(what, this.pathOf(name), cause)
       throw new HoldfastError('LIMIT', `Could not ${what} ${this.pathOf(name)}: ${exhaustion}`, { cause, path: this.pathOf(name) })
     }
   }
 
   /** Runs a step whose failure leaves unknown what is on the disk. @throws `UNAVAILABLE`, from now on for ever. */
   async durably<T> (what: string, name: string, step: () => Promise<T>): Promise<T> {
-    try {
-      return await step()
-    } catch (cause) {
-      throw this.#fail(what, name, cause)
-    }
-  }
-
-  #fail (what: string, name: string, cause: unknown): HoldfastError {
-    if (this.#failure !== undefined) return this.#failure
-    const path = this.pathOf(name)
-    this.#failure = new HoldfastError('UNAVAILABLE', `Journal is read-only since the disk failed: could not ${what} ${path}; check the disk, then restart`, { cause, path })
-    this.log.error('Journal turned read-only', { path, err: this.#failure })
-    this.#onFatal?.(this.#failure)
-    return this.#failure
+    return await this.#trust.durably(what, this.pathOf(name), step)
   }
 }

@@ -1,13 +1,7 @@
+import { KILLED_WRITER_FOLDER, killWriters } from '@holdfast/testkit'
 import assert from 'node:assert/strict'
-import { spawn } from 'node:child_process'
 import { randomInt } from 'node:crypto'
-import { once } from 'node:events'
 import { writeSync } from 'node:fs'
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { execPath } from 'node:process'
-import { createInterface } from 'node:readline'
 import { test } from 'node:test'
 import { setTimeout } from 'node:timers/promises'
 import { type Journal, openJournal } from './journal.ts'
@@ -16,38 +10,15 @@ import type { JournalRecord } from './record.ts'
 const KILL_COUNT = 10
 const PARTS_PER_BATCH = 3
 
-/** The child is this file again, told where to write. */
-const CHILD = 'HOLDFAST_TEST_APPEND_FOREVER'
-const childFolder = process.env[CHILD]
+/** The writer is this file again. */
+const folder = process.env[KILLED_WRITER_FOLDER]
 
-if (childFolder !== undefined) {
-  await appendForever(childFolder)
+if (folder !== undefined) {
+  await appendForever(folder)
 } else {
   test('every batch that was acknowledged before kill -9 is there, and none is torn', async () => {
-    const folder = await mkdtemp(join(tmpdir(), 'holdfast-kill-'))
-    const acknowledged = new Set<string>()
-    for (let round = 0; round < KILL_COUNT; round++) {
-      const before = acknowledged.size
-      await killOnTheWay(folder, acknowledged)
-      assert.ok(acknowledged.size > before, 'the child got to work')
-      await check(folder, acknowledged)
-    }
-    await rm(folder, { recursive: true })
+    await killWriters({ program: import.meta.filename, rounds: KILL_COUNT, maxMs: 150, check })
   })
-}
-
-/** Starts a child that appends, and kills it some time after its first acknowledgement. */
-async function killOnTheWay (folder: string, acknowledged: Set<string>): Promise<void> {
-  const child = spawn(execPath, [import.meta.filename], { env: { [CHILD]: folder }, stdio: ['ignore', 'pipe', 'inherit'] })
-  const exited = once(child, 'exit')
-  const lines = createInterface({ input: child.stdout })
-  lines.on('line', (line) => { acknowledged.add(line) })
-  const drained = once(lines, 'close')
-  await once(lines, 'line')
-  await setTimeout(randomInt(10, 150))
-  child.kill('SIGKILL')
-  assert.deepEqual(await exited, [null, 'SIGKILL'], 'it was our signal that ended the child')
-  await drained
 }
 
 async function check (folder: string, acknowledged: ReadonlySet<string>): Promise<void> {

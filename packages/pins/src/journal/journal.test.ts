@@ -403,7 +403,7 @@ for (const [method, code] of [['write', 'EIO'], ['datasync', 'EIO'], ['datasync'
     for (const result of results) assert.ok(result.status === 'rejected' && isErrorCode(result.reason, 'UNAVAILABLE'))
     assert.equal(told.length, 1)
     assert.ok(told[0]?.cause instanceof Error && told[0].cause.message === code)
-    assert.deepEqual(logged, ['Journal turned read-only'])
+    assert.deepEqual(logged, ['Journal is read-only'])
   })
 }
 

@@ -1,4 +1,4 @@
-import { HoldfastError, isHoldfastError } from '@holdfast/core'
+import { HoldfastError, isErrorCode, isHoldfastError } from '@holdfast/core'
 import type { CID } from 'multiformats/cid'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { BackgroundTurns } from '../background-turns.ts'
@@ -113,8 +113,18 @@ export class IndexedReferences implements References {
     this.#closing.abort(new HoldfastError('UNAVAILABLE', 'The node is closing'))
     await this.#turn
     this.#notes.write()
-    if (this.#isComplete) this.store.change(() => { this.store.completeBeside = this.#countCached() })
+    if (this.#isComplete) this.#noteComplete()
     await this.store[Symbol.asyncDispose]()
+  }
+
+  /** What is not noted on a full disk costs the next collection a look at every block. */
+  #noteComplete (): void {
+    try {
+      this.store.change(() => { this.store.completeBeside = this.#countCached() })
+    } catch (err) {
+      if (!isErrorCode(err, 'LIMIT')) throw err
+      this.#deps.log.warn('The index of references could not be finished; the next gc looks at all blocks', { err })
+    }
   }
 
   #onPin (kind: 'pinned' | 'unpinned', pin: Pin): void {

@@ -1,4 +1,4 @@
-import { HoldfastError } from '@holdfast/core'
+import { HoldfastError, writeFailureOf } from '@holdfast/core'
 import type { Database, RootDatabase } from 'lmdb'
 import { CID } from 'multiformats/cid'
 import { createHash } from 'node:crypto'
@@ -12,9 +12,6 @@ const FORMAT = 1
 
 /** Longest pin id that is a key as it is; a longer one is hashed. UUIDs have 36. */
 const MAX_PLAIN_PIN_ID_BYTES = 64
-
-/** What LMDB gives as the code of an I/O error, on every system: EIO of POSIX. */
-const IO_ERROR = 5
 
 export type OnFatal = (reason: HoldfastError) => void
 
@@ -79,7 +76,7 @@ export class ReferenceStore implements AsyncDisposable {
     this.#nextBatch = lastOf(this.#garbage) + 1
   }
 
-  /** Makes changes, all or none. @throws `UNAVAILABLE` when the disk failed, from then on for ever. */
+  /** Makes changes, all or none. @throws `LIMIT` while the disk is full, `UNAVAILABLE` when it failed, from then on for ever. */
   change (make: () => void): void {
     // LMDB does not look whether it could begin a transaction after a failed one, and may end the process.
     if (this.#failure !== undefined) throw this.#failure
@@ -87,7 +84,9 @@ export class ReferenceStore implements AsyncDisposable {
     try {
       this.#env.transactionSync(make)
     } catch (cause) {
-      if (isIoError(cause)) throw this.#fail(cause)
+      const failure = writeFailureOf(this.#path, cause)
+      if (failure === 'full') throw new HoldfastError('LIMIT', `Index of references ${this.#path} was not changed: the disk is full; free some space`, { cause, path: this.#path, reason: 'no-space' })
+      if (failure === 'failed') throw this.#fail(cause)
       throw cause
     }
   }
@@ -266,10 +265,6 @@ const RECURSIVE = 1
 const OPEN_WALK: Buffer = Buffer.from('open walk')
 const COMPLETE: Buffer = Buffer.from('complete')
 const FORMAT_KEY: Buffer = Buffer.from('format')
-
-function isIoError (err: unknown): boolean {
-  return err instanceof Error && 'code' in err && (err.code === IO_ERROR || err.code === 'EIO')
-}
 
 function pinKey (id: string): Buffer {
   const bytes = Buffer.from(id)

@@ -4,7 +4,7 @@ import { countingBlockstore } from '@holdfast/testkit'
 import { encode } from '@ipld/dag-cbor'
 import { CID } from 'multiformats/cid'
 import assert from 'node:assert/strict'
-import { open, rm, truncate, writeFile } from 'node:fs/promises'
+import { mkdir, open, rm, truncate, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { tmpdir } from 'node:os'
 import { mkdtempSync, rmSync } from 'node:fs'
@@ -302,4 +302,29 @@ test('a gc that is given up while a new index learns the pins leaves them to be 
   await assert.rejects(collecting, /enough/)
   await collectGarbage(world)
   assert.ok(await stored.has(child))
+})
+
+test('an index whose seal can neither be read nor taken away is UNAVAILABLE and names the file', async () => {
+  const path = scratchPath()
+  await mkdir(join(`${path}.seal`, 'in the way'), { recursive: true })
+  await assert.rejects(openWorld({ path }), (err) => isErrorCode(err, 'UNAVAILABLE') && err.message.includes(path))
+})
+
+test('an index whose seal cannot be written is built anew', async () => {
+  const path = scratchPath()
+  const journal = join(scratch, String(count++))
+  const stored = new MemoryBlockstore()
+  let leaf: CID
+  {
+    await using world = await openWorld({ path, journal, stored })
+    leaf = await leafOf(world, 'kept')
+    await pinDag(world, { cid: await nodeOf(world, [leaf]), kind: 'recursive' })
+    await world.references.settle()
+    await mkdir(`${path}.seal`)
+  }
+  await rm(`${path}.seal`, { recursive: true })
+  await using world = await openWorld({ path, journal, stored })
+  assert.equal(world.references.store.counts.pinCount, 0)
+  await world.references.settle()
+  assert.equal(world.references.isKept(leaf), true)
 })

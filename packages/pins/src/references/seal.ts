@@ -1,5 +1,6 @@
+import { HoldfastError, syncFolder } from '@holdfast/core'
 import { createReadStream } from 'node:fs'
-import { open, readFile, rm, stat, writeFile } from 'node:fs/promises'
+import { readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { crc32 } from 'node:zlib'
 
@@ -12,9 +13,18 @@ import { crc32 } from 'node:zlib'
 /** Bytes read at once. */
 const READ_BYTES: number = 1024 * 1024
 
-/** Writes the seal of an index that is closed. Nothing is synced: a seal that a power cut spoils does not fit. */
-export async function seal (path: string): Promise<void> {
-  await writeFile(sealPath(path), await sealOf(path))
+/**
+ * Writes the seal of an index that is closed. Nothing is synced: a seal that a power cut spoils does not fit.
+ *
+ * @returns false when it could not be written: then the index is built anew when it is opened next.
+ */
+export async function seal (path: string): Promise<boolean> {
+  try {
+    await writeFile(sealPath(path), await sealOf(path))
+    return true
+  } catch {
+    return false
+  }
 }
 
 /**
@@ -22,6 +32,8 @@ export async function seal (path: string): Promise<void> {
  *
  * A seal that came back in a power cut would fit an index of which nothing was written out since: blocks that were noted in between
  * would not be looked for.
+ *
+ * @throws `UNAVAILABLE` when it can neither be read nor be taken away.
  */
 export async function breakSeal (path: string): Promise<boolean> {
   try {
@@ -30,19 +42,9 @@ export async function breakSeal (path: string): Promise<boolean> {
     await syncFolder(dirname(path))
     return expected === await sealOf(path)
   } catch (err) {
-    if (err instanceof Error && 'code' in err && err.code === 'ENOENT') return false
-    throw err
-  }
-}
-
-async function syncFolder (path: string): Promise<void> {
-  // Windows has no such call.
-  if (process.platform === 'win32') return
-  const folder = await open(path)
-  try {
-    await folder.sync()
-  } finally {
-    await folder.close()
+    const errno = err instanceof Error && 'code' in err ? err.code : undefined
+    if (errno === 'ENOENT') return false
+    throw new HoldfastError('UNAVAILABLE', `Index of references ${path} could not be opened: ${String(errno ?? err)}. Check the disk and who may write to it`, { cause: err, path })
   }
 }
 
