@@ -58,7 +58,7 @@ const SCHEMAS = {
   id: nothing,
   stop: nothing,
   settings: nothing,
-  add: v.strictObject({ ...recipe, ...clusterPin, ...source, paths, stdinName: text, wrap: flag, emptyDirectories: flag, pin: flag, name: text }),
+  add: v.strictObject({ ...recipe, ...clusterPin, ...source, paths, stdinName: text, wrap: flag, emptyDirectories: flag, rootsOnly: flag, progress: flag, pin: flag, name: text }),
   cat: v.strictObject({ path, offset: count, length: count }),
   get: v.strictObject({ path }),
   ls: v.strictObject({ path, size: flag }),
