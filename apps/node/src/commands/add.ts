@@ -2,7 +2,7 @@ import type { AddArgs, EntryEvent, RecipeArgs } from '@holdfast/api/client'
 import { HoldfastError } from '@holdfast/core/errors'
 import { resolve } from 'node:path'
 import { wholeNumber } from '../arguments.ts'
-import { command, type CommandContext, type FlagValues } from '../command.ts'
+import { command, type CommandContext, type FlagValues, storedJson } from '../command.ts'
 import { printable } from '../terminal/format.ts'
 import { noProgress } from '../terminal/progress.ts'
 import { ADD_SOURCE_FLAGS, sourceArgs } from './add-sources.ts'
@@ -11,6 +11,7 @@ import { CLUSTER_FLAGS, clusterArgs, WAIT_FLAGS, waitArgs, waitForPins } from '.
 const FLAGS = {
   quiet: { type: 'boolean', short: 'q', help: 'Print CIDs only' },
   quieter: { type: 'boolean', short: 'Q', help: 'Print the CID of the last root only' },
+  silent: { type: 'boolean', help: 'Print nothing but errors' },
   name: { type: 'string', value: 'NAME', help: 'Name of the pin' },
   'pin-name': { type: 'string', value: 'NAME', help: 'The same as --name' },
   ...CLUSTER_FLAGS,
@@ -54,7 +55,7 @@ export const add = command({
     if (wanted.copies !== undefined && (flags.pin === false || flags['only-hash'] === true)) throw new HoldfastError('INVALID', `Copies are of a pin: --copies cannot go with ${flags.pin === false ? '--no-pin' : '--only-hash'}`)
     if (wanted.copies === undefined && wait !== undefined) throw new HoldfastError('INVALID', '--wait is for copies in the cluster: say how many by --copies N')
 
-    const request: AddArgs = { ...recipeArgs(flags), ...wanted, ...await sourceArgs(flags, context.cwd), wrap: flags['wrap-with-directory'], emptyDirectories: flags['empty-dirs'], rootsOnly: flags.quieter, stdinName: flags['stdin-name'], paths: paths.map((path) => resolve(context.cwd, path)), pin: flags.pin, name: flags.name ?? flags['pin-name'] }
+    const request: AddArgs = { ...recipeArgs(flags), ...wanted, ...await sourceArgs(flags, context.cwd), wrap: flags['wrap-with-directory'], emptyDirectories: flags['empty-dirs'], rootsOnly: flags.quieter === true || flags.silent === true, stdinName: flags['stdin-name'], paths: paths.map((path) => resolve(context.cwd, path)), pin: flags.pin, name: flags.name ?? flags['pin-name'] }
     const ids: string[] = []
     if (flags['only-hash'] === true) await computeOnly(context, request, printer)
     else ids.push(...await addByDaemon(context, request, printer, flags))
@@ -80,10 +81,10 @@ function recipeArgs (flags: Flags): RecipeArgs {
   }
 }
 
-async function addByDaemon (context: CommandContext, request: AddArgs, printer: EntryPrinter, { progress }: Flags): Promise<string[]> {
+async function addByDaemon (context: CommandContext, request: AddArgs, printer: EntryPrinter, { progress, silent }: Flags): Promise<string[]> {
   const { daemon, stdin, signal } = context
   const ids: string[] = []
-  using line = progress === false ? noProgress : context.progress('Adding')
+  using line = progress === false || silent === true ? noProgress : context.progress('Adding')
   const body = request.paths.length === 0 ? stdin : undefined
   for await (const answer of daemon.call('add', { ...request, progress: line !== noProgress }, { body, signal })) {
     if (answer.type !== 'event') continue
@@ -133,7 +134,7 @@ class EntryPrinter {
   print (entry: EntryEvent, isRoot: boolean, line?: { aside(print: () => void): void }): void {
     if (isRoot) this.#last = entry
     // A root comes twice, first as an entry like all others.
-    if (isRoot || this.#flags.quieter === true) return
+    if (isRoot || this.#flags.quieter === true || this.#flags.silent === true) return
     const print = (): void => { this.#context.print(this.#format(entry)) }
     if (line === undefined) print()
     else line.aside(print)
@@ -148,7 +149,7 @@ class EntryPrinter {
   }
 
   finish (): void {
-    if (this.#flags.quieter === true && this.#last !== undefined) this.#context.print(this.#format(this.#last))
+    if (this.#flags.quieter === true && this.#flags.silent !== true && this.#last !== undefined) this.#context.print(this.#format(this.#last))
   }
 
   /** @throws `UNAVAILABLE` when entries were left out: what was added is not all that was named. */
@@ -157,7 +158,7 @@ class EntryPrinter {
   }
 
   #format (entry: EntryEvent): string {
-    if (this.#context.isJson) return JSON.stringify(entry)
+    if (this.#context.isJson) return storedJson(entry, this.#context)
     if (this.#flags.quiet === true || this.#flags.quieter === true) return entry.cid
     return `added ${entry.cid} ${printable(entry.path === '' ? entry.cid : entry.path)}`
   }
