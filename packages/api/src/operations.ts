@@ -42,6 +42,10 @@ export interface AddArgs extends RecipeArgs, SourceArgs, ClusterPinArgs {
   readonly stdinName?: string | undefined
   readonly wrap?: boolean | undefined
   readonly emptyDirectories?: boolean | undefined
+  /** Tell of the roots alone, not of every entry: of many small files it would be a third of the work. @default false */
+  readonly rootsOnly?: boolean | undefined
+  /** Tell how far it is, and find out how much there is. @default true */
+  readonly progress?: boolean | undefined
   readonly pin?: boolean | undefined
   /** Name of the pin. */
   readonly name?: string | undefined

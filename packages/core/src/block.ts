@@ -1,8 +1,8 @@
-import { CID } from 'multiformats/cid'
-import { create as createDigest } from 'multiformats/hashes/digest'
+import type { CID } from 'multiformats/cid'
 import { CODECS } from './codecs.ts'
 import { HoldfastError } from './errors.ts'
 import { hasherOf, IDENTITY, MAX_DIGEST_BYTES, MAX_IDENTITY_BYTES, MIN_DIGEST_BYTES, SHA2_256 } from './hashers.ts'
+import { packedCid } from './packed-cid.ts'
 
 /**
  * Longest block that is stored, read or sent, in bytes.
@@ -53,8 +53,8 @@ export class Block {
     if (version === 0 && (codec !== CODECS.dagPb || hash !== SHA2_256)) {
       throw new HoldfastError('INVALID', 'CIDv0 exists with dag-pb and sha2-256 only', { codec, hash })
     }
-    const digest = createDigest(hash, beside && hasher.digestBeside !== undefined ? await hasher.digestBeside(bytes) : await hasher.digest(bytes))
-    return new Block(CID.create(version, codec, digest), bytes)
+    const digest = beside && hasher.digestBeside !== undefined ? await hasher.digestBeside(bytes) : await hasher.digest(bytes)
+    return new Block(packedCid(version, codec, hash, digest), bytes)
   }
 
   /**

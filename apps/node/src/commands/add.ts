@@ -4,6 +4,7 @@ import { resolve } from 'node:path'
 import { wholeNumber } from '../arguments.ts'
 import { command, type CommandContext, type FlagValues, storedJson } from '../command.ts'
 import { printable } from '../terminal/format.ts'
+import { noProgress } from '../terminal/progress.ts'
 import { ADD_SOURCE_FLAGS, sourceArgs } from './add-sources.ts'
 import { CLUSTER_FLAGS, clusterArgs, WAIT_FLAGS, waitArgs, waitForPins } from './pin-options.ts'
 
@@ -54,7 +55,7 @@ export const add = command({
     if (wanted.copies !== undefined && (flags.pin === false || flags['only-hash'] === true)) throw new HoldfastError('INVALID', `Copies are of a pin: --copies cannot go with ${flags.pin === false ? '--no-pin' : '--only-hash'}`)
     if (wanted.copies === undefined && wait !== undefined) throw new HoldfastError('INVALID', '--wait is for copies in the cluster: say how many by --copies N')
 
-    const request: AddArgs = { ...recipeArgs(flags), ...wanted, ...await sourceArgs(flags, context.cwd), wrap: flags['wrap-with-directory'], emptyDirectories: flags['empty-dirs'], stdinName: flags['stdin-name'], paths: paths.map((path) => resolve(context.cwd, path)), pin: flags.pin, name: flags.name ?? flags['pin-name'] }
+    const request: AddArgs = { ...recipeArgs(flags), ...wanted, ...await sourceArgs(flags, context.cwd), wrap: flags['wrap-with-directory'], emptyDirectories: flags['empty-dirs'], rootsOnly: flags.quieter === true || flags.silent === true, stdinName: flags['stdin-name'], paths: paths.map((path) => resolve(context.cwd, path)), pin: flags.pin, name: flags.name ?? flags['pin-name'] }
     const ids: string[] = []
     if (flags['only-hash'] === true) await computeOnly(context, request, printer)
     else ids.push(...await addByDaemon(context, request, printer, flags))
@@ -83,12 +84,12 @@ function recipeArgs (flags: Flags): RecipeArgs {
 async function addByDaemon (context: CommandContext, request: AddArgs, printer: EntryPrinter, { progress, silent }: Flags): Promise<string[]> {
   const { daemon, stdin, signal } = context
   const ids: string[] = []
-  using line = progress === false || silent === true ? undefined : context.progress('Adding')
+  using line = progress === false || silent === true ? noProgress : context.progress('Adding')
   const body = request.paths.length === 0 ? stdin : undefined
-  for await (const answer of daemon.call('add', request, { body, signal })) {
+  for await (const answer of daemon.call('add', { ...request, progress: line !== noProgress }, { body, signal })) {
     if (answer.type !== 'event') continue
     const { event } = answer
-    if ('progress' in event) line?.update(event.progress)
+    if ('progress' in event) line.update(event.progress)
     else if ('entry' in event) printer.print(event.entry, event.isRoot, line)
     else if ('unreadable' in event) printer.leaveOut(event.unreadable.reason, line)
     else if ('pin' in event && event.pin.cluster !== undefined) ids.push(event.pin.cluster.id)

@@ -1,5 +1,5 @@
 import { HoldfastError } from '@holdfast/core'
-import { type ImportedEntry, type ImportSource, importSources, keepsAttributes, measurePath, openPathSources, parseIgnoreRules, recipeOf, setAttributes } from '@holdfast/dag'
+import { type ImportedEntry, type ImportProgress, type ImportSource, importSources, keepsAttributes, measurePath, openPathSources, parseIgnoreRules, recipeOf, setAttributes } from '@holdfast/dag'
 import { leasedWriter, type PinOwner } from '@holdfast/pins'
 import type { CID } from 'multiformats/cid'
 import { isAbsolute } from 'node:path'
@@ -20,10 +20,7 @@ export async function add (node: ApiNode, args: AddArgs, exchange: Exchange<Even
   if (wanted !== undefined) await prepareClusterPin(node, wanted)
   const sources = await openSources(args, exchange)
   using lease = node.leases.open('add')
-  const report = progressReporter(exchange)
-  // Counting runs beside the import: until it is done, progress is told without a total.
-  let totalByteLength: number | undefined
-  measurePaths(args, exchange.signal).then((total) => { totalByteLength = total }, () => {})
+  using progress = args.progress === false ? undefined : startProgress(args, exchange)
   let firstUnreadable: { readonly reason: unknown } | undefined
   const roots = await importSources(leasedWriter(node.blocks, lease), sources, recipe, {
     signal: exchange.signal,
@@ -35,8 +32,8 @@ export async function add (node: ApiNode, args: AddArgs, exchange: Exchange<Even
           await exchange.emit({ unreadable: { path, reason: reason instanceof Error ? reason.message : String(reason) } })
         }
       : undefined,
-    onProgress: (progress) => { report({ ...progress, ...(totalByteLength === undefined ? {} : { totalByteLength }) }) },
-    onEntry: async (entry) => { await exchange.emit({ entry: toEvent(entry), isRoot: false }) }
+    onProgress: progress?.report,
+    onEntry: args.rootsOnly === true ? undefined : async (entry) => { await exchange.emit({ entry: toEvent(entry), isRoot: false }) }
   })
   exchange.signal.throwIfAborted()
   if (roots.length === 0 && firstUnreadable !== undefined) throw firstUnreadable.reason
@@ -68,6 +65,30 @@ export async function pinRoots (node: ApiNode, roots: readonly CID[], name: stri
   for (const cid of roots) await node.pins.add({ cid, kind: 'recursive', name, owner })
   // Blocks and pins are durable: only now others may hear of them.
   for (const cid of roots) node.announcer.announce(cid)
+}
+
+/** How long an import runs before what there is in all is counted, in milliseconds: that looks at every file once more. */
+const MEASURE_AFTER_MS = 1000
+
+interface Progress extends Disposable {
+  readonly report: (progress: ImportProgress) => void
+}
+
+/** Tells how far an import is. Counting runs beside it: until that is done, progress is told without a total. */
+function startProgress (args: AddArgs, exchange: Exchange<EventOf<'add'>>): Progress {
+  const report = progressReporter(exchange)
+  const ended = new AbortController()
+  let totalByteLength: number | undefined
+  const timer = setTimeout(() => {
+    measurePaths(args, AbortSignal.any([exchange.signal, ended.signal])).then((total) => { totalByteLength = total }, () => {})
+  }, MEASURE_AFTER_MS)
+  return {
+    report: (progress) => { report({ ...progress, ...(totalByteLength === undefined ? {} : { totalByteLength }) }) },
+    [Symbol.dispose] () {
+      clearTimeout(timer)
+      ended.abort()
+    }
+  }
 }
 
 async function measurePaths ({ paths, hidden, ignore = [] }: AddArgs, signal: AbortSignal): Promise<number | undefined> {

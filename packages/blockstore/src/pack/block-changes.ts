@@ -108,13 +108,15 @@ export class BlockChanges {
   async #changed (blocks: readonly Block[]): Promise<Block[]> {
     const { book, packs } = this.#parts
     const changed: Block[] = []
+    // One for all: clearing the pages of a new one for each block would take as long as reading it.
+    const into = Buffer.allocUnsafeSlow(Math.max(...blocks.map(({ bytes }) => bytes.byteLength)))
     for (const block of blocks) {
       const place = book.table.find(block.cid.multihash.bytes)
       if (place === undefined || place.isQuarantined) {
         changed.push(block)
         continue
       }
-      const bytes = packs.readNow(place) ?? await packs.read(place)
+      const bytes = packs.readNow(place) ?? await packs.read(place, undefined, into)
       const isSame = bytes !== undefined && Buffer.compare(bytes, block.bytes) === 0
       const present = book.table.find(block.cid.multihash.bytes)
       if (isSame && present !== undefined && isSamePlace(present, place)) continue

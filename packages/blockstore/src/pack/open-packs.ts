@@ -86,10 +86,11 @@ export class OpenPacks implements AsyncDisposable {
   /**
    * The bytes at `place`, fewer when the pack ends before; `undefined` when there is no such pack.
    *
+   * @param into Memory to read into, where it is long enough.
    * @throws `UNAVAILABLE` when the medium failed.
    */
-  async read (place: Pick<Location, 'pack' | 'offset' | 'byteLength'>, signal?: AbortSignal): Promise<Uint8Array | undefined> {
-    return await explained(`Pack ${place.pack} could not be read`, this.#read(place, signal))
+  async read (place: Pick<Location, 'pack' | 'offset' | 'byteLength'>, signal?: AbortSignal, into?: Uint8Array): Promise<Uint8Array | undefined> {
+    return await explained(`Pack ${place.pack} could not be read`, this.#read(place, signal, into))
   }
 
   /** Closes a pack that goes; reads that run still end. */
@@ -105,12 +106,12 @@ export class OpenPacks implements AsyncDisposable {
     for (const number of [...this.#open.keys(), ...this.#opening.keys()]) await this.drop(number)
   }
 
-  async #read ({ pack: number, offset, byteLength }: Pick<Location, 'pack' | 'offset' | 'byteLength'>, signal: AbortSignal | undefined): Promise<Uint8Array | undefined> {
+  async #read ({ pack: number, offset, byteLength }: Pick<Location, 'pack' | 'offset' | 'byteLength'>, signal: AbortSignal | undefined, into?: Uint8Array): Promise<Uint8Array | undefined> {
     return await this.#reads.run(async () => {
       const pack = await this.#acquire(number)
       if (pack === undefined) return undefined
       try {
-        const bytes = Buffer.allocUnsafeSlow(byteLength)
+        const bytes = into !== undefined && into.byteLength >= byteLength ? into.subarray(0, byteLength) : Buffer.allocUnsafeSlow(byteLength)
         let at = 0
         while (at < byteLength) {
           const count = await this.#operations.read(pack.fd, bytes.subarray(at), offset + at)

@@ -1,7 +1,7 @@
 import type { Worker } from 'node:worker_threads'
 
 /** Files that one message asks for. */
-export const FILES_PER_MESSAGE = 64
+export const FILES_PER_MESSAGE = 128
 
 /** Longest file that comes with an answer, in bytes; longer ones are streamed. */
 export const SHORT_FILE_BYTES: number = 64 * 1024
