@@ -110,7 +110,8 @@ export interface ProgressEvent {
 
 /** An entry of a DAG as a person sees it. */
 export interface EntryEvent {
-  readonly kind: 'file' | 'directory' | 'symlink' | 'ipld' | 'opaque'
+  /** `unknown` is what was not read. */
+  readonly kind: 'file' | 'directory' | 'symlink' | 'ipld' | 'opaque' | 'unknown'
   readonly cid: string
   readonly path: string
   /** Bytes of content; of a directory, bytes of all its blocks. */
@@ -294,7 +295,8 @@ export interface Operations {
   /** `places`: the caller reads this machine's files, and is told where content lies instead of being sent it. */
   readonly cat: Operation<{ readonly path: string, readonly offset?: number | undefined, readonly length?: number | undefined, readonly places?: boolean | undefined }, ProgressEvent | PlacesEvent>
   readonly get: Operation<GetArgs, GetEvent | ProgressEvent>
-  readonly ls: Operation<{ readonly path: string, readonly size?: boolean | undefined }, EntryEvent | ProgressEvent>
+  /** `offset`: entries that are passed over, `limit`: entries that are told. Without `size` nothing but the directory is read. */
+  readonly ls: Operation<{ readonly path: string, readonly size?: boolean | undefined, readonly offset?: number | undefined, readonly limit?: number | undefined }, EntryEvent | ProgressEvent>
   readonly stat: Operation<{ readonly path: string, readonly dag?: boolean | undefined }, StatEvent | ProgressEvent>
   readonly 'dag-import': Operation<{ readonly paths: readonly string[], readonly pinRoots?: boolean | undefined, readonly name?: string | undefined }, ProgressEvent | ImportedCarEvent>
   /** `unreachable`: a root below which a block could not be had. */
