@@ -303,7 +303,8 @@ export interface Operations {
   readonly refs: Operation<{ readonly paths: readonly string[], readonly recursive?: boolean | undefined, readonly unique?: boolean | undefined, readonly maxDepth?: number | undefined }, ProgressEvent | { readonly ref: { readonly from: string, readonly cid: string, readonly name: string } } | { readonly unreachable: { readonly path: string, readonly reason: string } }>
   /** `unique`: each block once; `total`: each once in every root that it is below. */
   readonly 'dag-stat': Operation<{ readonly paths: readonly string[] }, (ProgressEvent & { readonly counting?: BlockSumEvent & { readonly cid: string } }) | { readonly dag: BlockSumEvent & { readonly cid: string } } | { readonly unique: BlockSumEvent, readonly total: BlockSumEvent }>
-  readonly 'dag-export': Operation<{ readonly path: string }, ProgressEvent>
+  /** With `localOnly` no peer is asked, and what is absent below the root is left out. */
+  readonly 'dag-export': Operation<{ readonly path: string, readonly localOnly?: boolean | undefined }, ProgressEvent>
   readonly 'pin-add': Operation<PinAddArgs, ProgressEvent | { readonly pin: PinEvent }>
   readonly 'pin-rm': Operation<PinRmArgs, { readonly pin: PinEvent }>
   readonly 'pin-update': Operation<{ readonly from: string, readonly to: string, readonly unpin?: boolean | undefined, readonly timeoutMs?: number | undefined }, ProgressEvent | { readonly status: PinStatusEvent } | { readonly updated: { readonly from: string, readonly to: string } }>
@@ -378,9 +379,10 @@ export interface ImportedCarEvent {
   readonly imported: {
     readonly source: string
     readonly roots: readonly string[]
+    /** Blocks with repeats, and their bytes. */
     readonly blockCount: number
     readonly byteLength: number
-    /** Roots that were pinned. */
+    /** Roots that were pinned, after all archives were read. */
     readonly pinned: readonly string[]
   }
 }

@@ -39,7 +39,7 @@ interface GetOptions {
 
 async function getTree (context: CommandContext, path: string, target: string, options: GetOptions & { readonly allowOutsideSymlinks?: boolean | undefined }): Promise<void> {
   using line = context.progress('Getting')
-  const [{ writeTree }, { getEntries }] = await Promise.all([import('@holdfast/dag/disk'), import('./get-entries.ts')])
+  const [{ writeTree }, { getEntries }] = await Promise.all([import('@holdfast/dag/disk'), import('../get-entries.ts')])
   const entries = getEntries(context.daemon, path, { signal: context.signal, onProgress: (progress) => { line.update(progress) } })
   const { fileCount, byteLength, keptByteLength } = await writeTree(entries, target, {
     ...options,
