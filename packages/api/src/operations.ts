@@ -3,6 +3,7 @@
  * events that it answers with. Types only at run time for the client; `operation-schemas.ts` checks them in the daemon.
  */
 
+import type { PlacedBlock } from '@holdfast/blockstore/places'
 import type { PathSourceOptions } from '@holdfast/dag'
 import type { Durability, EngineFigures, ScrubStatus } from './storage-engine.ts'
 
@@ -70,25 +71,6 @@ export type GetEvent =
   /** Bytes that follow belong to a node, and begin there. */
   | { readonly node: { readonly start: number, readonly byteLength: number } }
   | { readonly checked: true }
-
-/**
- * A block whose content goes into an answer, and where it lies on this machine.
- *
- * Whoever reads it must find the digest, and `head` and `tail` around the content, or ask for the bytes instead.
- */
-export interface PlacedBlock {
-  readonly path: string
-  readonly offset: number
-  readonly byteLength: number
-  /** SHA-256 of the block, in base64. */
-  readonly sha256: string
-  /** What stands before and behind the content in the block, in base64. */
-  readonly head: string
-  readonly tail: string
-  /** The part of the content that is asked for. */
-  readonly from: number
-  readonly to: number
-}
 
 /** Content to be read by the caller, in this order, before what follows in the answer. */
 export interface PlacesEvent {
