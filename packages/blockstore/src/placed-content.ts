@@ -127,8 +127,9 @@ function contentOf ({ path, byteLength, sha256, head, tail, from, to }: PlacedBl
   const before = Buffer.from(head, 'base64')
   const behind = Buffer.from(tail, 'base64')
   const content = block.subarray(before.byteLength, byteLength - behind.byteLength)
-  if (!block.subarray(0, before.byteLength).equals(before) || !block.subarray(byteLength - behind.byteLength).equals(behind) || to > content.byteLength) throw elsewhere(path)
-  return content.subarray(from, to)
+  if (!block.subarray(0, before.byteLength).equals(before) || !block.subarray(byteLength - behind.byteLength).equals(behind) || from > to || to > content.byteLength) throw elsewhere(path)
+  // No Buffer: its slice() would share what a Uint8Array's copies.
+  return new Uint8Array(content.buffer, content.byteOffset + from, to - from)
 }
 
 function elsewhere (path: string): HoldfastError {

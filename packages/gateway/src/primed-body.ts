@@ -26,7 +26,7 @@ export async function primeBody (body: Body): Promise<Body> {
     if (next.done === true) return wholeBody(body, pieces, readBytes)
     readBytes += next.value.byteLength
     // Only a piece after which more is read must outlive the next.
-    pieces.push(body.isBorrowed === true && readBytes < PRIMED_BYTES ? next.value.slice() : next.value)
+    pieces.push(body.isBorrowed === true && readBytes < PRIMED_BYTES ? Uint8Array.from(next.value) : next.value)
     if (readBytes === body.byteLength && readBytes <= PRIMED_BYTES) {
       await iterator.return?.()
       return wholeBody(body, pieces, readBytes)
