@@ -102,6 +102,13 @@ export async function cpuSecondsOf ({ process: { pid } }: Pick<Running<unknown>,
   return (Number(fields[11]) + Number(fields[12])) / TICKS_PER_SECOND
 }
 
+/** CPU that the processes which this one started and which have ended used, in seconds (Linux). */
+export async function endedCpuSeconds (): Promise<number> {
+  const stat = await readFile('/proc/self/stat', 'utf8')
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
+  return (Number(fields[13]) + Number(fields[14])) / TICKS_PER_SECOND
+}
+
 /** Memory of a process in MiB: `VmRSS` is what it holds, `VmHWM` the most it ever held (Linux). */
 export async function memoryMibOf ({ process: { pid } }: Pick<Running<unknown>, 'process'>, field: 'VmRSS' | 'VmHWM'): Promise<number> {
   const status = await readFile(`/proc/${pid}/status`, 'utf8')

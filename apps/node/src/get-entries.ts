@@ -1,5 +1,5 @@
 import type { Answer, ApiClient, CallOptions, EntryEvent, ProgressEvent } from '@holdfast/api/client'
-import { HoldfastError, parseCid } from '@holdfast/core'
+import { HoldfastError } from '@holdfast/core/errors'
 import type { KnownContent, TreeEntry } from '@holdfast/dag'
 
 type GetAnswer = Answer<'get'>
@@ -48,6 +48,7 @@ class FileDownload implements KnownContent {
 
   async * leaves (byteLength: number): ReturnType<KnownContent['leaves']> {
     if (byteLength === 0) return
+    const { parseCid } = await import('@holdfast/core')
     this.#lines.say(byteLength)
     for (;;) {
       const answer = await this.#answers.next()

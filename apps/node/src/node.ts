@@ -145,7 +145,7 @@ export async function openNode (config: Config, log: Logger, { repository, socke
 
   // Whoever asks while the listeners open gets 0.
   const ports = { gateway: 0, rpc: 0 }
-  const gateway = createGateway({ blocks, openReader: (root, signal) => openReader(root, { signal, givesUnstored: true }), log: part('gateway') })
+  const gateway = createGateway({ blocks, placeOf: (cid) => cache.has(cid) ? undefined : engine.placeOf?.(cid), openReader: (root, signal) => openReader(root, { signal, givesUnstored: true }), log: part('gateway') })
   const gatewayMeter = new GatewayMeter()
   ports.gateway = opening.use(await listen({
     name: 'gateway',

@@ -61,7 +61,7 @@ const SCHEMAS = {
   add: v.strictObject({ ...recipe, ...clusterPin, ...source, paths, stdinName: text, wrap: flag, emptyDirectories: flag, rootsOnly: flag, progress: flag, pin: flag, name: text }),
   cat: v.strictObject({ path, offset: count, length: count, places: flag }),
   get: v.strictObject({ path, resume: flag, archive: flag, compress: flag, compressionLevel: v.optional(v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(9))) }),
-  ls: v.strictObject({ path, size: flag }),
+  ls: v.strictObject({ path, size: flag, offset: count, limit: count }),
   stat: v.strictObject({ path, dag: flag }),
   'dag-import': v.strictObject({ paths, pinRoots: flag, name: text }),
   refs: v.strictObject({ paths, recursive: flag, unique: flag, maxDepth: count }),

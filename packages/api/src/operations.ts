@@ -3,6 +3,7 @@
  * events that it answers with. Types only at run time for the client; `operation-schemas.ts` checks them in the daemon.
  */
 
+import type { PlacedBlock } from '@holdfast/blockstore/places'
 import type { PathSourceOptions } from '@holdfast/dag'
 import type { Durability, EngineFigures, ScrubStatus } from './storage-engine.ts'
 
@@ -75,25 +76,6 @@ export type GetEvent =
   | { readonly node: { readonly start: number, readonly byteLength: number } }
   | { readonly checked: true }
 
-/**
- * A block whose content goes into an answer, and where it lies on this machine.
- *
- * Whoever reads it must find the digest, and `head` and `tail` around the content, or ask for the bytes instead.
- */
-export interface PlacedBlock {
-  readonly path: string
-  readonly offset: number
-  readonly byteLength: number
-  /** SHA-256 of the block, in base64. */
-  readonly sha256: string
-  /** What stands before and behind the content in the block, in base64. */
-  readonly head: string
-  readonly tail: string
-  /** The part of the content that is asked for. */
-  readonly from: number
-  readonly to: number
-}
-
 /** Content to be read by the caller, in this order, before what follows in the answer. */
 export interface PlacesEvent {
   readonly places: readonly PlacedBlock[]
@@ -114,7 +96,8 @@ export interface ProgressEvent {
 
 /** An entry of a DAG as a person sees it. */
 export interface EntryEvent {
-  readonly kind: 'file' | 'directory' | 'symlink' | 'ipld' | 'opaque'
+  /** `unknown` is what was not read. */
+  readonly kind: 'file' | 'directory' | 'symlink' | 'ipld' | 'opaque' | 'unknown'
   readonly cid: string
   readonly path: string
   /** Bytes of content; of a directory, bytes of all its blocks. */
@@ -298,7 +281,8 @@ export interface Operations {
   /** `places`: the caller reads this machine's files, and is told where content lies instead of being sent it. */
   readonly cat: Operation<{ readonly path: string, readonly offset?: number | undefined, readonly length?: number | undefined, readonly places?: boolean | undefined }, ProgressEvent | PlacesEvent>
   readonly get: Operation<GetArgs, GetEvent | ProgressEvent>
-  readonly ls: Operation<{ readonly path: string, readonly size?: boolean | undefined }, EntryEvent | ProgressEvent>
+  /** `offset`: entries that are passed over, `limit`: entries that are told. Without `size` nothing but the directory is read. */
+  readonly ls: Operation<{ readonly path: string, readonly size?: boolean | undefined, readonly offset?: number | undefined, readonly limit?: number | undefined }, EntryEvent | ProgressEvent>
   readonly stat: Operation<{ readonly path: string, readonly dag?: boolean | undefined }, StatEvent | ProgressEvent>
   readonly 'dag-import': Operation<{ readonly paths: readonly string[], readonly pinRoots?: boolean | undefined, readonly name?: string | undefined }, ProgressEvent | ImportedCarEvent>
   /** `unreachable`: a root below which a block could not be had. */

@@ -1,3 +1,4 @@
+import type { BlockPlace } from '@holdfast/blockstore/places'
 import type { AbortOptions } from '@holdfast/core'
 import type { CID } from 'multiformats/cid'
 
@@ -84,7 +85,7 @@ export interface StorageEngine {
   /** Absent where damaged blocks stay where they are until they are replaced. */
   readonly integrity?: EngineIntegrity | undefined
   /** Where the bytes of a block lie on this machine; absent where other processes cannot read them. */
-  placeOf?(cid: CID): { readonly path: string, readonly offset: number, readonly byteLength: number } | undefined
+  placeOf?(cid: CID): BlockPlace | undefined
 }
 
 /** What is said of acknowledged blocks: nothing where they are durable, as they should be. */

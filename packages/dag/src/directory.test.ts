@@ -59,6 +59,26 @@ test('a listing that is not read on asks for nothing more', async () => {
   assert.ok(counts.get <= 10, `${counts.get} gets`)
 })
 
+test('of a million entries no more than a few shards are held at once', async () => {
+  const store = new MemoryBlockstore()
+  const child = await putBytes(store, Buffer.from('child'))
+  const slots = (count: number): string[] => Array.from({ length: count }, (_, slot) => slot.toString(16).toUpperCase().padStart(2, '0'))
+  // Links that repeat are followed each time: three shards describe 16 x 256 x 256 entries.
+  const lowest = await putShard(store, slots(256).map((slot) => [`${slot}name`, child]))
+  const middle = await putShard(store, slots(256).map((slot) => [slot, lowest]))
+  const root = await putShard(store, slots(16).map((slot) => [slot, middle]))
+  const { store: counting, counts } = countingBlockstore(store)
+  let entryCount = 0
+  let mostAhead = 0
+  for await (const _ of listDirectory(counting, root)) {
+    entryCount++
+    const taken = 1 + Math.ceil(entryCount / 65_536) + Math.ceil(entryCount / 256)
+    mostAhead = Math.max(mostAhead, counts.get - taken)
+  }
+  assert.equal(entryCount, 1_048_576)
+  assert.ok(mostAhead <= 64, `${mostAhead} shards ahead of the entry that was told`)
+})
+
 test('sub-shards hold entries that their own root can list and find', async () => {
   const names = Array.from({ length: 3000 }, (_, index) => `entry ${index}`)
   const { store, root } = await importNames(names, 8)

@@ -42,7 +42,12 @@ export async function * listDirectory (blocks: BlockReader, cid: CID, options: A
       yield directoryEntryOf(link, link.name)
     }
   } else {
-    for await (const { link, name } of listHamt(blocks, shardOf(node), options)) yield directoryEntryOf(link, name)
+    for await (const run of listHamt(blocks, shardOf(node), options)) {
+      for (const { link, name } of run) {
+        options.signal?.throwIfAborted()
+        yield directoryEntryOf(link, name)
+      }
+    }
   }
 }
 

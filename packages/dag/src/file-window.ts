@@ -1,5 +1,5 @@
 import type { BlockReader } from '@holdfast/blockstore'
-import { type AbortOptions, type Block, CODECS, HoldfastError, MAX_BLOCK_BYTES } from '@holdfast/core'
+import { type AbortOptions, type Block, CODECS, HoldfastError, isHoldfastError, MAX_BLOCK_BYTES } from '@holdfast/core'
 import type { CID } from 'multiformats/cid'
 import { requireBlock } from './entry.ts'
 import { fileByteLengthOf, unixFsNodeOf } from './unixfs-node.ts'
@@ -52,6 +52,7 @@ interface Part extends FilePart {
  */
 export class FileWindow implements Disposable {
   readonly #blocks: BlockReader
+  readonly #root: CID
   readonly #span: ByteSpan
   readonly #windowBytes: number
   readonly #ended = new AbortController()
@@ -63,6 +64,7 @@ export class FileWindow implements Disposable {
 
   constructor (blocks: BlockReader, root: { block: Block, byteLength: number }, options: { span: ByteSpan, windowBytes: number } & AbortOptions) {
     this.#blocks = blocks
+    this.#root = root.block.cid
     this.#span = options.span
     this.#windowBytes = options.windowBytes
     this.#signal = options.signal === undefined ? this.#ended.signal : AbortSignal.any([options.signal, this.#ended.signal])
@@ -72,7 +74,8 @@ export class FileWindow implements Disposable {
   /**
    * Returns the next piece, or `undefined` at the end of the span.
    *
-   * @throws `NOT_FOUND`, `CORRUPT`, `INVALID` or `LIMIT` for the part whose turn it is, never for one ahead of it.
+   * @throws `NOT_FOUND`, `CORRUPT`, `INVALID` or `LIMIT` for the part whose turn it is, never for one ahead of it;
+   * `details.fileOffset` is where it begins in the file.
    */
   async next (): Promise<Uint8Array | undefined> {
     for (;;) {
@@ -80,7 +83,7 @@ export class FileWindow implements Disposable {
       this.#readAhead()
       const part = this.#parts.at(-1)
       if (part === undefined) return undefined
-      if (part.failure !== undefined) throw part.failure.reason
+      if (part.failure !== undefined) throw this.#located(part, part.failure.reason)
       if (part.content !== undefined) {
         this.#parts.pop()
         return part.content.subarray(Math.max(0, this.#span.start - part.start), this.#span.end - part.start)
@@ -90,6 +93,14 @@ export class FileWindow implements Disposable {
       await part.reading
       this.#waiting = false
     }
+  }
+
+  /** Says of a failure inside of a file where in it that is; an abort stays what it is. */
+  #located ({ level, start }: Part, reason: unknown): unknown {
+    if (level === 1 || this.#signal.aborted || !isHoldfastError(reason)) return reason
+    const [first = '', ...rest] = reason.message.split('\n')
+    const message = [`${first} (at byte ${start} of the file ${this.#root})`, ...rest].join('\n')
+    return new HoldfastError(reason.code, message, { ...reason.details, cause: reason, file: this.#root.toString(), fileOffset: start })
   }
 
   /** Aborts the reads under way. */

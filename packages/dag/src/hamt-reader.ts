@@ -15,18 +15,20 @@ import { unixFsNodeOf } from './unixfs-node.ts'
 export const MAX_BARREN_SHARDS = 1024
 
 /**
- * Yields the entries of a HAMT directory, depth first in the order of the links.
+ * Yields the entries of a HAMT directory in runs, depth first in the order of the links.
  *
  * @throws `LIMIT` for shards nested deeper than the hash has bits, `INVALID` for a malformed one.
  */
-export async function * listHamt (blocks: BlockReader, root: HamtShard, options: AbortOptions = {}): AsyncGenerator<HamtLink> {
+export async function * listHamt (blocks: BlockReader, root: HamtShard, options: AbortOptions = {}): AsyncGenerator<readonly HamtLink[]> {
   using stack = new ReadAheadStack<ListingStep>(blocks, options)
   stack.push(stepsOf(root, 0))
   let barrenCount = 0
   for (let next = await stack.pop(); next !== undefined; next = await stack.pop()) {
     const { entries, level } = next.item
-    if (entries.length > 0) barrenCount = 0
-    yield * entries
+    if (entries.length > 0) {
+      barrenCount = 0
+      yield entries
+    }
     if (next.block === undefined) continue
     if (++barrenCount > MAX_BARREN_SHARDS) {
       throw new HoldfastError('LIMIT', `HAMT ${root.cid} has more than ${MAX_BARREN_SHARDS} shards in a row without an entry`, { cid: root.cid.toString() })

@@ -17,6 +17,7 @@ export { type DirectorySource, type FileSource, type ImportAttributes, type Impo
 export { MAX_TREE_BYTES, openTreeImport, type TreeImport, type TreeImportOptions } from './import/tree-import.ts'
 export { type Chunking, MAX_CHUNK_BYTES, parseChunker, type RabinChunking } from './chunking.ts'
 export { DEFAULT_INLINE_BYTES, DEFAULT_PROFILE, type ImportRecipe, PROFILES, type RecipeOptions, recipeOf } from './profile.ts'
+export { MIN_PLACED_BYTES, type PlacedPart, placedParts, type PlaceOf } from './placed-parts.ts'
 export { DEFAULT_CONCURRENCY } from './read-ahead-stack.ts'
 export { DEFAULT_WINDOW_BYTES, readFile, type ReadFileOptions } from './read-file.ts'
 export { readTree } from './read-tree.ts'

@@ -96,6 +96,35 @@ test('a stalled consumer holds no more than the window, and nothing more is aske
   await pieces.return?.()
 })
 
+test('a stalled reader of a file of 10 GiB holds less than 8 MiB, and asks for nothing more', async () => {
+  const store = new MemoryBlockstore()
+  const chunk = { cid: await putBytes(store, Buffer.alloc(1 << 20)), byteLength: 1 << 20 }
+  const inner = await putFileNode(store, Array.from({ length: 1024 }, () => chunk))
+  const root = await putFileNode(store, Array.from({ length: 10 }, () => inner))
+  assert.equal(root.byteLength, 10 * 2 ** 30)
+  const { store: counting, counts } = countingBlockstore(store)
+  const pieces = readFile(counting, root.cid)[Symbol.asyncIterator]()
+  for (let taken = 1; taken <= 1500; taken++) {
+    const { value } = await pieces.next()
+    assert.equal(value.byteLength, 1 << 20)
+    const nodeCount = 1 + Math.ceil((taken + MAX_BLOCKS_AHEAD) / 1024)
+    // Content that was asked for and not taken: blocks that wait, with the nodes among them counted as content too.
+    assert.ok((counts.get - taken - nodeCount) << 20 <= 8 << 20, `${counts.get} blocks for ${taken} pieces`)
+  }
+  const before = counts.get
+  for (let turn = 0; turn < 100; turn++) await new Promise((resolve) => { setImmediate(resolve) })
+  assert.equal(counts.get, before, 'nothing is read while nobody takes anything')
+  await pieces.return?.()
+})
+
+test('a block that is missing or damaged in the middle is told with its place in the file', async () => {
+  const { store, root, leaves } = await wideFile(8)
+  const absent = await removeLeaf(store, leaves, 3)
+  await assert.rejects(readAll(store, root.cid), (err) => isNoBlock(err, absent) && err.details['fileOffset'] === 3000 && err.message === `Block ${absent} was not found (at byte 3000 of the file ${root.cid})`)
+  const wrong = await putFileNode(store, [...leaves.slice(0, 2), { cid: leaves[2]?.cid ?? root.cid, byteLength: 999 }])
+  await assert.rejects(readAll(store, wrong.cid), (err) => isErrorCode(err, 'CORRUPT') && isHoldfastError(err) && err.details['fileOffset'] === 2000 && err.details['file'] === wrong.cid.toString())
+})
+
 test('the window is bounded in bytes, whatever the number of blocks', async () => {
   const { store, root } = await wideFile(64)
   const { store: counting, counts } = countingBlockstore(faultyBlockstore(store, { delayMs: 1 }))

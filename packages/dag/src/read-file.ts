@@ -3,6 +3,7 @@ import { type AbortOptions, type Block, HoldfastError } from '@holdfast/core'
 import type { CID } from 'multiformats/cid'
 import { entryOf, requireBlock } from './entry.ts'
 import { FileWindow } from './file-window.ts'
+import { MIN_PLACED_BYTES, type PlaceOf, readPlaced } from './placed-parts.ts'
 
 /** Bytes of a file that are read ahead of the consumer unless told otherwise: what a stream may cost in memory. */
 export const DEFAULT_WINDOW_BYTES: number = 4 * 1024 * 1024
@@ -14,6 +15,11 @@ export interface ReadFileOptions extends AbortOptions {
   byteLength?: number | undefined
   /** Most bytes that are read ahead. One block is always allowed. @default DEFAULT_WINDOW_BYTES */
   windowBytes?: number | undefined
+  /**
+   * Where blocks lie in files of this machine. Long content that lies there is read past `blocks`, checked as they would, into memory
+   * that is used again: with this a piece is valid until the next one is asked for.
+   */
+  placeOf?: PlaceOf | undefined
 }
 
 /**
@@ -33,7 +39,7 @@ export async function * readFile (blocks: BlockReader, cid: CID, options: ReadFi
 
 /** Reads a file as `readFile` does, from its root block, which is here already. */
 export async function * readFileFrom (blocks: BlockReader, root: Block, options: ReadFileOptions = {}): AsyncIterable<Uint8Array> {
-  const { offset = 0, byteLength: wanted, windowBytes = DEFAULT_WINDOW_BYTES, signal } = options
+  const { offset = 0, byteLength: wanted, windowBytes = DEFAULT_WINDOW_BYTES, placeOf, signal } = options
   requireCount('offset', offset)
   if (wanted !== undefined) requireCount('byteLength', wanted)
   requireCount('windowBytes', windowBytes)
@@ -44,7 +50,15 @@ export async function * readFileFrom (blocks: BlockReader, root: Block, options:
   const span = { start: offset, end: Math.min(offset + (wanted ?? byteLength), byteLength) }
   if (span.start >= span.end) return
 
-  using window = new FileWindow(blocks, { block: root, byteLength }, { span, windowBytes, signal })
+  let start = span.start
+  if (placeOf !== undefined && span.end - span.start >= MIN_PLACED_BYTES) {
+    for await (const piece of readPlaced(blocks, root.cid, { span, placeOf, signal })) {
+      yield piece
+      start += piece.byteLength
+    }
+    if (start === span.end) return
+  }
+  using window = new FileWindow(blocks, { block: root, byteLength }, { span: { start, end: span.end }, windowBytes, signal })
   for (let piece = await window.next(); piece !== undefined; piece = await window.next()) yield piece
 }
 

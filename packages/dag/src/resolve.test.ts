@@ -1,11 +1,14 @@
 import { MemoryBlockstore } from '@holdfast/blockstore'
 import { CODECS, encodeDagPb, isErrorCode, isHoldfastError } from '@holdfast/core'
 import { countingBlockstore } from '@holdfast/testkit'
-import type { CID } from 'multiformats/cid'
+import { CID } from 'multiformats/cid'
+import { create as createDigest } from 'multiformats/hashes/digest'
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { linkTo, putBytes, putDagCbor, putDagJson, putDirectory, putUnixFs } from '../test/hand-made.ts'
+import { linkTo, putBytes, putDagCbor, putDagJson, putDirectory, putShard, putUnixFs } from '../test/hand-made.ts'
 import { findEntry } from './directory.ts'
+import { openEntry } from './entry.ts'
+import { hamtHashOf } from './hamt-shard.ts'
 import { type FileSource, importBytes, importSources, recipeOf } from './index.ts'
 import { MAX_PATH_SEGMENTS, type Resolution, resolvePath } from './resolve.ts'
 
@@ -106,6 +109,48 @@ test('a path of 128 segments is followed, a longer one is not', async () => {
   assert.equal((await resolvePath(store, cid, segments)).cids.length, MAX_PATH_SEGMENTS + 1)
   await assert.rejects(resolvePath(store, cid, [...segments, 'd']), (err) => isErrorCode(err, 'LIMIT'))
 })
+
+/** Roots of which a limit of the threat model is in the way of the name `d`, and what it ends with. */
+const LIMITED: Readonly<Record<string, { readonly code: 'INVALID' | 'LIMIT', readonly root: () => Promise<CID> }>> = {
+  'dag-pb with 65,537 links': { code: 'LIMIT', root: async () => await putBytes(store, encodeDagPb({ links: Array.from({ length: 65_537 }, () => linkTo(CID.createV1(CODECS.raw, createDigest(0, new Uint8Array())))), data: undefined }), CODECS.dagPb) },
+  'a HAMT with a fanout of 4,096': { code: 'INVALID', root: async () => await putShard(store, [['000', file]], { fanout: 4096 }) },
+  'a HAMT with a fanout that is no power of two': { code: 'INVALID', root: async () => await putShard(store, [['00', file]], { fanout: 257 }) },
+  'a HAMT that goes deeper than its hash has bits': { code: 'LIMIT', root: async () => await deepShards('d') },
+  'dag-cbor nested 5,000 deep': { code: 'LIMIT', root: async () => await putBytes(store, Buffer.concat([Buffer.alloc(5000, 0x81), Buffer.of(0)]), CODECS.dagCbor) },
+  'dag-cbor of 300,000 items': { code: 'LIMIT', root: async () => await putBytes(store, Buffer.concat([Buffer.of(0x9a, 0, 4, 0x93, 0xe0), Buffer.alloc(300_000)]), CODECS.dagCbor) },
+  'dag-cbor that declares 2^32 items': { code: 'INVALID', root: async () => await putBytes(store, Buffer.of(0x9a, 0xff, 0xff, 0xff, 0xff, 0), CODECS.dagCbor) },
+  'dag-json nested 5,000 deep': { code: 'LIMIT', root: async () => await putBytes(store, Buffer.from(`${'['.repeat(5000)}1${']'.repeat(5000)}`), CODECS.dagJson) },
+  'an identity CID of 129 bytes': { code: 'INVALID', root: async () => CID.createV1(CODECS.dagCbor, createDigest(0, Buffer.alloc(129))) },
+  'a directory that links to an identity CID of 129 bytes': { code: 'INVALID', root: async () => await putDirectory(store, [['d', CID.createV1(CODECS.dagPb, createDigest(0, Buffer.alloc(129)))]]) }
+}
+
+for (const [name, { code, root }] of Object.entries(LIMITED)) {
+  test(`a path ends at ${name}, soon and with its reason`, async () => {
+    const cid = await root()
+    const begunMs = performance.now()
+    await assert.rejects(resolvePath(store, cid, ['d', 'd']), (err) => isErrorCode(err, code) || assert.fail(`${code} expected, not ${err}`))
+    assert.ok(performance.now() - begunMs < 10_000, 'no limit is found by trying')
+  })
+}
+
+test('a path leads on below sizes that lie, and what it leads to tells that they do', async () => {
+  const lying = await putUnixFs(store, { type: 'file', byteLength: 2 ** 50, blockByteLengths: [2 ** 50 - 1] }, [linkTo(file, '', Number.MAX_SAFE_INTEGER)])
+  const root = await putUnixFs(store, { type: 'directory', byteLength: 2 ** 52, blockByteLengths: [] }, [linkTo(lying, 'd', Number.MAX_SAFE_INTEGER)])
+  const { cid } = await resolvePath(store, root, ['d'])
+  assert.ok(cid.equals(lying))
+  await assert.rejects(openEntry(store, cid), (err) => isErrorCode(err, 'CORRUPT'))
+})
+
+/** A chain of shards in which the slots of a name are links to the next shard, further than its hash goes. */
+async function deepShards (name: string): Promise<CID> {
+  const hash = await hamtHashOf(Buffer.from(name))
+  let cid = file
+  for (let level = 40; level >= 0; level--) {
+    const slot = level < 8 ? Number((hash >> BigInt(56 - 8 * level)) & 0xffn) : 0
+    cid = await putShard(store, [[slot.toString(16).toUpperCase().padStart(2, '0'), cid]])
+  }
+  return cid
+}
 
 test('an abort rejects with the reason given', async () => {
   const reason = new Error('changed my mind')

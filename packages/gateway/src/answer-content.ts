@@ -60,14 +60,15 @@ export function fileFacts (plan: ContentPlan, resolved: ResolvedPath, file: File
 }
 
 /** Answers with the bytes of a file. */
-export function answerFile (plan: ContentPlan, blocks: BlockReader, { file, facts }: FileFacts): GatewayResponse {
+export function answerFile (plan: ContentPlan, { blocks, placeOf }: Pick<ContentMetadata, 'blocks' | 'placeOf'>, { file, facts }: FileFacts): GatewayResponse {
   const { signal } = plan.request
   return answerBytes(plan, {
     ...facts,
+    isBorrowed: placeOf !== undefined,
     // A raw block is its own content: no window has to be set up for it.
     read: (range) => file.cid.code === CODECS.raw
       ? readBlock(blocks, file.cid, range, { signal })
-      : readFile(blocks, file.cid, { ...range, signal })
+      : readFile(blocks, file.cid, { ...range, placeOf, signal })
   })
 }
 

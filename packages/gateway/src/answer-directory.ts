@@ -30,7 +30,7 @@ export async function answerDirectory (plan: ContentPlan, metadata: ContentMetad
   }
   const index = await metadata.indexPage(directory.cid, request)
   if (index !== undefined) {
-    return answerFile(plan, metadata.blocks, fileFacts(plan, resolved, index, { etag: directory.cid.toString(), contentType: 'text/html', fallbackName: 'index.html' }))
+    return answerFile(plan, metadata, fileFacts(plan, resolved, index, { etag: directory.cid.toString(), contentType: 'text/html', fallbackName: 'index.html' }))
   }
   return answerListing(plan, metadata, resolved, directory, {
     kind: `DirIndex-${templateHash()}`,

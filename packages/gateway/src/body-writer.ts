@@ -39,6 +39,14 @@ export class BodyWriter {
     }
   }
 
+  /** Resolves when all that was written is taken, so that its memory may be used again, or the response is closed. */
+  async settled (): Promise<void> {
+    while (this.#waitingBytes > 0 && !this.#response.destroyed) {
+      this.#room = Promise.withResolvers()
+      await this.#room.promise
+    }
+  }
+
   /** Ends a wait for room: the response is closed. */
   release (): void {
     this.#room?.resolve()

@@ -18,6 +18,8 @@ export interface Representation extends Validators {
   readonly cacheHeaders: readonly Header[]
   /** Headers that go with bytes only. */
   readonly contentHeaders: readonly Header[]
+  /** Whether a piece that is read is valid only until the next is asked for. */
+  readonly isBorrowed?: boolean
   read(range: ByteRange): AsyncIterable<Uint8Array>
 }
 
@@ -68,7 +70,7 @@ function part (plan: ContentPlan, representation: Representation, status: 200 | 
 
 function rangeBody (representation: Representation, range: ByteRange): Body {
   if (range.byteLength === 0) return bytesBody(new Uint8Array())
-  return { byteLength: range.byteLength, read: () => representation.read(range) }
+  return { byteLength: range.byteLength, isBorrowed: representation.isBorrowed, read: () => representation.read(range) }
 }
 
 /** @see RFC 9110 §14.6 (multipart/byteranges) */
@@ -82,6 +84,7 @@ function multipart (plan: ContentPlan, representation: Representation, ranges: r
   headers.push(['Content-Type', `multipart/byteranges; boundary=${boundary}`], ['Content-Length', String(byteLength)])
   const body: Body = {
     byteLength,
+    isBorrowed: representation.isBorrowed,
     async * read () {
       for (const [index, range] of ranges.entries()) {
         yield heads[index] ?? end

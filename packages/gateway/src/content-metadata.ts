@@ -1,6 +1,6 @@
 import type { BlockReader } from '@holdfast/blockstore'
 import { type AbortOptions, isErrorCode } from '@holdfast/core'
-import { type DagEntry, findEntry, openEntry, readFile, resolvePath } from '@holdfast/dag'
+import { type DagEntry, findEntry, openEntry, type PlaceOf, readFile, resolvePath } from '@holdfast/dag'
 import { CID } from 'multiformats/cid'
 import { type CacheCounts, LruCache } from './lru-cache.ts'
 import { SNIFF_BYTES, sniffContentType } from './sniff.ts'
@@ -38,11 +38,14 @@ function newTables (maxCount: number): Tables {
  */
 export class ContentMetadata {
   readonly blocks: BlockReader
+  /** Where long content may be read past `blocks`. */
+  readonly placeOf: PlaceOf | undefined
   readonly #tables: Tables
 
   /** @param tables Entries of each of its tables, or those of another reader's metadata. */
-  constructor (blocks: BlockReader, tables: number | Tables) {
+  constructor (blocks: BlockReader, tables: number | Tables, placeOf?: PlaceOf) {
     this.blocks = blocks
+    this.placeOf = placeOf
     this.#tables = typeof tables === 'number' ? newTables(tables) : tables
   }
 
@@ -53,7 +56,7 @@ export class ContentMetadata {
 
   /** The same memory over another reader: what one request learned, all know. */
   over (blocks: BlockReader): ContentMetadata {
-    return new ContentMetadata(blocks, this.#tables)
+    return new ContentMetadata(blocks, this.#tables, this.placeOf)
   }
 
   /** Follows a path; see `resolvePath`. */

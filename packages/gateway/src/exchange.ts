@@ -21,6 +21,8 @@ export interface Body {
   readonly byteLength?: number | undefined
   /** The whole body when it is in memory already, so that a writer can send it in one piece. */
   readonly bytes?: Uint8Array | undefined
+  /** Whether a piece is valid only until the next is asked for, because its memory is used again. @default false */
+  readonly isBorrowed?: boolean | undefined
   /**
    * Yields the bytes in order, once. Nothing is read ahead of the consumer beyond one window.
    *

@@ -1,5 +1,6 @@
 import type { BlockReader } from '@holdfast/blockstore'
 import { CODECS, type HoldfastError, isErrorCode, type Logger } from '@holdfast/core'
+import type { PlaceOf } from '@holdfast/dag'
 import type { CID } from 'multiformats/cid'
 import { answerCar } from './answer-car.ts'
 import { answerCodec, answerFile, answerOpaque, answerRawBlock, answerSymlink, contentTypeOf, type FileEntry, fileFacts, formatFitsCodec, knownFile, refuseFormat, refuseRemainder } from './answer-content.ts'
@@ -23,6 +24,8 @@ export interface GatewayOptions {
   readonly blocks: BlockReader
   /** Opens a reader for one request, which may fetch what is not here. @default blocks */
   readonly openReader?: ((root: CID, signal: AbortSignal) => BlockReader & Disposable) | undefined
+  /** Where blocks lie in files of this machine: long content is read there, and checked. @default all is read from blocks */
+  readonly placeOf?: PlaceOf | undefined
   readonly log: Logger
   readonly limits?: Partial<GatewayLimits> | undefined
   /** Sends `X-Ipfs-Path` beside `Ipfs-Uri`, for clients and suites from before IPIP-0548. @default false */
@@ -67,10 +70,10 @@ class ContentGateway implements BlockGateway {
   readonly #isLocal: (cid: CID) => Promise<boolean>
   readonly #openReader: GatewayOptions['openReader']
 
-  constructor ({ blocks, openReader, log, limits, legacyXIpfsPath = false, isLocal = (cid) => blocks.has(cid) }: GatewayOptions) {
+  constructor ({ blocks, openReader, placeOf, log, limits, legacyXIpfsPath = false, isLocal = (cid) => blocks.has(cid) }: GatewayOptions) {
     this.#limits = { ...DEFAULT_GATEWAY_LIMITS, ...limits }
     this.#planner = new RequestPlanner({ legacyXIpfsPath }, this.#limits.metadataCacheEntries)
-    this.#metadata = new ContentMetadata(blocks, this.#limits.metadataCacheEntries)
+    this.#metadata = new ContentMetadata(blocks, this.#limits.metadataCacheEntries, placeOf)
     this.#localMetadata = new ContentMetadata(localReader(blocks, isLocal), this.#limits.metadataCacheEntries)
     this.#log = log
     this.#isLocal = isLocal
@@ -120,7 +123,7 @@ class ContentGateway implements BlockGateway {
     const { body } = response
     if (body === undefined || body.bytes !== undefined) return response
     const open = opening.move()
-    return { ...response, body: { byteLength: body.byteLength, read: () => readAndClose(body.read(), open) } }
+    return { ...response, body: { ...body, read: () => readAndClose(body.read(), open) } }
   }
 
   #answerFailure (plan: ContentPlan, err: unknown): GatewayResponse {
@@ -136,7 +139,7 @@ class ContentGateway implements BlockGateway {
     const { choice: { format }, root, path, request } = plan
     const { maxCarBlockCount, maxTarEntryCount } = this.#limits
     const file = knownFile(plan)
-    if (file !== undefined) return answerFile(plan, metadata.blocks, file)
+    if (file !== undefined) return answerFile(plan, metadata, file)
     if (format === 'car') return await answerCar(plan, metadata.blocks, { maxBlockCount: maxCarBlockCount })
     const resolved = await metadata.resolve(root, path.segments, request)
     if (resolved.remainder.length > 0) throw refuseRemainder(resolved)
@@ -153,7 +156,7 @@ class ContentGateway implements BlockGateway {
 async function answerAsItIs (plan: ContentPlan, metadata: ContentMetadata, resolved: ResolvedPath): Promise<GatewayResponse> {
   const entry = await metadata.entry(resolved.cid, plan.request)
   switch (entry.kind) {
-    case 'file': return answerFile(plan, metadata.blocks, fileFacts(plan, resolved, entry, { contentType: await contentTypeOf(plan, metadata, entry) }))
+    case 'file': return answerFile(plan, metadata, fileFacts(plan, resolved, entry, { contentType: await contentTypeOf(plan, metadata, entry) }))
     case 'directory': return await answerDirectory(plan, metadata, resolved, entry)
     case 'symlink': return answerSymlink(plan, resolved, entry)
     case 'opaque': return await answerOpaque(plan, metadata, resolved)
@@ -175,7 +178,7 @@ async function answerAsCodec (plan: ContentPlan, metadata: ContentMetadata, { re
   const entry = await metadata.entry(resolved.cid, plan.request)
   if (format === 'json' && entry.kind === 'directory') return answerDirectoryAsJson(plan, metadata, resolved, entry)
   if (format === 'json' && entry.kind === 'file' && await holdsJson(plan, metadata, entry)) {
-    return answerFile(plan, metadata.blocks, fileFacts(plan, resolved, entry, { contentType: 'application/json', etag: `${entry.cid}.json` }))
+    return answerFile(plan, metadata, fileFacts(plan, resolved, entry, { contentType: 'application/json', etag: `${entry.cid}.json` }))
   }
   if (plan.choice.acceptsDefault) return await answerAsItIs(plan, metadata, resolved)
   throw refuseFormat(resolved, format)

@@ -187,6 +187,7 @@ class HttpExchange implements Watched {
       if (body.byteLength !== undefined && this.#sentBytes > body.byteLength) break
       this.#enter('writing')
       await writer.write(piece)
+      if (body.isBorrowed === true) await writer.settled()
       if (this.#response.destroyed) return
       this.#enter('retrieving')
     }

@@ -24,14 +24,15 @@ export async function primeBody (body: Body): Promise<Body> {
   while (readBytes < PRIMED_BYTES && (readBytes === 0 || performance.now() - startedMs < MAX_HELD_MS)) {
     const next = await iterator.next()
     if (next.done === true) return wholeBody(body, pieces, readBytes)
-    pieces.push(next.value)
     readBytes += next.value.byteLength
+    // Only a piece after which more is read must outlive the next.
+    pieces.push(body.isBorrowed === true && readBytes < PRIMED_BYTES ? Uint8Array.from(next.value) : next.value)
     if (readBytes === body.byteLength && readBytes <= PRIMED_BYTES) {
       await iterator.return?.()
       return wholeBody(body, pieces, readBytes)
     }
   }
-  return { byteLength: body.byteLength, read: () => ({ [Symbol.asyncIterator]: () => withFront(pieces, iterator) }) }
+  return { byteLength: body.byteLength, isBorrowed: body.isBorrowed, read: () => ({ [Symbol.asyncIterator]: () => withFront(pieces, iterator) }) }
 }
 
 function wholeBody ({ byteLength = -1 }: Body, pieces: readonly Uint8Array[], readBytes: number): Body {

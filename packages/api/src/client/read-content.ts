@@ -1,7 +1,7 @@
+import { PlacedContent } from '@holdfast/blockstore/places'
 import type { AbortOptions } from '@holdfast/core'
 import type { ProgressEvent } from '../operations.ts'
 import type { ApiClient } from './api-client.ts'
-import { PlacedContent } from './placed-content.ts'
 
 /** Content as it comes, and how far the daemon is with it. */
 export type ContentAnswer =

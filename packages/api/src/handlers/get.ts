@@ -1,5 +1,5 @@
 import type { BlockReader } from '@holdfast/blockstore'
-import { HoldfastError } from '@holdfast/core'
+import { HoldfastError, isHoldfastError } from '@holdfast/core'
 import { readTree, type TreeEntry } from '@holdfast/dag'
 import type { CID } from 'multiformats/cid'
 import type { ApiNode } from '../api-node.ts'
@@ -43,12 +43,23 @@ async function sendTree (blocks: BlockReader, cid: CID, { resume = false, total 
     if (entry.kind !== 'file') continue
     const offset = resume ? await agreeOnOffset(entry, numbers, exchange) : 0
     byteLength += offset
-    for await (const piece of offset > 0 ? entry.known?.from(offset) ?? [] : entry.content) {
+    for await (const piece of named(entry, offset > 0 ? entry.known?.from(offset) ?? [] : entry.content, exchange)) {
       await exchange.send(piece)
       byteLength += piece.byteLength
       report({ byteLength, fileCount, ...total })
     }
     report({ byteLength, fileCount: ++fileCount, ...total })
+  }
+}
+
+/** Says of a failure in which file of the tree it is; an abort stays what it is. */
+async function * named ({ path }: FileEntry, content: AsyncIterable<Uint8Array> | Iterable<Uint8Array>, { signal }: GetExchange): AsyncIterable<Uint8Array> {
+  try {
+    yield * content
+  } catch (err) {
+    if (signal.aborted || path.length === 0 || !isHoldfastError(err)) throw err
+    const text = path.join('/')
+    throw new HoldfastError(err.code, `${JSON.stringify(text)} could not be read: ${err.message}`, { ...err.details, cause: err, path: text })
   }
 }
 

@@ -1,6 +1,6 @@
 import type { BlockReader } from '@holdfast/blockstore'
-import { HoldfastError, type Logger } from '@holdfast/core'
-import { type DagEntry, listDirectory, openEntry, parseContentPath, readFile, resolvePath, type UnixFsTime, walkDag } from '@holdfast/dag'
+import { CODECS, HoldfastError, type Logger } from '@holdfast/core'
+import { type DagEntry, type DirectoryEntry, listDirectory, openEntry, parseContentPath, readFile, resolvePath, type UnixFsTime, walkDag } from '@holdfast/dag'
 import type { CID } from 'multiformats/cid'
 import type { ApiNode } from '../api-node.ts'
 import { type Exchange, progressReporter } from '../exchange.ts'
@@ -58,15 +58,46 @@ export async function * printedContent (blocks: BlockReader, entry: DagEntry, { 
   if (part.byteLength > 0) yield part
 }
 
-export async function ls (node: ApiNode, { path, size }: ArgsOf<'ls'>, exchange: Exchange<EventOf<'ls'>>): Promise<void> {
+/** Entries whose roots are read at once, so that a listing from afar takes a round trip for as many. */
+const ENTRIES_AHEAD = 16
+
+export async function ls (node: ApiNode, { path, size, offset, limit }: ArgsOf<'ls'>, exchange: Exchange<EventOf<'ls'>>): Promise<void> {
   const { signal } = exchange
   using blocks = openReader(node, path, exchange)
   const entry = await locate(blocks, path, signal)
   if (entry.kind !== 'directory') return await exchange.emit(entryEvent(entry, ''))
-  for await (const { name, cid, tsize } of listDirectory(blocks, entry.cid, { signal })) {
-    // Without the child's own block its kind is a guess from its codec; asking for sizes reads it.
-    if (size === false) await exchange.emit({ kind: 'file', cid: cid.toString(), path: name, byteLength: tsize })
-    else await exchange.emit(await childEvent({ blocks, log: node.log }, { cid, name, tsize }, signal))
+  const listed = page(listDirectory(blocks, entry.cid, { signal }), { offset, limit })
+  if (size === false) {
+    for await (const entry of listed) await exchange.emit(unreadEvent(entry))
+    return
+  }
+  const ahead: Array<Promise<EntryEvent>> = []
+  for await (const { cid, name, tsize } of listed) {
+    const reading = childEvent({ blocks, log: node.log }, { cid, name, tsize }, signal)
+    reading.catch(() => {}) // Heard of when its turn comes.
+    ahead.push(reading)
+    if (ahead.length === ENTRIES_AHEAD) await emitNext(ahead, exchange)
+  }
+  while (ahead.length > 0) await emitNext(ahead, exchange)
+}
+
+async function emitNext (ahead: Array<Promise<EntryEvent>>, exchange: Exchange<EventOf<'ls'>>): Promise<void> {
+  const event = await ahead.shift()
+  if (event !== undefined) await exchange.emit(event)
+}
+
+/** Without the block of the entry nothing is known of it but what a raw block is. */
+function unreadEvent ({ cid, name, tsize }: DirectoryEntry): EntryEvent {
+  return { kind: cid.code === CODECS.raw ? 'file' : 'unknown', cid: cid.toString(), path: name, byteLength: tsize }
+}
+
+/** Passes over `offset` of them and ends after `limit`, without asking for one more. */
+async function * page<T> (items: AsyncIterable<T>, { offset = 0, limit = Infinity }: { readonly offset?: number | undefined, readonly limit?: number | undefined }): AsyncIterable<T> {
+  if (limit === 0) return
+  let index = 0
+  for await (const item of items) {
+    if (index >= offset) yield item
+    if (++index === offset + limit) return
   }
 }
 

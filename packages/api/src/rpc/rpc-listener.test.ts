@@ -153,7 +153,7 @@ test('a failure in the middle of an answer is a trailer', async (context) => {
   const answer = await call(`/api/v0/cat?arg=${Hash}`)
   assert.equal(answer.status, 200)
   assert.ok(answer.text.length < 200_000)
-  assert.match(String(answer.trailers['x-stream-error']), /^Block bafkrei\w+ was not found$/)
+  assert.match(String(answer.trailers['x-stream-error']), /^Block bafkrei\w+ was not found \(at byte 100000 of the file bafybei\w+\)$/)
 })
 
 test('an old client, which knows no trailers, sees the answer break off', async (context) => {

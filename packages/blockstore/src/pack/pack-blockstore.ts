@@ -1,6 +1,7 @@
 import { type AbortOptions, type Block, HoldfastError, IDENTITY, identityBlock, isErrorCode, type Logger, multihashKey, requireVerifiable, unlessAborted } from '@holdfast/core'
 import type { CID } from 'multiformats/cid'
 import { join } from 'node:path'
+import type { BlockPlace } from '../placed-content.ts'
 import type { Blockstore, BlockstoreUsage, DeleteManyOptions, DeleteOptions } from '../blockstore.ts'
 import { BlockChanges } from './block-changes.ts'
 import { keyOf } from './block-table.ts'
@@ -44,13 +45,6 @@ export interface PackStats {
   readonly quarantinedCount: number
   readonly blockCount: number
   readonly blockBytes: number
-}
-
-/** Bytes of a file of this machine that are those of a block. */
-export interface BlockPlace {
-  readonly path: string
-  readonly offset: number
-  readonly byteLength: number
 }
 
 /** Blocks in append-only packs, found by an index that can be made again from them. */

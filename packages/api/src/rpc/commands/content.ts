@@ -47,7 +47,8 @@ export const get: RpcCommand = rpcCommand({
   }
 })
 
-const LS_OPTIONS = { headers: ['bool', 'v'], 'resolve-type': ['bool'], size: ['bool'], stream: ['bool', 's'], long: ['bool', 'l'] } as const
+/** `offset` and `limit` are ours: Kubo lists all, always. */
+const LS_OPTIONS = { headers: ['bool', 'v'], 'resolve-type': ['bool'], size: ['bool'], stream: ['bool', 's'], long: ['bool', 'l'], offset: ['int'], limit: ['int'] } as const
 
 export const ls: RpcCommand = rpcCommand({
   args: { names: ['ipfs-path'], repeats: true },
@@ -96,9 +97,10 @@ interface Link {
 }
 
 async function listLinks (call: RpcCall<typeof LS_OPTIONS>, path: string, onLink: (link: Link) => Promise<void>): Promise<void> {
-  const { 'resolve-type': resolveType = true, size = true } = call.options
+  const { 'resolve-type': resolveType = true, size = true, offset = 0, limit } = call.options
   const isResolved = resolveType || size
-  await lsHandler(call.node, { path, size: isResolved }, callExchange(call, async (event) => {
+  const page = { offset: notNegative('offset', offset), limit: limit === undefined ? undefined : notNegative('limit', limit) }
+  await lsHandler(call.node, { path, size: isResolved, ...page }, callExchange(call, async (event) => {
     // A file lists nothing: the one entry without a name is the file itself.
     if ('progress' in event || (event.path === '' && event.kind !== 'directory')) return
     await onLink(linkOf(event, isResolved))
@@ -106,7 +108,7 @@ async function listLinks (call: RpcCall<typeof LS_OPTIONS>, path: string, onLink
 }
 
 /** Numbers of the UnixFS types, as Kubo tells them; what is no UnixFS has 0. */
-const TYPES: Readonly<Record<EntryEvent['kind'], number>> = { directory: 1, file: 2, symlink: 4, ipld: 0, opaque: 0 }
+const TYPES: Readonly<Record<EntryEvent['kind'], number>> = { directory: 1, file: 2, symlink: 4, ipld: 0, opaque: 0, unknown: 0 }
 
 /** Of what was not read only a raw block is known for what it is. @see kubo core/coreapi/unixfs.go */
 function linkOf ({ path, cid, kind, byteLength = 0, target = '', mode, mtimeSeconds }: EntryEvent, isResolved: boolean): Link {

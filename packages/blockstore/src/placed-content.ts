@@ -2,19 +2,37 @@ import type { AbortOptions } from '@holdfast/core'
 import { HoldfastError } from '@holdfast/core/errors'
 import { hash } from 'node:crypto'
 import { type FileHandle, open } from 'node:fs/promises'
-import type { PlacedBlock } from '../operations.ts'
+
+/** Bytes of a file of this machine that are those of a block. */
+export interface BlockPlace {
+  readonly path: string
+  readonly offset: number
+  readonly byteLength: number
+}
+
+/** A block of which content is wanted, where it lies, and how to tell that it still does; plain values, so that it can travel. */
+export interface PlacedBlock extends BlockPlace {
+  /** SHA-256 of the block, in base64. */
+  readonly sha256: string
+  /** What stands before and behind the content in the block, in base64. */
+  readonly head: string
+  readonly tail: string
+  /** The part of the content that is wanted. */
+  readonly from: number
+  readonly to: number
+}
 
 /** Blocks that are read ahead of the one that is given out: with blocks of 1 MiB, 4 MiB; with the longest, 8 MiB. */
 export const PLACED_BLOCKS_AHEAD = 3
 
-/** Longest block, as everywhere: who names a longer one is no daemon of ours. */
+/** Longest block, as in core, which a client command does not load. */
 const MAX_BLOCK_BYTES: number = 2 * 1024 * 1024
 
 /** Packs that stay open; content that was added at once lies in few. */
 const MAX_OPEN_FILES = 8
 
 /**
- * Reads content from where the daemon says that it lies, and gives out only what matches the digest.
+ * Reads content from where somebody says that it lies, and gives out only what matches the digest.
  *
  * Buffers are used again: at this speed a quarter of the time would go into new memory (measured with 1 GiB: 0.97 s of processor
  * time with a buffer each, 0.77 s with four that take turns).
@@ -28,25 +46,30 @@ export class PlacedContent implements AsyncDisposable {
    *
    * @throws `NOT_FOUND` when a block is not where it was, or not what it was: its bytes must be asked for.
    */
-  async * read (blocks: readonly PlacedBlock[], { signal }: AbortOptions = {}): AsyncIterable<Uint8Array> {
-    const reading: Array<Promise<Buffer>> = []
-    let next = 0
+  async * read (blocks: Iterable<PlacedBlock> | AsyncIterable<PlacedBlock>, { signal }: AbortOptions = {}): AsyncIterable<Uint8Array> {
+    const reading: Reading[] = []
     try {
-      for (const block of blocks) {
+      for await (const block of blocks) {
         signal?.throwIfAborted()
-        for (; next < blocks.length && reading.length <= PLACED_BLOCKS_AHEAD; next++) {
-          const ahead = blocks[next]
-          if (ahead !== undefined) reading.push(this.#start(ahead))
-        }
-        const buffer = await reading.shift()
-        if (buffer === undefined) return
-        yield contentOf(block, buffer)
-        this.#buffers.push(buffer)
+        reading.push(this.#start(block))
+        if (reading.length > PLACED_BLOCKS_AHEAD) yield * this.#take(reading)
+      }
+      while (reading.length > 0) {
+        signal?.throwIfAborted()
+        yield * this.#take(reading)
       }
     } finally {
       // A buffer that is still written to goes with its read, and not to another one.
-      await Promise.allSettled(reading)
+      await Promise.allSettled(reading.map(({ bytes }) => bytes))
     }
+  }
+
+  async * #take (reading: Reading[]): AsyncIterable<Uint8Array> {
+    const next = reading.shift()
+    if (next === undefined) return
+    const buffer = await next.bytes
+    yield contentOf(next.block, buffer)
+    this.#buffers.push(buffer)
   }
 
   async [Symbol.asyncDispose] (): Promise<void> {
@@ -55,14 +78,14 @@ export class PlacedContent implements AsyncDisposable {
   }
 
   /** Whoever takes the block hears of a failure; nobody may ever take it. */
-  #start (block: PlacedBlock): Promise<Buffer> {
-    const reading = this.#read(block)
-    reading.catch(() => {})
-    return reading
+  #start (block: PlacedBlock): Reading {
+    const bytes = this.#read(block)
+    bytes.catch(() => {})
+    return { block, bytes }
   }
 
-  async #read ({ path, offset, byteLength }: PlacedBlock): Promise<Buffer> {
-    if (byteLength > MAX_BLOCK_BYTES) throw new HoldfastError('INVALID', `The daemon named a block of ${byteLength} bytes; is it of another version?`)
+  async #read ({ path, offset, byteLength }: BlockPlace): Promise<Buffer> {
+    if (byteLength > MAX_BLOCK_BYTES) throw new HoldfastError('INVALID', `A block of ${byteLength} bytes is named, where ${MAX_BLOCK_BYTES} is the most; is the daemon of another version?`)
     const spare = this.#buffers.pop()
     const buffer = spare !== undefined && spare.byteLength >= byteLength ? spare : Buffer.allocUnsafeSlow(byteLength)
     const file = await this.#open(path)
@@ -93,14 +116,20 @@ export class PlacedContent implements AsyncDisposable {
   }
 }
 
+interface Reading {
+  readonly block: PlacedBlock
+  readonly bytes: Promise<Buffer>
+}
+
 function contentOf ({ path, byteLength, sha256, head, tail, from, to }: PlacedBlock, buffer: Buffer): Uint8Array {
   const block = buffer.subarray(0, byteLength)
   if (hash('sha256', block, 'base64') !== sha256) throw elsewhere(path)
   const before = Buffer.from(head, 'base64')
   const behind = Buffer.from(tail, 'base64')
   const content = block.subarray(before.byteLength, byteLength - behind.byteLength)
-  if (!block.subarray(0, before.byteLength).equals(before) || !block.subarray(byteLength - behind.byteLength).equals(behind) || to > content.byteLength) throw elsewhere(path)
-  return content.subarray(from, to)
+  if (!block.subarray(0, before.byteLength).equals(before) || !block.subarray(byteLength - behind.byteLength).equals(behind) || from > to || to > content.byteLength) throw elsewhere(path)
+  // No Buffer: its slice() would share what a Uint8Array's copies.
+  return new Uint8Array(content.buffer, content.byteOffset + from, to - from)
 }
 
 function elsewhere (path: string): HoldfastError {
