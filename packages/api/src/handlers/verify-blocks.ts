@@ -42,29 +42,46 @@ export interface VerifyOptions {
  * @throws `UNAVAILABLE` when it shall heal and no peer is connected: nothing is removed then.
  */
 export async function * verifyBlocks (node: ApiNode, options: VerifyOptions): AsyncIterable<DamagedBlock> {
-  const { signal, repair, onProgress = () => {} } = options
+  const { signal, repair } = options
   if ((repair === 'heal' || repair === 'replace') && node.host.peers().length === 0) throw new HoldfastError('UNAVAILABLE', 'Damaged blocks are not replaced: no peer is connected that could have them, and nothing was removed. Connect to some, or use drop')
   if (node.engine.integrity !== undefined) return yield * quarantinedBlocks(node, node.engine.integrity, options)
-  let blockCount = 0
-  let byteLength = 0
-  for await (const cid of node.storedBlocks.list({ signal })) {
-    const read = await readStored(node, cid, signal)
+  yield * readBlocks(node, node.storedBlocks.list({ signal }), { ...options, before: { blockCount: 0, byteLength: 0 } })
+}
+
+interface ReadOptions extends VerifyOptions {
+  /** What was looked at before. */
+  readonly before: { readonly blockCount: number, readonly byteLength: number }
+}
+
+async function * readBlocks (node: ApiNode, cids: AsyncIterable<CID> | Iterable<CID>, { before, ...options }: ReadOptions): AsyncIterable<DamagedBlock> {
+  let { blockCount, byteLength } = before
+  for await (const cid of cids) {
+    const read = await readStored(node, cid, options.signal)
     if (read.failure === undefined) byteLength += read.byteLength
-    else yield { cid, reason: read.failure, ...await repaired(node, cid, { ...options, isProven: read.isProven }) }
-    onProgress({ blockCount: ++blockCount, byteLength })
+    else yield { cid, reason: read.failure, ...await repaired(node, cid, { ...options, isProven: read.isProven, isInPlace: node.inPlace.referenceTo(cid) !== undefined }) }
+    options.onProgress?.({ blockCount: ++blockCount, byteLength })
   }
 }
 
 async function * quarantinedBlocks (node: ApiNode, integrity: EngineIntegrity, options: VerifyOptions): AsyncIterable<DamagedBlock> {
   const { signal, sample, known = false, onProgress, onIndexChecked } = options
+  let before = { blockCount: 0, byteLength: 0 }
   if (!known) {
     const { blockCount, byteLength, indexRepairCount, isIndexBroken } = await integrity.check({ sample, signal, onProgress: (progress) => { onProgress?.(progress) } })
-    onProgress?.({ blockCount, byteLength })
+    before = { blockCount, byteLength }
+    onProgress?.(before)
     onIndexChecked?.({ indexRepairCount, isIndexBroken })
   }
   for await (const cids of inBatches(integrity.quarantined({ signal }))) {
     yield * await Promise.all(cids.map(async (cid) => ({ cid, reason: `Bytes do not match ${cid}: the block is quarantined`, ...await repaired(node, cid, options) })))
   }
+  if (!known) yield * readBlocks(node, sampleOf(node.inPlace.listReferences(), sample), { ...options, before })
+}
+
+/** The first of every so many. */
+function * sampleOf (references: Iterable<{ readonly cid: CID }>, sample = 1): Generator<CID> {
+  let index = 0
+  for (const { cid } of references) if (index++ % sample === 0) yield cid
 }
 
 /** Blocks that are fetched at once: one that nobody has takes as long as a fetch goes on, and should not hold up each of the others. */
@@ -98,10 +115,10 @@ type Outcome = Pick<DamagedBlock, 'outcome' | 'why'>
 
 const UNPROVEN = 'it could not be read now, which proves no damage'
 
-async function repaired (node: ApiNode, cid: CID, { signal, repair, healTimeoutMs, isProven = true }: VerifyOptions & { readonly isProven?: boolean }): Promise<Outcome> {
+async function repaired (node: ApiNode, cid: CID, { signal, repair, healTimeoutMs, isProven = true, isInPlace = false }: VerifyOptions & { readonly isProven?: boolean, readonly isInPlace?: boolean }): Promise<Outcome> {
   if (repair === undefined) return { outcome: 'found' }
-  // What is quarantined is not in the way, and all that is left of it should nobody have it.
-  if (repair === 'replace' || (repair === 'heal' && node.engine.integrity !== undefined)) return await healed(node, cid, { signal, healTimeoutMs })
+  // What is quarantined, or in a file of the user, is not in the way, and may be all that is left of it should nobody have it.
+  if (repair === 'replace' || (repair === 'heal' && (isInPlace || node.engine.integrity !== undefined))) return await healed(node, cid, { signal, healTimeoutMs })
   if (!isProven) return { outcome: 'kept', why: UNPROVEN }
   const kept = await unlessRemoved(node, cid, signal)
   if (kept !== undefined) return kept

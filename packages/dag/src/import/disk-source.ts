@@ -60,7 +60,7 @@ async function openSource (given: Place, options: DiskSourceOptions): Promise<Im
     return { kind: 'directory', name, attributes, entries: (signal) => readEntries(inside, options, { signal }) }
   }
   if (stats.isSymbolicLink()) return { kind: 'symlink', name, attributes: { mtime: attributes.mtime }, target: await onPath(path, readlink(path, { encoding: 'buffer' })) }
-  if (stats.isFile()) return { kind: 'file', name, attributes, open: (signal, buffers) => readRegularFile(path, { signal, buffers }) }
+  if (stats.isFile()) return { kind: 'file', name, attributes, path: isUtf8(path) ? textOf(path) : undefined, open: (signal, buffers) => readRegularFile(path, { signal, buffers }) }
   throw new HoldfastError('INVALID', `Cannot add ${textOf(path)}: it is not a regular file, a directory or a symlink`, { path: textOf(path) })
 }
 

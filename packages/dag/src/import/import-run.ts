@@ -6,6 +6,7 @@ import { type BuiltNode, buildUnixFsNode } from './dag-builder.ts'
 import { buildDirectory } from './directory-builder.ts'
 import { buildFile } from './file-builder.ts'
 import type { ImportedEntry, ImportOptions } from './import-tree.ts'
+import { LeafReferences } from './leaf-references.ts'
 import { Slots } from './slots.ts'
 import type { DirectorySource, FileSource, ImportAttributes, ImportSource, SymlinkSource } from './source.ts'
 
@@ -23,6 +24,7 @@ export class ImportRun {
   readonly #recipe: ImportRecipe
   readonly #failed: AbortController
   readonly #options: ImportOptions
+  readonly #references: LeafReferences | undefined
   readonly #slots = new Slots(CONCURRENT_FILES)
   readonly #running = new Set<Promise<void>>()
   #byteLength = 0
@@ -33,6 +35,7 @@ export class ImportRun {
     this.#recipe = recipe
     this.#failed = failed
     this.#options = options
+    this.#references = options.leaves === undefined ? undefined : new LeafReferences(options.leaves, options)
   }
 
   /** Imports the sources one after the other; those that cannot be read are left out. */
@@ -50,6 +53,11 @@ export class ImportRun {
     const entry = await this.#contents('', async function * () { yield * sources }(), true)
     if (entry === undefined) throw new Error('A directory at the top is kept, also when it is empty')
     return entry
+  }
+
+  /** Resolves when all leaves that are referred to in place are so durably. */
+  async flush (): Promise<void> {
+    await this.#references?.flush()
   }
 
   /** Resolves when no file of this import is being read any more. */
@@ -130,7 +138,9 @@ export class ImportRun {
   }
 
   async #file (path: string, source: FileSource, reading: Reading): Promise<ImportedEntry> {
-    const node = await buildFile(this.#chunks(source, reading), this.#recipe, this.#sink, source.attributes)
+    const sink = this.#references?.sinkFor(source, this.#sink) ?? this.#sink
+    const node = await buildFile(this.#chunks(source, reading), this.#recipe, sink, source.attributes)
+    await this.#references?.sync(source)
     this.#fileCount++
     return await this.#done('file', path, node)
   }
@@ -159,7 +169,7 @@ export class ImportRun {
   }
 
   #report (): void {
-    this.#options.onProgress?.({ byteLength: this.#byteLength, fileCount: this.#fileCount, blockCount: this.#sink.blockCount })
+    this.#options.onProgress?.({ byteLength: this.#byteLength, fileCount: this.#fileCount, blockCount: this.#sink.blockCount + (this.#references?.count ?? 0) })
   }
 }
 

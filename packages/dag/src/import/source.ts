@@ -22,6 +22,8 @@ export interface FileSource {
   /** Name in its directory, as the bytes of the link. */
   readonly name: Uint8Array
   readonly attributes?: ImportAttributes | undefined
+  /** Where the content lies on this machine, absolute; absent for what is no file of it, or has a path that is not UTF-8. */
+  readonly path?: string | undefined
   /**
    * Opens the content anew; the iteration closes it again, also when it ends early.
    *
