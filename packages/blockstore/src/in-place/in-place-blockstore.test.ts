@@ -2,7 +2,7 @@ import { Block, CODECS, HoldfastError, isErrorCode } from '@holdfast/core'
 import fc from 'fast-check'
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
-import { mkdtemp, rename, rm, symlink, truncate, writeFile } from 'node:fs/promises'
+import { mkdtemp, readFile, rename, rm, symlink, truncate, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test, type TestContext } from 'node:test'
@@ -224,6 +224,17 @@ test('a record of ours that is malformed is CORRUPT, and others are passed over'
   const records = new Records()
   records.records.push({ kind: 'in-place', value: good })
   assert.equal((await openInPlaceBlockstore({ blocks: new MemoryBlockstore(), records })).references.blockCount, 1)
+})
+
+test('the bytes shown in docs/formats/references-in-place.md are the bytes that are written', async (context) => {
+  const page = await readFile(new URL('../../../../docs/formats/references-in-place.md', import.meta.url), 'utf8')
+  const shown = /```hex\n([^`]*)```/.exec(page)?.[1]?.replaceAll(/\s/g, '')
+  const { store, records } = await openReferred(context)
+  const { cid } = await Block.of(Buffer.from('second'))
+  await store.refer([{ cid, path: '/srv/film.mp4', offset: 1_048_576, byteLength: 6 }])
+  await store.deleteMany([cid])
+  const written = records.records.slice(-2).map(({ value }) => Object.values(value ?? {}).find((field) => field instanceof Uint8Array))
+  assert.equal(written.map((bytes) => Buffer.from(bytes ?? []).toString('hex')).join(''), shown)
 })
 
 test('records are written anew when most of what they say is of no effect, and say the same', async (context) => {
