@@ -274,7 +274,7 @@ test('whatever comes and goes, a store that is killed and opened again has every
       if (kind === 'deleteMany') doubtful.delete(index)
       if (kind === 'close') {
         // One that is back already stays.
-        for (const other of [...doubtful]) if (!await store.has(cids[other]?.cid ?? block.cid)) doubtful.delete(other)
+        for (const other of doubtful) if (!await store.has(cids[other]?.cid ?? block.cid)) doubtful.delete(other)
         await store[Symbol.asyncDispose]()
       }
       if (kind === 'kill' || kind === 'close') {
