@@ -63,12 +63,17 @@ function unknownCommand (words: readonly string[]): HoldfastError {
 }
 
 function contextOf (flags: Readonly<Record<string, unknown>>, signal: AbortSignal, environment: Environment): CommandContext {
+  let isWeaklyStored = false
   const repository = repositoryPath(typeof flags.path === 'string' ? flags.path : undefined, environment.repository)
   return {
     repository,
-    daemon: createApiClient(socketPathOf(repository, environment.runtimeFolder), { onWeaklyStored: () => { process.stderr.write('Stored as far as the operating system goes: a power cut may lose it (durability os)\n') } }),
+    daemon: createApiClient(socketPathOf(repository, environment.runtimeFolder), {
+      onWeaklyStoring: () => { isWeaklyStored = true },
+      onWeaklyStored: () => { process.stderr.write('Stored as far as the operating system goes: a power cut may lose it (durability os)\n') }
+    }),
     signal,
     isJson: flags.json === true,
+    get isWeaklyStored () { return isWeaklyStored },
     print: printLine,
     write: writeOut,
     note: (line) => { process.stderr.write(`${line}\n`) },

@@ -49,6 +49,30 @@ export interface AddArgs extends RecipeArgs, SourceArgs, ClusterPinArgs {
   readonly name?: string | undefined
 }
 
+export interface GetArgs {
+  readonly path: string
+  /**
+   * The caller has a part of the tree. After the entry of each file the daemon waits for a line with the bytes that it has; when that is
+   * not 0, it tells what they are made of, says `checked`, and waits for a line with the offset from which content is wanted.
+   */
+  readonly resume?: boolean | undefined
+  /** All of it as a TAR. */
+  readonly archive?: boolean | undefined
+  /** Compressed with gzip: the archive, or without `archive` the one file. */
+  readonly compress?: boolean | undefined
+  /** Of gzip, from 1 to 9. */
+  readonly compressionLevel?: number | undefined
+}
+
+/** Content of the last entry follows as bytes; those of a `node` are its length, and to be compared. */
+export type GetEvent =
+  | { readonly entry: EntryEvent }
+  /** A leaf of the last entry, by its CID. */
+  | { readonly leaf: { readonly cid: string, readonly start: number, readonly byteLength: number } }
+  /** Bytes that follow belong to a node, and begin there. */
+  | { readonly node: { readonly start: number, readonly byteLength: number } }
+  | { readonly checked: true }
+
 /**
  * A block whose content goes into an answer, and where it lies on this machine.
  *
@@ -271,7 +295,7 @@ export interface Operations {
   readonly add: Operation<AddArgs, ProgressEvent | { readonly unreadable: { readonly path: string, readonly reason: string } } | { readonly entry: EntryEvent, readonly isRoot: boolean } | { readonly pinned: readonly string[] } | { readonly pin: PinEvent }>
   /** `places`: the caller reads this machine's files, and is told where content lies instead of being sent it. */
   readonly cat: Operation<{ readonly path: string, readonly offset?: number | undefined, readonly length?: number | undefined, readonly places?: boolean | undefined }, ProgressEvent | PlacesEvent>
-  readonly get: Operation<{ readonly path: string }, { readonly entry: EntryEvent } | ProgressEvent>
+  readonly get: Operation<GetArgs, GetEvent | ProgressEvent>
   readonly ls: Operation<{ readonly path: string, readonly size?: boolean | undefined }, EntryEvent | ProgressEvent>
   readonly stat: Operation<{ readonly path: string, readonly dag?: boolean | undefined }, StatEvent | ProgressEvent>
   readonly 'dag-import': Operation<{ readonly paths: readonly string[], readonly pinRoots?: boolean | undefined, readonly name?: string | undefined }, ProgressEvent | ImportedCarEvent>

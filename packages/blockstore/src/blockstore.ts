@@ -62,8 +62,8 @@ export interface DeleteOptions extends AbortOptions {
 
 /** Options of `deleteMany`. */
 export interface DeleteManyOptions extends AbortOptions {
-  /** As that of `delete`, asked for each of the blocks with the CID that was given. */
-  when?: ((cid: CID) => boolean) | undefined
+  /** As that of `delete`, asked for each of the blocks with the CID that was given and its index among them. */
+  when?: ((cid: CID, index: number) => boolean) | undefined
 }
 
 /** What a store holds, counted by walking it. */

@@ -11,7 +11,7 @@ export async function deleteBlocks (store: Blockstore, cids: readonly CID[], opt
   options.signal?.throwIfAborted()
   const byteLengths: Array<number | undefined> = []
   for (let at = 0; at < cids.length; at += REMOVALS_IN_FLIGHT) {
-    const outcomes = await Promise.allSettled(cids.slice(at, at + REMOVALS_IN_FLIGHT).map((cid) => deleteOne(store, cid, options)))
+    const outcomes = await Promise.allSettled(cids.slice(at, at + REMOVALS_IN_FLIGHT).map((cid, index) => deleteOne(store, cid, at + index, options)))
     for (const outcome of outcomes) {
       if (outcome.status === 'rejected') throw outcome.reason
       byteLengths.push(outcome.value)
@@ -20,9 +20,9 @@ export async function deleteBlocks (store: Blockstore, cids: readonly CID[], opt
   return byteLengths
 }
 
-async function deleteOne (store: Blockstore, cid: CID, { signal, when }: DeleteManyOptions): Promise<number | undefined> {
+async function deleteOne (store: Blockstore, cid: CID, index: number, { signal, when }: DeleteManyOptions): Promise<number | undefined> {
   const byteLength = await byteLengthOf(store, cid, { signal })
-  return await store.delete(cid, { signal, when: () => when?.(cid) !== false }) ? byteLength ?? 0 : undefined
+  return await store.delete(cid, { signal, when: () => when?.(cid, index) !== false }) ? byteLength ?? 0 : undefined
 }
 
 /** Returns how many bytes the block has, from any engine: also of one whose bytes rotted; `undefined` when it is absent. */

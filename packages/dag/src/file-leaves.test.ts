@@ -6,7 +6,7 @@ import type { CID } from 'multiformats/cid'
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { patternBytes, putBytes, putFileNode, putUnixFs } from '../test/hand-made.ts'
-import { type FileLeaf, fileLeaves, leafFrame } from './file-leaves.ts'
+import { type FileLeaf, fileLeaves, framedByteLength, leafFrame } from './file-leaves.ts'
 import { importBytes } from './import/import-tree.ts'
 import { recipeOf } from './profile.ts'
 
@@ -43,16 +43,15 @@ test('the frame of a leaf is what an importer writes around it, and none is know
   const store = new MemoryBlockstore()
   for (const byteLength of [1, 127, 128, 16_383, 16_384, 300_000]) {
     const data = patternBytes(byteLength)
-    const leaf = { cid: await putUnixFs(store, { type: 'file', data, byteLength }), start: 0, byteLength }
+    const leaf = { cid: await putUnixFs(store, { type: 'file', data, byteLength }), start: 0, byteLength, level: 1 }
     const block = await store.get(leaf.cid)
     assert.ok(block !== undefined)
-    const frame = leafFrame(leaf, block.bytes.byteLength)
+    const frame = leafFrame(leaf)
     assert.deepEqual(Buffer.concat([frame?.head ?? data, data, frame?.tail ?? data]), Buffer.from(block.bytes))
-    assert.equal(leafFrame(leaf, block.bytes.byteLength + 1), undefined)
+    assert.equal(frame === undefined ? 0 : framedByteLength(leaf, frame), block.bytes.byteLength)
     const raw = { ...leaf, cid: await putBytes(store, data) }
-    assert.deepEqual(leafFrame(raw, byteLength), { head: new Uint8Array(), tail: new Uint8Array() })
-    assert.equal(leafFrame(raw, byteLength - 1), undefined)
-    assert.equal(leafFrame({ ...leaf, cid: await putBytes(store, data, CODECS.dagCbor) }, byteLength), undefined)
+    assert.deepEqual(leafFrame(raw), { head: new Uint8Array(), tail: new Uint8Array() })
+    assert.equal(leafFrame({ ...leaf, cid: await putBytes(store, data, CODECS.dagCbor) }), undefined)
   }
 })
 
@@ -69,7 +68,7 @@ test('a node that holds another length than its parent declares is corrupt, and 
 async function contentOf (store: MemoryBlockstore, leaf: FileLeaf): Promise<Uint8Array> {
   const block = await store.get(leaf.cid)
   assert.ok(block !== undefined)
-  const frame = leafFrame(leaf, block.bytes.byteLength)
+  const frame = leafFrame(leaf)
   assert.ok(frame !== undefined, 'our importer writes leaves as all do')
   return block.bytes.subarray(frame.head.byteLength, block.bytes.byteLength - frame.tail.byteLength)
 }

@@ -1,8 +1,9 @@
 import type { BlockReader } from '@holdfast/blockstore'
-import { type AbortOptions, CODECS, HoldfastError, varintLength, writeVarint } from '@holdfast/core'
+import { type AbortOptions, type Block, CODECS, HoldfastError, varintLength, writeVarint } from '@holdfast/core'
 import type { CID } from 'multiformats/cid'
 import { entryOf, requireBlock } from './entry.ts'
-import { type ByteSpan, type FilePart, MAX_LINKS_HELD, partsOf } from './file-window.ts'
+import { type ByteSpan, type FilePart, MAX_FILE_LEVELS, MAX_LINKS_HELD, partsOf } from './file-window.ts'
+import { unixFsNodeOf } from './unixfs-node.ts'
 
 /** A leaf of a file that was not read: what its parent says of it. */
 export interface FileLeaf {
@@ -11,6 +12,8 @@ export interface FileLeaf {
   readonly start: number
   /** Bytes of its content. */
   readonly byteLength: number
+  /** How deep it lies; the root of the file is level 1. */
+  readonly level: number
 }
 
 /** Bytes of a file that lie in a node which was read to find its leaves. */
@@ -53,6 +56,22 @@ export async function * fileLeaves (blocks: BlockReader, cid: CID, { span, isLea
   }
 }
 
+/**
+ * Returns the level of the first leaf of a file when that is a UnixFS node, `undefined` when it is a raw block: then no node is a leaf.
+ *
+ * In a balanced file all leaves lie at this level. Reads the blocks on the way.
+ */
+export async function leafNodeLevel (blocks: BlockReader, root: Block, options: AbortOptions): Promise<number | undefined> {
+  let block = root
+  for (let level = 1; level <= MAX_FILE_LEVELS; level++) {
+    const first = unixFsNodeOf(block)?.links[0]
+    if (first === undefined) return block.cid.code === CODECS.raw ? undefined : level
+    if (first.cid.code === CODECS.raw) return undefined
+    block = await requireBlock(blocks, first.cid, options)
+  }
+  return undefined
+}
+
 /** How the content of a leaf is framed by its block: bytes before it, and bytes behind it. */
 export interface LeafFrame {
   readonly head: Uint8Array
@@ -62,21 +81,26 @@ export interface LeafFrame {
 const NO_FRAME: LeafFrame = { head: new Uint8Array(), tail: new Uint8Array() }
 
 /**
- * Returns what stands around the content of a leaf in a block of `blockByteLength` bytes, if it is a raw block or written as every
- * importer writes a leaf of UnixFS; `undefined` for what has to be decoded.
+ * Returns what stands around the content of a leaf in its block, when that is raw or written as every importer writes a leaf of UnixFS;
+ * `undefined` for blocks of other codecs. Whether the block is written so shows in its bytes alone.
  *
  * A block with exactly these bytes before and behind `byteLength` others decodes to a file of those others.
  *
  * @see https://specs.ipfs.tech/unixfs/
  */
-export function leafFrame ({ cid, byteLength }: FileLeaf, blockByteLength: number): LeafFrame | undefined {
-  if (cid.code === CODECS.raw) return blockByteLength === byteLength ? NO_FRAME : undefined
+export function leafFrame ({ cid, byteLength }: Pick<FileLeaf, 'cid' | 'byteLength'>): LeafFrame | undefined {
+  if (cid.code === CODECS.raw) return NO_FRAME
   if (cid.code !== CODECS.dagPb) return undefined
   const tail = fields([FILESIZE], byteLength)
   const inner = fields([TYPE, FILE, DATA], byteLength)
   const data = inner.byteLength + byteLength + tail.byteLength
   const head = Uint8Array.of(...fields([NODE_DATA], data), ...inner)
-  return head.byteLength + byteLength + tail.byteLength === blockByteLength ? { head, tail } : undefined
+  return { head, tail }
+}
+
+/** Bytes of the block that has this frame around the content of a leaf. */
+export function framedByteLength ({ byteLength }: Pick<FileLeaf, 'byteLength'>, { head, tail }: LeafFrame): number {
+  return head.byteLength + byteLength + tail.byteLength
 }
 
 /** Tags of the fields on the wire, and the type of a file; see `unixfs.ts`. */

@@ -167,23 +167,21 @@ class Sweep {
   }
 
   async #remove (waiting: readonly Candidate[]): Promise<void> {
-    const whys = new Map<Candidate, KeptBy>()
-    const byCid = new Map(waiting.map((candidate) => [candidate.cid, candidate]))
+    const whys = new Map<number, KeptBy>()
     // A lease that comes from here on waits until the block is gone before it looks for it.
     using removals = this.#collection.beginRemovals()
     const byteLengths = await deleteBlocks(this.#deps.blocks, waiting.map(({ cid }) => cid), {
       signal: this.#options.signal,
-      when: (cid) => {
-        const candidate = byCid.get(cid) ?? { cid }
-        const why = this.#whyKept(candidate)
+      when: (cid, index) => {
+        const why = this.#whyKept(waiting[index] ?? { cid })
         if (why === undefined) removals.add(cid)
-        else whys.set(candidate, why)
+        else whys.set(index, why)
         return why === undefined
       }
     })
     for (const [index, candidate] of waiting.entries()) {
       const byteLength = byteLengths[index]
-      const why = whys.get(candidate)
+      const why = whys.get(index)
       if (why !== undefined) this.#keep(candidate, why)
       else if (byteLength !== undefined) await this.#tellRemoved(candidate.cid, byteLength)
     }

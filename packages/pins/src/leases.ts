@@ -73,7 +73,7 @@ export class LeaseBook {
   readonly #windows = new Set<Set<string>>()
   readonly #releaseListeners: Array<() => void> = []
   #collecting = false
-  readonly #removals = new Set<{ readonly keys: Set<string>, readonly ended: Promise<void> }>()
+  readonly #removals = new Set<{ readonly blocks: DigestSet, readonly ended: Promise<void> }>()
 
   /** @param reason What the work is, for whoever asks why a block stays. */
   open (reason: string): DagLease {
@@ -176,11 +176,11 @@ export class LeaseBook {
 
   #beginRemovals (): Removals {
     const { promise: ended, resolve } = Promise.withResolvers<void>()
-    const keys = new Set<string>()
-    const removals = { keys, ended }
+    const blocks = new DigestSet()
+    const removals = { blocks, ended }
     this.#removals.add(removals)
     return {
-      add: (cid) => { keys.add(multihashKey(cid)) },
+      add: (cid) => { blocks.add(cid) },
       [Symbol.dispose]: () => {
         this.#removals.delete(removals)
         resolve()
@@ -190,9 +190,7 @@ export class LeaseBook {
 
   /** Resolves when those that remove the block now have done so. */
   async #removalOf (cid: CID): Promise<void> {
-    if (this.#removals.size === 0) return
-    const key = multihashKey(cid)
-    await Promise.all([...this.#removals].filter(({ keys }) => keys.has(key)).map(({ ended }) => ended))
+    await Promise.all([...this.#removals].filter(({ blocks }) => blocks.has(cid)).map(({ ended }) => ended))
   }
 
   #released (): void {

@@ -2,7 +2,7 @@ import type { AddArgs, EntryEvent, RecipeArgs } from '@holdfast/api/client'
 import { HoldfastError } from '@holdfast/core/errors'
 import { resolve } from 'node:path'
 import { wholeNumber } from '../arguments.ts'
-import { command, type CommandContext, type FlagValues } from '../command.ts'
+import { command, type CommandContext, type FlagValues, storedJson } from '../command.ts'
 import { printable } from '../terminal/format.ts'
 import { ADD_SOURCE_FLAGS, sourceArgs } from './add-sources.ts'
 import { CLUSTER_FLAGS, clusterArgs, WAIT_FLAGS, waitArgs, waitForPins } from './pin-options.ts'
@@ -159,7 +159,7 @@ class EntryPrinter {
   }
 
   #format (entry: EntryEvent): string {
-    if (this.#context.isJson) return JSON.stringify(entry)
+    if (this.#context.isJson) return storedJson(entry, this.#context)
     if (this.#flags.quiet === true || this.#flags.quieter === true) return entry.cid
     return `added ${entry.cid} ${printable(entry.path === '' ? entry.cid : entry.path)}`
   }

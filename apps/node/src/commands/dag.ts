@@ -3,7 +3,7 @@ import { HoldfastError } from '@holdfast/core/errors'
 import { open } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import { onlyArgument } from '../arguments.ts'
-import { command, type CommandContext } from '../command.ts'
+import { command, type CommandContext, storedJson } from '../command.ts'
 import { formatBytes, printable } from '../terminal/format.ts'
 
 export const dagImport = command({
@@ -39,7 +39,7 @@ export const dagImport = command({
 })
 
 function printImported (context: CommandContext, imported: ImportedCarEvent['imported']): void {
-  if (context.isJson) return context.print(JSON.stringify(imported))
+  if (context.isJson) return context.print(storedJson(imported, context))
   for (const root of imported.roots) context.print(`${imported.pinned.includes(root) ? 'pinned' : 'root'} ${root}`)
   context.note(`${printable(imported.source)}: ${imported.blockCount} blocks, ${formatBytes(imported.byteLength)}`)
 }

@@ -1,6 +1,6 @@
 import type { BlockReader } from '@holdfast/blockstore'
 import { CODECS, SHA2_256 } from '@holdfast/core'
-import { type FileLeaf, fileLeaves, leafFrame } from '@holdfast/dag'
+import { type FileLeaf, fileLeaves, framedByteLength, leafFrame } from '@holdfast/dag'
 import type { CID } from 'multiformats/cid'
 import type { ApiNode } from '../api-node.ts'
 import type { Exchange } from '../exchange.ts'
@@ -29,8 +29,8 @@ export async function sendPlaces ({ engine, cache }: Pick<ApiNode, 'engine' | 'c
   const placed = (leaf: FileLeaf): PlacedBlock | undefined => {
     const { code, digest } = leaf.cid.multihash
     const place = code === SHA2_256 && digest.byteLength === SHA256_BYTES && !cache.has(leaf.cid) ? engine.placeOf?.(leaf.cid) : undefined
-    const frame = place === undefined ? undefined : leafFrame(leaf, place.byteLength)
-    if (place === undefined || frame === undefined) return undefined
+    const frame = leafFrame(leaf)
+    if (place === undefined || frame === undefined || framedByteLength(leaf, frame) !== place.byteLength) return undefined
     const [from, to] = [Math.max(0, span.start - leaf.start), Math.min(leaf.byteLength, span.end - leaf.start)]
     return { ...place, sha256: base64(digest), head: base64(frame.head), tail: base64(frame.tail), from, to }
   }

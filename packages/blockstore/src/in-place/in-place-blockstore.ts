@@ -143,7 +143,7 @@ export class InPlaceBlockstore implements Blockstore {
     const all = byteLengths.map((byteLength, index) => {
       const cid = cids[index]
       if (byteLength !== undefined || cid === undefined) return byteLength
-      return this.#deleteReference(cid, () => options.when?.(cid) !== false)
+      return this.#deleteReference(cid, () => options.when?.(cid, index) !== false)
     })
     await this.#log.flush()
     return all

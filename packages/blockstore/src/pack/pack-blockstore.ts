@@ -317,12 +317,12 @@ export class PackBlockstore implements Blockstore {
   async #removeMany (cids: readonly CID[], { signal, when }: DeleteManyOptions): Promise<Array<number | undefined>> {
     const { disk, book, log } = this.#parts
     const byteLengths: Array<number | undefined> = []
-    for (const cid of cids) {
+    for (const [index, cid] of cids.entries()) {
       const key = multihashKey(cid)
       for (let wait = this.#beforeRemoval(key); wait !== undefined; wait = this.#beforeRemoval(key)) await unlessAborted(wait, signal)
       disk.requireSound()
       this.#requireOpen(signal)
-      byteLengths.push(this.#remove(key, when && (() => when(cid)))?.byteLength)
+      byteLengths.push(this.#remove(key, when && (() => when(cid, index)))?.byteLength)
     }
     await book.marks.flush().catch((err: unknown) => {
       if (!isErrorCode(err, 'LIMIT')) throw err

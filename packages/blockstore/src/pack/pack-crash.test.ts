@@ -1,13 +1,12 @@
 import { readCar } from '@holdfast/car'
 import { Block, isErrorCode } from '@holdfast/core'
-import { CrashDisk, type CrashDiskOptions } from '@holdfast/testkit'
+import { CrashDisk, type CrashDiskOptions, seededRandom } from '@holdfast/testkit'
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads'
-import { MemoryIndex } from './memory-index.ts'
+import { ModelledIndex } from '../../test/modelled-index.ts'
 import { openPackBlockstoreOn, type PackBlockstoreOptions } from './open-pack-blockstore.ts'
 import type { PackBlockstore } from './pack-blockstore.ts'
-import type { IndexBatch, IndexOpener, PackIndex } from './pack-index.ts'
 
 const PATH = '/store'
 const PACKS = `${PATH}/packs`
@@ -35,48 +34,6 @@ const POINTS_PER_DEEP_CHECK = 4
 
 /** On a busy machine of two cores; the longest takes half a minute alone. */
 const TEST_TIMEOUT_MS: number = 300_000 * Math.max(1, WORKLOADS / DEFAULT_WORKLOADS)
-
-/** An index as LMDB is: commits are whole or absent, the entries of one may be there without its end, all of it may be lost. */
-class ModelledIndex implements IndexOpener {
-  /** What a crash may leave, from nothing to the latest. */
-  readonly history: MemoryIndex[] = [new MemoryIndex()]
-
-  async open (): Promise<PackIndex> {
-    const live = this.#latest.clone()
-    const commit = live.commit.bind(live)
-    live.commit = async (batch: IndexBatch, storeId: Uint8Array) => {
-      const changes = [...batch.changes]
-      const half = live.clone()
-      await half.commit({ changes: changes.slice(0, changes.length / 2), packs: [], removedPacks: [] }, storeId)
-      half.markUnfinished()
-      this.history.push(half)
-      await Promise.resolve()
-      await commit({ ...batch, changes }, storeId)
-      this.history.push(live.clone())
-    }
-    const forget = live.forget.bind(live)
-    live.forget = async (numbers) => {
-      await forget(numbers)
-      this.history.push(live.clone())
-    }
-    return live
-  }
-
-  async remove (): Promise<void> {
-    this.history.push(new MemoryIndex())
-  }
-
-  /** The index after a crash that took the last `lost` commits. */
-  after (lost: number): ModelledIndex {
-    const index = new ModelledIndex()
-    index.history.push(this.history.at(-1 - lost) ?? new MemoryIndex())
-    return index
-  }
-
-  get #latest (): MemoryIndex {
-    return this.history.at(-1) ?? new MemoryIndex()
-  }
-}
 
 /** What was said of each block. A deletion that was begun may take effect at any time until the next put; one of many that ended stays. */
 class Ledger {
@@ -147,7 +104,7 @@ interface Workload {
 
 /** Puts, deletions, damage, index commits, compactions, a new run of the program: drawn by the seed, the same each time. */
 async function work ({ disk, index, ledger }: Workload, seed: number): Promise<void> {
-  const random = randomOf(seed)
+  const random = seededRandom(seed)
   for (let run = 0; run < 2; run++) {
     await using store = await openPackBlockstoreOn({ operations: disk, opener: index }, PATH, OPTIONS)
     await ledger.put(store, drawn(random, BLOCKS, 6))
@@ -243,17 +200,6 @@ async function assertCars (disk: CrashDisk, { rottenPacks }: Ledger, what: strin
   }
 }
 
-/** Mulberry32: a seed gives the same run every time. */
-function randomOf (seed: number): () => number {
-  let state = seed
-  return () => {
-    state = (state + 0x6d2b79f5) | 0
-    let t = Math.imul(state ^ (state >>> 15), 1 | state)
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t
-    return ((t ^ (t >>> 14)) >>> 0) / 4294967296
-  }
-}
-
 /** Runs a workload until the power is cut or something failed, and tells what is left and what was promised. */
 async function runOn (seed: number, options: CrashDiskOptions): Promise<Workload> {
   const workload = { disk: new CrashDisk(options), index: new ModelledIndex(), ledger: new Ledger() }
@@ -290,7 +236,7 @@ const SWEEPS: Readonly<Record<Kind, (sweep: Sweep) => Promise<void>>> = {
   async cut ({ seed, operationCount, points }) {
     for (let cutAt = 1; cutAt <= operationCount; cutAt++) {
       const { disk, index, ledger } = await runOn(seed, { cutAt })
-      const random = randomOf(seed + cutAt * 7919)
+      const random = seededRandom(seed + cutAt * 7919)
       for (let left = 0; left < DISKS_PER_CUT; left++) {
         const lost = lossOf(random, index)
         await points.assert(disk.afterCut(random), index.after(lost), { ledger, what: `seed ${seed}, cut ${cutAt}, disk ${left}, ${lost} commits lost` })
@@ -301,7 +247,7 @@ const SWEEPS: Readonly<Record<Kind, (sweep: Sweep) => Promise<void>>> = {
   async 'second cut' ({ seed, operationCount, points }) {
     for (let cutAt = 1 + seed % 7; cutAt <= operationCount; cutAt += 7) {
       const { disk, index, ledger } = await runOn(seed, { cutAt })
-      const random = randomOf(seed + cutAt * 104_729)
+      const random = seededRandom(seed + cutAt * 104_729)
       for (let second = 1 + cutAt % 5; second < 40; second += 5) {
         const left = disk.afterCut(random, { cutAt: second })
         const leftIndex = index.after(lossOf(random, index))
@@ -324,7 +270,7 @@ const SWEEPS: Readonly<Record<Kind, (sweep: Sweep) => Promise<void>>> = {
     for (let at = 1; at <= operationCount; at++) {
       const code = codes[(at + seed) % codes.length] ?? 'EIO'
       const { disk, index, ledger } = await runOn(seed, { fault: { at, code } })
-      const random = randomOf(seed + at * 1_299_709)
+      const random = seededRandom(seed + at * 1_299_709)
       await points.assert(disk.afterCut(random), index.after(lossOf(random, index)), { ledger, what: `seed ${seed}, ${code} at ${at}` })
     }
   }

@@ -1,5 +1,5 @@
 import type { Chunking } from '../chunking.ts'
-import { BuzhashBoundary } from './buzhash.ts'
+import { BuzhashBoundary, MIN_BUZHASH_BYTES } from './buzhash.ts'
 import type { ChunkBuffers } from './chunk-buffers.ts'
 import { RabinBoundary } from './rabin.ts'
 
@@ -41,6 +41,15 @@ export async function * cutChunks (content: AsyncIterable<Uint8Array>, chunking:
     }
   }
   if (parts.length > 0) yield join(parts)
+}
+
+/** Content of at most so many bytes is one chunk. */
+export function shortestChunkBytes (chunking: Chunking): number {
+  switch (chunking.kind) {
+    case 'size': return chunking.chunkBytes
+    case 'rabin': return chunking.minBytes
+    case 'buzhash': return MIN_BUZHASH_BYTES
+  }
 }
 
 function boundaryOf (chunking: Chunking): ChunkBoundary {

@@ -102,15 +102,20 @@ export async function onPath<T> (path: Buffer, operation: Promise<T>): Promise<T
   try {
     return await operation
   } catch (cause) {
-    const text = textOf(path)
-    const errno = cause instanceof Error && 'code' in cause ? cause.code : undefined
-    if (errno === 'ENOENT' || errno === 'ENOTDIR') {
-      throw new HoldfastError('NOT_FOUND', `Cannot add ${text}: there is no such file or directory`, { cause, path: text })
-    }
-    if (errno === 'ELOOP') throw changed(path)
-    const why = errno === 'EACCES' || errno === 'EPERM' ? 'permission denied' : errno === 'EMFILE' || errno === 'ENFILE' ? 'too many open files' : String(errno ?? cause)
-    throw new HoldfastError('UNAVAILABLE', `Cannot add ${text}: ${why}`, { cause, path: text })
+    if (cause instanceof HoldfastError) throw cause
+    throw failureOf(path, cause instanceof Error && 'code' in cause ? String(cause.code) : String(cause), cause)
   }
+}
+
+/** The failure to read a path, from the code of the system's error; without one it is something else than it was. */
+export function failureOf (path: Buffer, code: string | undefined, cause?: unknown): HoldfastError {
+  const text = textOf(path)
+  if (code === 'ENOENT' || code === 'ENOTDIR') {
+    return new HoldfastError('NOT_FOUND', `Cannot add ${text}: there is no such file or directory`, { cause, path: text })
+  }
+  if (code === undefined || code === 'ELOOP') return changed(path)
+  const why = code === 'EACCES' || code === 'EPERM' ? 'permission denied' : code === 'EMFILE' || code === 'ENFILE' ? 'too many open files' : code
+  return new HoldfastError('UNAVAILABLE', `Cannot add ${text}: ${why}`, { cause, path: text })
 }
 
 export function textOf (path: Buffer): string {

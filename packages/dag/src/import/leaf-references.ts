@@ -44,7 +44,8 @@ export class LeafReferences {
    *
    * @throws `INVALID` for what is no file of this machine.
    */
-  sinkFor ({ path }: Pick<FileSource, 'path'>, sink: FileSink): FileSink {
+  sinkFor (source: Pick<FileSource, 'path'>, sink: FileSink): FileSink {
+    const path = pathOf(source)
     if (path === undefined) throw new HoldfastError('INVALID', 'Only files of this machine whose path is UTF-8 can be referred to in place')
     let offset = 0
     return {
@@ -59,7 +60,8 @@ export class LeafReferences {
   }
 
   /** Makes a file durable whose leaves were taken. */
-  async sync ({ path }: Pick<FileSource, 'path'>): Promise<void> {
+  async sync (source: Pick<FileSource, 'path'>): Promise<void> {
+    const path = pathOf(source)
     if (path !== undefined) await this.#keeper.syncFile(path)
   }
 
@@ -74,4 +76,10 @@ export class LeafReferences {
     this.#count++
     if (this.#waiting.push({ cid, ...place, byteLength }) >= LEAVES_AT_ONCE) await this.flush()
   }
+}
+
+/** The path as text; a path that is not UTF-8 has none. */
+function pathOf ({ path }: Pick<FileSource, 'path'>): string | undefined {
+  const text = path?.toString()
+  return text !== undefined && path?.equals(Buffer.from(text)) === true ? text : undefined
 }

@@ -22,14 +22,14 @@ export interface FileSource {
   /** Name in its directory, as the bytes of the link. */
   readonly name: Uint8Array
   readonly attributes?: ImportAttributes | undefined
-  /** Where the content lies on this machine, absolute; absent for what is no file of it, or has a path that is not UTF-8. */
-  readonly path?: string | undefined
   /**
    * Opens the content anew; the iteration closes it again, also when it ends early.
    *
    * With `buffers`, which come when all chunks but the last have their length, pieces may lie in them, each a whole chunk.
    */
   open(signal?: AbortSignal, buffers?: ChunkBuffers): AsyncIterable<Uint8Array>
+  /** Where the content lies, when it is a regular file of this machine: short ones are read many at once. */
+  readonly path?: Buffer | undefined
 }
 
 export interface DirectorySource {

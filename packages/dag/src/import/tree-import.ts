@@ -1,5 +1,5 @@
 import type { BlockWriter } from '@holdfast/blockstore'
-import { type AbortOptions, type DagPbLink, HoldfastError } from '@holdfast/core'
+import { type AbortOptions, HoldfastError } from '@holdfast/core'
 import { normalize } from '../content-path.ts'
 import { chunkBytesOf, type ImportRecipe, withDefaultWidths } from '../profile.ts'
 import { MAX_PATH_SEGMENTS } from '../resolve.ts'
@@ -7,6 +7,7 @@ import { BlockSink } from './block-sink.ts'
 import { cutChunks } from './chunker.ts'
 import { type BuiltNode, buildUnixFsNode } from './dag-builder.ts'
 import { buildDirectory } from './directory-builder.ts'
+import { DirectoryLinks } from './directory-links.ts'
 import { buildFile } from './file-builder.ts'
 import type { ImportedEntry } from './import-tree.ts'
 import { hasAttributes, type ImportAttributes } from './source.ts'
@@ -178,7 +179,8 @@ class PathTreeImport implements TreeImport {
   async #build (path: string, directory: Directory, isTop: boolean): Promise<ImportedEntry | undefined> {
     const entries = await this.#buildAll(directory, path)
     if (entries.size === 0 && !isTop && this.#options.emptyDirectories === false) return undefined
-    const links: DagPbLink[] = Array.from(entries, ([name, { cid, tsize }]) => ({ cid, tsize, name: Buffer.from(name) }))
+    const links = new DirectoryLinks()
+    for (const [name, { cid, tsize }] of entries) links.add({ cid, tsize, name: Buffer.from(name) })
     const recipe = isTop && this.#options.ignoreWidthsAtTop === true ? withDefaultWidths(this.#recipe) : this.#recipe
     const { cid, tsize } = await buildDirectory(links, recipe, this.#sink, directory.attributes)
     const byteLength = entries.values().reduce((sum, entry) => sum + entry.byteLength, 0)

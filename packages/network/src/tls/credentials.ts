@@ -25,8 +25,9 @@ export class Credentials {
 
 /**
  * No tickets: who came back with one would be taken for the peer without showing a certificate, which no spec of libp2p allows for.
+ * No authorities: peers sign their own certificates, and Node would read the 150 of the Web for us.
  */
 async function createContext (privateKey: PrivateKey): Promise<SecureContext> {
   const { cert, key } = await newCertificate(privateKey)
-  return createSecureContext({ cert, key, minVersion: 'TLSv1.3', maxVersion: 'TLSv1.3', secureOptions: constants.SSL_OP_NO_TICKET })
+  return createSecureContext({ cert, key, ca: [], minVersion: 'TLSv1.3', maxVersion: 'TLSv1.3', secureOptions: constants.SSL_OP_NO_TICKET })
 }

@@ -10,14 +10,23 @@ const NEGOTIATING_SLACK_BYTES = 64 << 10
 /** What the muxer of a connection holds. */
 const heldBy = new WeakMap<object, { readonly reader: FrameReader, readonly negotiating: Negotiating }>()
 
-/** Counts what came on streams whose protocol is not agreed on yet. Cheap where hundreds of streams are opened at once. */
+/**
+ * Counts what came on streams whose protocol is not agreed on yet. Cheap where hundreds of streams are opened at once.
+ *
+ * By the ids of the streams: one that has ended is some 10 KiB with its listeners, and would stay as long as its connection.
+ */
 class Negotiating {
-  readonly #bytes = new Map<Stream, number>()
+  readonly #muxer: Muxer
+  readonly #bytes = new Map<number, number>()
   /** Of all that are in the map, also of those that have agreed since. */
   #sum = 0
 
-  add (stream: Stream, byteLength: number): void {
-    this.#bytes.set(stream, (this.#bytes.get(stream) ?? 0) + byteLength)
+  constructor (muxer: Muxer) {
+    this.#muxer = muxer
+  }
+
+  add (streamId: number, byteLength: number): void {
+    this.#bytes.set(streamId, (this.#bytes.get(streamId) ?? 0) + byteLength)
     this.#sum += byteLength
     if (this.#bytes.size > MAX_INBOUND_STREAMS * 2) this.#prune()
   }
@@ -29,9 +38,10 @@ class Negotiating {
   }
 
   #prune (): void {
-    for (const [stream, byteLength] of this.#bytes) {
-      if (stream.protocol === '' && stream.status === 'open') continue
-      this.#bytes.delete(stream)
+    const open = new Set(streamsOf(this.#muxer).filter(({ protocol, status }) => protocol === '' && status === 'open').map(({ streamId }) => streamId))
+    for (const [streamId, byteLength] of this.#bytes) {
+      if (open.has(streamId)) continue
+      this.#bytes.delete(streamId)
       this.#sum -= byteLength
     }
   }
@@ -52,7 +62,7 @@ interface Muxer {
 export function guardMuxer (muxer: StreamMuxer, link: MessageStream, maxFrameBytes: number): StreamMuxer {
   if (!isMuxer(muxer)) throw new Error('This version of libp2p has no muxer that can be guarded')
   const reader = new FrameReader(maxFrameBytes)
-  const negotiating = new Negotiating()
+  const negotiating = new Negotiating(muxer)
   heldBy.set(muxer, { reader, negotiating })
   muxer.onData = (bytes) => {
     for (const frame of reader.emitFrames(bytes)) {
@@ -60,7 +70,7 @@ export function guardMuxer (muxer: StreamMuxer, link: MessageStream, maxFrameByt
       if (frame.data === undefined) continue
       // Those in negotiation are the last.
       const stream = streamsOf(muxer).findLast(({ streamId }) => streamId === frame.header.streamID)
-      if (stream?.protocol === '') negotiating.add(stream, frame.data.byteLength)
+      if (stream?.protocol === '') negotiating.add(frame.header.streamID, frame.data.byteLength)
     }
   }
   if (link instanceof TlsStream) link.deliverTo((bytes) => { deliver(muxer, link, bytes) })

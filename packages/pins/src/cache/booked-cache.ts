@@ -171,8 +171,8 @@ export class BookedCache implements FetchCache {
       })),
       deleteMany: async (cids, { when, ...options } = {}) => await this.#notedWhenItFails(cids, () => deleteBlocks(blocks, cids, {
         ...options,
-        when: (cid) => {
-          if (when?.(cid) === false) return false
+        when: (cid, index) => {
+          if (when?.(cid, index) === false) return false
           book.forget(multihashKey(cid))
           return true
         }

@@ -31,11 +31,16 @@ export function * decodeMultihashes (bytes: Uint8Array): Generator<CID> {
 export function decodeCids (bytes: Uint8Array): CID[] {
   const cids: CID[] = []
   for (let at = 0; at < bytes.byteLength;) {
-    const cid = isPlain(bytes, at) ? plainAt(bytes, at) : CID.decodeFirst(bytes.subarray(at))[0]
+    const cid = cidAt(bytes, at)
     cids.push(cid)
     at += cid.bytes.byteLength
   }
   return cids
+}
+
+/** The CID that begins at `at` of `bytes`, which it keeps. */
+export function cidAt (bytes: Uint8Array, at: number): CID {
+  return isPlain(bytes, at) ? plainAt(bytes, at) : CID.decodeFirst(bytes.subarray(at))[0]
 }
 
 /** Nearly all: version 1, a codec of one byte, sha2-256. */

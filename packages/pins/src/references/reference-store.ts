@@ -4,7 +4,7 @@ import { CID } from 'multiformats/cid'
 import { createHash } from 'node:crypto'
 import { rm } from 'node:fs/promises'
 import type { Pin, PinKind } from '../pin-record.ts'
-import { decodeEdge, decodeHolder, decodeId, decodeNode, type Edge, encodeEdge, encodeId, encodeNode, encodeNodeHolder, encodePinHolder, type Holder, ID_BYTES, type NodeEntry, nodeKey, type Way, wayOf, WAYS } from './edge-format.ts'
+import { decodeEdge, decodeHolder, decodeId, decodeNode, type Edge, EdgeReader, encodeEdge, encodeId, encodeNode, encodeNodeHolder, encodePinHolder, type Holder, ID_BYTES, type NodeEntry, nodeKey, type Way, wayOf, WAYS } from './edge-format.ts'
 import { breakSeal, seal } from './seal.ts'
 
 /** Another number than in the file: the index is built anew. */
@@ -140,15 +140,22 @@ export class ReferenceStore implements AsyncDisposable {
     for (const value of this.#table(way).getValues(Buffer.from(multihash))) yield decodeEdge(multihash, value)
   }
 
-  /** The first edge of each of some blocks that are read this way, by multihash, from after a block on. */
+  /** The first edge of each of some blocks that are read this way, by multihash, from after a block on; none when there are no more. */
   firstEdges (way: Way, maxCount: number, after?: CID): Edge[] {
-    const table = this.#table(way)
-    const start = after === undefined ? undefined : keyOf(after)
+    const reader = new EdgeReader(maxCount)
     const edges: Edge[] = []
-    for (const key of table.getKeys({ ...start !== undefined && { start }, limit: maxCount + 1 })) {
-      if (start?.equals(key) === true) continue
-      const value = table.get(key)
-      if (value !== undefined) edges.push(decodeEdge(key, value))
+    let last: Buffer | undefined
+    let passedCount = 0
+    // The next key that could be: so the other edges of a block to which many lead are not met again.
+    const start = after === undefined ? {} : { start: Buffer.concat([keyOf(after), Buffer.of(0)]) }
+    for (const { key, value } of this.#table(way).getRange(start)) {
+      if (last?.equals(key) === true) {
+        if (++passedCount === maxCount) break
+        continue
+      }
+      edges.push(reader.read(key, value))
+      if (edges.length === maxCount) break
+      last = key
     }
     return edges
   }
