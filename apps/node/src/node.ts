@@ -1,5 +1,6 @@
 import { type ApiNode, createApiListener, createBrowserGuard, createRpcListener, NodeEvents, type NodeIdentity, watchedPins, watchHost } from '@holdfast/api'
 import { type Blockstore, cachedBlockstore } from '@holdfast/blockstore'
+import { openInPlaceBlockstore } from '@holdfast/blockstore/in-place'
 import { HoldfastError, type Logger, sweepScratch } from '@holdfast/core'
 import { walkDag } from '@holdfast/dag'
 import { openExchange } from '@holdfast/exchange'
@@ -90,13 +91,14 @@ export async function openNode (config: Config, log: Logger, { repository, socke
   const identity = await openIdentity(file('identity'), { log: part('network') })
 
   const storage = opening.use(await openStorage({ engine: await readEngine(repository) ?? DEFAULT_ENGINE, repository, config, log: part('blockstore'), onFatal: onStop }))
-  const { blocks: storedBlocks, engine } = storage
+  const { engine } = storage
   // Deleted blocks may be back: the next collection looks at all, once every pin was walked.
   if (storage.isIndexNew) await removeStateIndex(repository)
   const leases = new LeaseBook()
+  const journal = opening.use(await openJournal(file('journal'), { log: part('journal'), onFatal: onStop }))
+  const storedBlocks = opening.use(await openInPlaceBlockstore({ blocks: storage.blocks, records: journal, log: part('blockstore') }))
   const cache = opening.use(await openFetchCache({ blocks: cachedBlockstore(storedBlocks), leases, log: part('cache') }, { path: file('cache'), maxBytes: config.cacheMaxBytes }))
   const { blocks } = cache
-  const journal = opening.use(await openJournal(file('journal'), { log: part('journal'), onFatal: onStop }))
   const events = new NodeEvents()
   const pins = watchedPins(opening.use(await openPinSet(roomyJournal(journal, cache), { log: part('pins') })), events)
   const references = opening.use(await openReferences({ blocks, pins, leases, log: part('pins') }, { path: file('state'), onFatal: onStop }))
@@ -157,7 +159,7 @@ export async function openNode (config: Config, log: Logger, { repository, socke
 
   let isReady = false
   const apiNode: ApiNode = {
-    blocks, storedBlocks, cache, pins, leases, references, dagSizes: new DagSizes({ blocks, references }), journal, host, routing, announcer, replication, keeper, events, openReader, describe,
+    blocks, storedBlocks, inPlace: storedBlocks, cache, pins, leases, references, dagSizes: new DagSizes({ blocks, references }), journal, host, routing, announcer, replication, keeper, events, openReader, describe,
     repository: { folder: repository, version: REPOSITORY_VERSION },
     engine,
     findPeer: async (peer, options) => await host.routing.findPeer(peer, options),

@@ -1,4 +1,5 @@
 import type { BlockReader, Blockstore } from '@holdfast/blockstore'
+import type { InPlaceBlockstore } from '@holdfast/blockstore/in-place'
 import type { AbortOptions, Logger } from '@holdfast/core'
 import type { BitswapStats } from '@holdfast/exchange'
 import type { CacheCounts, GatewayFigures } from '@holdfast/gateway'
@@ -33,8 +34,10 @@ export interface ApiNode {
   readonly blocks: Blockstore
   /** The same without a cache, for whoever looks for damage on the disk. */
   readonly storedBlocks: Blockstore
+  /** Those of them that lie in files of the user. */
+  readonly inPlace: InPlaceBlockstore
   /** Which of the blocks are cache; whoever pins takes blocks out of it. */
-  readonly cache: Pick<FetchCache, 'cids' | 'has' | 'keep' | 'kept' | 'protectReader' | 'status'>
+  readonly cache: Pick<FetchCache, 'cids' | 'has' | 'keep' | 'kept' | 'own' | 'protectReader' | 'status' | 'withRoom'>
   /**
    * Opens a reader of one DAG that fetches from peers what is not here, and stores it.
    *

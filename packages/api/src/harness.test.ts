@@ -1,4 +1,5 @@
 import { type Blockstore, MemoryBlockstore } from '@holdfast/blockstore'
+import { openInPlaceBlockstore } from '@holdfast/blockstore/in-place'
 import { silentLogger } from '@holdfast/core'
 import { openExchange } from '@holdfast/exchange'
 import { GatewayMeter } from '@holdfast/gateway'
@@ -25,7 +26,8 @@ export async function openApiNode (context: TestContext, { blocks: stored = new 
   const events = new NodeEvents()
   const pins = watchedPins(await openPinSet(journal), events)
   const leases = new LeaseBook()
-  const cache = await openFetchCache({ blocks: stored, leases }, { path: join(folder, 'cache.log'), maxBytes: 0 })
+  const inPlace = await openInPlaceBlockstore({ blocks: stored, records: journal })
+  const cache = await openFetchCache({ blocks: inPlace, leases }, { path: join(folder, 'cache.log'), maxBytes: 0 })
   const { blocks } = cache
   const references = await openReferences({ blocks, pins, leases }, { path: join(folder, 'state.mdb') })
   cache.watch(references)
@@ -37,14 +39,15 @@ export async function openApiNode (context: TestContext, { blocks: stored = new 
   const exchange = await openExchange({ host, routing, blocks, log: silentLogger })
   const keeper = openKeeper({ replication, exchange, blocks, pins, leases, cache, host, log: silentLogger }, { capacityBytes: 2 ** 40 })
   context.after(async () => {
-    for (const part of [keeper, replication, exchange, announcer, references, cache, pins, journal]) await part[Symbol.asyncDispose]()
+    for (const part of [keeper, replication, exchange, announcer, references, cache, inPlace, pins, journal]) await part[Symbol.asyncDispose]()
     await rm(folder, { recursive: true, force: true })
   })
   return {
     replication,
     keeper,
     blocks,
-    storedBlocks: stored,
+    storedBlocks: inPlace,
+    inPlace,
     cache,
     journal,
     pins,

@@ -43,6 +43,8 @@ export interface AddArgs extends RecipeArgs, SourceArgs, ClusterPinArgs {
   readonly stdinName?: string | undefined
   readonly wrap?: boolean | undefined
   readonly emptyDirectories?: boolean | undefined
+  /** Leave the content where it lies, and refer to it. */
+  readonly nocopy?: boolean | undefined
   /** Tell of the roots alone, not of every entry: of many small files it would be a third of the work. @default false */
   readonly rootsOnly?: boolean | undefined
   /** Tell how far it is, and find out how much there is. @default true */
@@ -314,6 +316,8 @@ export interface Operations {
   readonly stats: Operation<object, StatsEvent>
   readonly provide: Operation<{ readonly cid: string }, ProvideEvent>
   readonly 'find-providers': Operation<{ readonly cid: string, readonly limit?: number | undefined }, { readonly peer: string, readonly addresses: readonly string[] }>
+  /** All without `cids`; `state` and `reason` with `verify` only. */
+  readonly 'filestore-ls': Operation<{ readonly cids: readonly string[], readonly verify?: boolean | undefined }, ProgressEvent | { readonly reference: ReferenceEvent, readonly state?: 'ok' | 'changed' | 'no-file' | 'error' | undefined, readonly reason?: string | undefined }>
   readonly 'repo-stat': Operation<object, RepoStatEvent>
   readonly 'repo-verify': Operation<{ readonly sample?: number | undefined }, ProgressEvent | { readonly damaged: { readonly cid: string, readonly reason: string } } | { readonly verified: { readonly blockCount: number, readonly damagedCount: number, readonly indexRepairCount: number, readonly isIndexBroken: boolean } }>
   readonly 'repo-repair': Operation<{ readonly known?: boolean | undefined }, ProgressEvent | { readonly damaged: { readonly cid: string, readonly isRepaired: boolean, readonly why?: string | undefined } } | { readonly repaired: RepairedEvent }>
@@ -408,6 +412,14 @@ export interface RepairedEvent {
   readonly isIndexBroken: boolean
 }
 
+/** A block that lies in a file of the user. */
+export interface ReferenceEvent {
+  readonly cid: string
+  readonly path: string
+  readonly offset: number
+  readonly byteLength: number
+}
+
 export interface RepoStatEvent {
   readonly repository: string
   readonly version: number
@@ -415,8 +427,10 @@ export interface RepoStatEvent {
   readonly durability: Durability
   /** Blocks, index and limits on the disk, as far as the engine knows. */
   readonly storage: EngineFigures
+  /** Blocks that are stored; those that are referred to in files are counted apart. */
   readonly blockCount: number
   readonly byteLength: number
+  readonly inPlace: { readonly blockCount: number, readonly byteLength: number, readonly fileCount: number }
   /** Those of the blocks that were only fetched, and from how many bytes on the oldest go. */
   readonly cache: { readonly blockCount: number, readonly byteLength: number, readonly maxBytes: number }
   readonly pinCount: number

@@ -22,6 +22,7 @@ const FLAGS = {
   pin: { type: 'boolean', help: 'Keep what was added; --no-pin leaves it to the next gc [default: true]' },
   'wrap-with-directory': { type: 'boolean', short: 'w', help: 'Put what is added into a directory of its own' },
   'empty-dirs': { type: 'boolean', short: 'E', help: 'Include empty directories [default: true]' },
+  nocopy: { type: 'boolean', help: 'Leave the content where it lies, and refer to it; the files must stay as they are. Implies --raw-leaves' },
   ...ADD_SOURCE_FLAGS,
   chunker: { type: 'string', short: 's', value: 'NAME', help: 'How files are cut into chunks: size-N, rabin, rabin-AVG, rabin-MIN-AVG-MAX or buzhash' },
   trickle: { type: 'boolean', short: 't', help: 'Lay files out so that their beginning is near the root' },
@@ -55,7 +56,7 @@ export const add = command({
     if (wanted.copies !== undefined && (flags.pin === false || flags['only-hash'] === true)) throw new HoldfastError('INVALID', `Copies are of a pin: --copies cannot go with ${flags.pin === false ? '--no-pin' : '--only-hash'}`)
     if (wanted.copies === undefined && wait !== undefined) throw new HoldfastError('INVALID', '--wait is for copies in the cluster: say how many by --copies N')
 
-    const request: AddArgs = { ...recipeArgs(flags), ...wanted, ...await sourceArgs(flags, context.cwd), wrap: flags['wrap-with-directory'], emptyDirectories: flags['empty-dirs'], rootsOnly: flags.quieter === true || flags.silent === true, stdinName: flags['stdin-name'], paths: paths.map((path) => resolve(context.cwd, path)), pin: flags.pin, name: flags.name ?? flags['pin-name'] }
+    const request: AddArgs = { ...recipeArgs(flags), ...wanted, ...await sourceArgs(flags, context.cwd), wrap: flags['wrap-with-directory'], emptyDirectories: flags['empty-dirs'], nocopy: flags.nocopy, rootsOnly: flags.quieter === true || flags.silent === true, stdinName: flags['stdin-name'], paths: paths.map((path) => resolve(context.cwd, path)), pin: flags.pin, name: flags.name ?? flags['pin-name'] }
     const ids: string[] = []
     if (flags['only-hash'] === true) await computeOnly(context, request, printer)
     else ids.push(...await addByDaemon(context, request, printer, flags))
@@ -70,7 +71,8 @@ function recipeArgs (flags: Flags): RecipeArgs {
     profile: flags.profile,
     cidVersion: wholeNumber('cid-version', flags['cid-version']),
     hash: flags.hash,
-    rawLeaves: flags['raw-leaves'],
+    // A reference is of bytes as they lie in the file.
+    rawLeaves: flags['raw-leaves'] ?? (flags.nocopy === true ? true : undefined),
     chunker: flags.chunker,
     trickle: flags.trickle,
     maxFileLinks: wholeNumber('max-file-links', flags['max-file-links']),

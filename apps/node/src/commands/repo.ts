@@ -19,6 +19,8 @@ export const repoStat = command({
       context.print(`Version     ${event.version}`)
       context.print(`Engine      ${event.engine}${event.durability === 'os' ? '; acknowledged blocks may be lost in a power cut (durability os)' : ''}`)
       context.print(`Blocks      ${event.blockCount}, together ${formatBytes(event.byteLength)}`)
+      const { inPlace } = event
+      if (inPlace.blockCount > 0) context.print(`In place    ${inPlace.blockCount} more, ${formatBytes(inPlace.byteLength)} in ${inPlace.fileCount} ${inPlace.fileCount === 1 ? 'file' : 'files'} of yours`)
       context.print(`Cache       ${event.cache.blockCount} of them, ${formatBytes(event.cache.byteLength)} of at most ${formatBytes(event.cache.maxBytes)}`)
       context.print(`Pins        ${event.pinCount}, journal ${formatBytes(event.journalByteLength)}`)
       for (const line of storageLines(event.storage)) context.print(line)

@@ -5,6 +5,7 @@ import type { CID } from 'multiformats/cid'
 import { isAbsolute } from 'node:path'
 import type { ApiNode } from '../api-node.ts'
 import { type Exchange, progressReporter } from '../exchange.ts'
+import { leasedReferences, nocopyRecipe } from './in-place.ts'
 import { clusterPinEvent, clusterRequest, type NewPin, prepareClusterPin } from './cluster-pins.ts'
 import type { AddArgs, EntryEvent, EventOf } from '../operations.ts'
 
@@ -14,7 +15,7 @@ import type { AddArgs, EntryEvent, EventOf } from '../operations.ts'
  * Blocks durable, then the pins, then the records of the cluster, then the answer; a lease keeps the collector away from the blocks in between.
  */
 export async function add (node: ApiNode, args: AddArgs, exchange: Exchange<EventOf<'add'>>): Promise<void> {
-  const recipe = recipeOf({ ...args, keepsAttributes: keepsAttributes(args) })
+  const recipe = recipeOf({ ...args, ...nocopyRecipe(args), keepsAttributes: keepsAttributes(args) })
   const wanted = clusterRequest(node, args, { mode: 'recursive', name: args.name })
   if (wanted !== undefined && args.pin === false) throw new HoldfastError('INVALID', 'Copies are of a pin: they cannot go without one')
   if (wanted !== undefined) await prepareClusterPin(node, wanted)
@@ -26,6 +27,7 @@ export async function add (node: ApiNode, args: AddArgs, exchange: Exchange<Even
     signal: exchange.signal,
     wrap: args.wrap,
     emptyDirectories: args.emptyDirectories,
+    leaves: args.nocopy === true ? await leasedReferences(node, lease) : undefined,
     onUnreadable: args.ignoreErrors === true
       ? async (path, reason) => {
           firstUnreadable ??= { reason }

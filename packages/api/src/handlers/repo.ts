@@ -40,13 +40,16 @@ async function dropQuarantined ({ engine, references, storedBlocks, leases }: Ap
 export async function repoStat (node: ApiNode, _args: object, exchange: Exchange<EventOf<'repo-stat'>>): Promise<void> {
   const { repository: { folder, version }, engine } = node
   const [usage, disk, storage] = await Promise.all([node.blocks.usage(exchange), statfs(folder), engine.figures()])
+  const inPlace = node.inPlace.references
   await exchange.emit({
     repository: folder,
     version,
     engine: engine.name,
     durability: engine.durability,
     storage,
-    ...usage,
+    blockCount: usage.blockCount - inPlace.blockCount,
+    byteLength: usage.byteLength - inPlace.byteLength,
+    inPlace,
     cache: node.cache.status,
     pinCount: node.pins.count,
     journalByteLength: node.journal.byteLength,

@@ -4,6 +4,7 @@ import type { ArgsOf, EventOf, OperationName } from '../operations.ts'
 import { add } from './add.ts'
 import { dagExport, dagImport } from './car.ts'
 import { dagStat } from './dag-stat.ts'
+import { filestoreLs } from './in-place.ts'
 import { memberInvite, memberJoin, memberLeave, memberLs, memberRm, memberRole } from './members.ts'
 import { id, settings, stop } from './node.ts'
 import { connect, disconnect, findProviders, peers, provide, stats } from './network.ts'
@@ -53,6 +54,7 @@ export const HANDLERS: { readonly [Name in OperationName]: Handler<Name> } = {
   stats,
   provide,
   'find-providers': findProviders,
+  'filestore-ls': filestoreLs,
   'repo-stat': repoStat,
   'repo-verify': repoVerify,
   'repo-repair': repoRepair,

@@ -42,32 +42,48 @@ export interface VerifyOptions {
  * @throws `UNAVAILABLE` when it shall heal and no peer is connected.
  */
 export async function * verifyBlocks (node: ApiNode, options: VerifyOptions): AsyncIterable<DamagedBlock> {
-  const { signal, repair, onProgress = () => {} } = options
+  const { signal, repair } = options
   if (repair === 'heal' && node.host.peers().length === 0) throw new HoldfastError('UNAVAILABLE', 'Damaged blocks are not replaced: no peer is connected that could have them. Connect to some, or use drop')
   if (node.engine.integrity !== undefined) return yield * quarantinedBlocks(node, node.engine.integrity, options)
+  yield * readBlocks(node, node.storedBlocks.list({ signal }), { ...options, before: { blockCount: 0, byteLength: 0 } })
+}
+
+interface ReadOptions extends VerifyOptions {
+  /** What was looked at before. */
+  readonly before: { readonly blockCount: number, readonly byteLength: number }
+}
+
+async function * readBlocks (node: ApiNode, cids: AsyncIterable<CID> | Iterable<CID>, { before, ...options }: ReadOptions): AsyncIterable<DamagedBlock> {
   const { sample = 1 } = options
   // Others each time: the order in which blocks are listed may stay the same.
   const first = randomInt(sample)
-  let blockCount = 0
-  let byteLength = 0
-  for await (const cid of node.storedBlocks.list({ signal })) {
-    const read = blockCount % sample === first ? await readStored(node, cid, signal) : NOT_READ
+  let { blockCount, byteLength } = before
+  let index = 0
+  for await (const cid of cids) {
+    const read = index++ % sample === first ? await readStored(node, cid, options.signal) : NOT_READ
     if (read.failure === undefined) byteLength += read.byteLength
     else yield { cid, reason: read.failure, ...await repaired(node, cid, { ...options, isProven: read.isProven }) }
-    onProgress({ blockCount: ++blockCount, byteLength })
+    options.onProgress?.({ blockCount: ++blockCount, byteLength })
   }
 }
 
 async function * quarantinedBlocks (node: ApiNode, integrity: EngineIntegrity, options: VerifyOptions): AsyncIterable<DamagedBlock> {
   const { signal, sample, known = false, onProgress, onIndexChecked } = options
+  let before = { blockCount: 0, byteLength: 0 }
   if (!known) {
     const { blockCount, byteLength, indexRepairCount, isIndexBroken } = await integrity.check({ sample, signal, onProgress: (progress) => { onProgress?.(progress) } })
-    onProgress?.({ blockCount, byteLength })
+    before = { blockCount, byteLength }
+    onProgress?.(before)
     onIndexChecked?.({ indexRepairCount, isIndexBroken })
   }
   for await (const cids of inBatches(integrity.quarantined({ signal }))) {
     yield * await Promise.all(cids.map(async (cid) => ({ cid, reason: `Bytes do not match ${cid}: the block is quarantined`, ...await repaired(node, cid, options) })))
   }
+  if (!known) yield * readBlocks(node, cidsOf(node.inPlace.listReferences()), { ...options, before })
+}
+
+function * cidsOf (references: Iterable<{ readonly cid: CID }>): Generator<CID> {
+  for (const { cid } of references) yield cid
 }
 
 /** Blocks that are fetched at once: one that nobody has takes as long as a fetch goes on, and should not hold up each of the others. */

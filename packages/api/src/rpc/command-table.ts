@@ -4,6 +4,7 @@ import * as block from './commands/block.ts'
 import { cat, get, ls } from './commands/content.ts'
 import * as dag from './commands/dag.ts'
 import { events } from './commands/events.ts'
+import * as filestore from './commands/filestore.ts'
 import { filesStat } from './commands/files.ts'
 import { nameResolve, resolve } from './commands/name.ts'
 import { commandsOf, config, configShow, id, keyList, shutdown, version } from './commands/node.ts'
@@ -35,6 +36,8 @@ export const RPC_COMMANDS: Readonly<Record<string, RpcCommand>> = {
   'dag/stat': dag.stat,
   events,
   'files/stat': filesStat,
+  'filestore/ls': filestore.ls,
+  'filestore/verify': filestore.verify,
   get,
   id,
   'key/list': keyList,

@@ -9,6 +9,9 @@ import { MAX_REFERENCES, type Reference, ReferenceTable } from './reference-tabl
 
 const RAW = 0x55
 
+/** What an fsync answers where it means nothing, or needs a file that was opened for writing. */
+const CANNOT_SYNC: ReadonlySet<string> = new Set(['EINVAL', 'EROFS', 'ENOTSUP', 'EPERM', 'EBADF'])
+
 /** A raw block that is to be referred to where it lies. */
 export interface ReferenceDraft {
   readonly cid: CID
@@ -113,10 +116,21 @@ export class InPlaceBlockstore implements Blockstore {
     await this.#log.refer(references)
   }
 
-  /** Syncs a file, so that what refers to it outlives a crash of the machine as it does. */
+  /**
+   * Syncs a file of the user: what refers to it should outlive a crash of the machine, and so should its bytes.
+   *
+   * @throws `UNAVAILABLE` when the disk failed to keep it.
+   */
   async syncFile (path: string): Promise<void> {
-    await using file = await openReferred(path)
-    await file.sync()
+    try {
+      await using file = await openReferred(path)
+      await file.sync()
+    } catch (cause) {
+      const errno = cause instanceof Error && 'code' in cause ? String(cause.code) : ''
+      // A file system that nobody writes to, or that lets only a writer ask, keeps it as well as it can.
+      if (CANNOT_SYNC.has(errno)) return
+      throw new HoldfastError('UNAVAILABLE', `Could not make ${path} durable: ${errno}`, { cause, path })
+    }
   }
 
   async delete (cid: CID, options: DeleteOptions = {}): Promise<boolean> {

@@ -1,4 +1,4 @@
-import type { Logger } from '@holdfast/core'
+import { isErrorCode, type Logger } from '@holdfast/core'
 import { decodeReferenceRecord, encodeReferences, encodeReleases, REFERENCE_KINDS, type ReferenceRecord } from './reference-record.ts'
 import { type Reference, type ReferenceTable } from './reference-table.ts'
 
@@ -78,11 +78,11 @@ export class ReferenceLog implements AsyncDisposable {
     // Once for what was put, once for this.
     this.#deadCount += 2
     this.#released.set(Buffer.from(multihash.buffer, multihash.byteOffset, multihash.byteLength).toString('latin1'), Uint8Array.from(multihash))
-    if (this.#released.size === MAX_WAITING_RELEASES) void this.flush()
-    else this.#timer ??= setTimeout(() => { void this.flush() }, RELEASE_DELAY_MS).unref()
+    if (this.#released.size === MAX_WAITING_RELEASES) void this.#flushBeside()
+    else this.#timer ??= setTimeout(() => { void this.#flushBeside() }, RELEASE_DELAY_MS).unref()
   }
 
-  /** Resolves when it is written down which references went, or cannot be: a full disk keeps nothing from being deleted. */
+  /** Resolves when it is written down which references went, or there is no room for it: a full disk keeps nothing from being deleted. */
   async flush (): Promise<void> {
     clearTimeout(this.#timer)
     this.#timer = undefined
@@ -90,13 +90,19 @@ export class ReferenceLog implements AsyncDisposable {
       await this.#append([])
       this.#compactIfDue()
     } catch (err) {
+      if (!isErrorCode(err, 'LIMIT')) throw err
       this.#couldNot(err)
     }
   }
 
   async [Symbol.asyncDispose] (): Promise<void> {
-    await this.flush()
+    await this.#flushBeside()
     await this.#compacting
+  }
+
+  /** The same with nobody to tell of a failure; whoever keeps the records tells of a disk that failed. */
+  async #flushBeside (): Promise<void> {
+    await this.flush().catch((err: unknown) => { this.#couldNot(err) })
   }
 
   /** References that went are back after a restart then, and are garbage once more. */

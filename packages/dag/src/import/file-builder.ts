@@ -1,4 +1,4 @@
-import { CODECS } from '@holdfast/core'
+import { type Block, CODECS } from '@holdfast/core'
 import type { ImportRecipe } from '../profile.ts'
 import type { UnixFsData } from '../unixfs.ts'
 import type { BlockSink } from './block-sink.ts'
@@ -11,6 +11,8 @@ import { buildTrickle } from './trickle-builder.ts'
 
 /** Where the blocks of a file go, and the memory that its chunks may lie in. */
 export interface FileSink extends Pick<BlockSink, 'add'> {
+  /** Takes raw leaves instead of `add`, in the order of the file, with the bytes of it that each is of; one that its own CID carries has no block. */
+  readonly addLeaf?: ((block: Block | undefined, byteLength: number) => Promise<void>) | undefined
   readonly buffers?: ChunkBuffers | undefined
 }
 
@@ -64,8 +66,13 @@ export class FileParts {
     return await nameUnixFsNode({ type, data, byteLength, ...attributes }, [], this.#recipe)
   }
 
+  /** Hands a leaf to the sink. */
   async store (node: NamedNode): Promise<BuiltNode> {
-    return await storeNode(node, this.#sink)
+    const { addLeaf } = this.#sink
+    if (!this.#recipe.rawLeaves || addLeaf === undefined) return await storeNode(node, this.#sink)
+    const { block, cid, byteLength, tsize } = node
+    await addLeaf(block, byteLength)
+    return { cid, byteLength, tsize }
   }
 
   async inner (children: readonly BuiltNode[], attributes: ImportAttributes = {}): Promise<BuiltNode> {

@@ -4,8 +4,9 @@ import { cutChunks, shortestChunkBytes } from './chunker.ts'
 import { type BuiltNode, buildUnixFsNode } from './dag-builder.ts'
 import { buildDirectory } from './directory-builder.ts'
 import { DirectoryLinks } from './directory-links.ts'
-import { buildFile, buildShortFile } from './file-builder.ts'
+import { buildFile, buildShortFile, type FileSink } from './file-builder.ts'
 import type { ImportedEntry, ImportOptions } from './import-tree.ts'
+import { LeafReferences } from './leaf-references.ts'
 import { ShortFiles } from './short-files.ts'
 import { Slots } from './slots.ts'
 import type { DirectorySource, FileSource, ImportAttributes, ImportSource, SymlinkSource } from './source.ts'
@@ -30,6 +31,7 @@ export class ImportRun {
   readonly #recipe: ImportRecipe
   readonly #failed: AbortController
   readonly #options: ImportOptions
+  readonly #references: LeafReferences | undefined
   readonly #files = new Slots(CONCURRENT_FILES)
   readonly #entries = new Slots(CONCURRENT_ENTRIES)
   readonly #directories = new Slots(CONCURRENT_DIRECTORIES)
@@ -45,6 +47,7 @@ export class ImportRun {
     this.#recipe = recipe
     this.#failed = failed
     this.#options = options
+    this.#references = options.leaves === undefined ? undefined : new LeafReferences(options.leaves, options)
     this.#oneChunkBytes = shortestChunkBytes(recipe.chunking)
     // Whatever a disk does not answer is not waited for.
     options.signal?.addEventListener('abort', () => { this.#shortFiles[Symbol.dispose]() }, { once: true })
@@ -65,6 +68,11 @@ export class ImportRun {
     const entry = await this.#contents('', async function * () { yield * sources }(), true)
     if (entry === undefined) throw new Error('A directory at the top is kept, also when it is empty')
     return entry
+  }
+
+  /** Resolves when all leaves that are referred to in place are so durably. */
+  async flush (): Promise<void> {
+    await this.#references?.flush()
   }
 
   /** Resolves when no file of this import is being read any more. */
@@ -151,10 +159,12 @@ export class ImportRun {
   }
 
   async #file (path: string, source: FileSource, reading: Reading): Promise<ImportedEntry> {
+    const sink = this.#references?.sinkFor(source, this.#sink) ?? this.#sink
     const content = source.path === undefined ? undefined : await this.#short(source.path, reading)
     const node = content === undefined
-      ? await this.#streamed(source, reading)
-      : await buildShortFile(content, this.#recipe, this.#sink, source.attributes)
+      ? await this.#streamed(source, sink, reading)
+      : await buildShortFile(content, this.#recipe, sink, source.attributes)
+    await this.#references?.sync(source)
     this.#fileCount++
     return await this.#done('file', path, node)
   }
@@ -174,10 +184,10 @@ export class ImportRun {
     }
   }
 
-  async #streamed (source: FileSource, reading: Reading): Promise<BuiltNode> {
+  async #streamed (source: FileSource, sink: FileSink, reading: Reading): Promise<BuiltNode> {
     await this.#files.acquire()
     try {
-      return await buildFile(this.#chunks(source, reading), this.#recipe, this.#sink, source.attributes)
+      return await buildFile(this.#chunks(source, reading), this.#recipe, sink, source.attributes)
     } finally {
       this.#files.release()
     }
@@ -207,7 +217,7 @@ export class ImportRun {
   }
 
   #report (): void {
-    this.#options.onProgress?.({ byteLength: this.#byteLength, fileCount: this.#fileCount, blockCount: this.#sink.blockCount })
+    this.#options.onProgress?.({ byteLength: this.#byteLength, fileCount: this.#fileCount, blockCount: this.#sink.blockCount + (this.#references?.count ?? 0) })
   }
 }
 

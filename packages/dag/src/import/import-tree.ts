@@ -4,6 +4,7 @@ import type { CID } from 'multiformats/cid'
 import { chunkBytesOf, type ImportRecipe } from '../profile.ts'
 import { BlockSink } from './block-sink.ts'
 import { ImportRun } from './import-run.ts'
+import type { LeafKeeper } from './leaf-references.ts'
 import type { ImportSource } from './source.ts'
 
 /** One file, directory or symlink that was imported. */
@@ -37,6 +38,8 @@ export interface ImportOptions extends AbortOptions {
    * them with Kubo's needs the same. @default false
    */
   ignoreWidthsAtTop?: boolean | undefined
+  /** Keeps where raw leaves lie in the files that they are of, instead of their bytes. @default the writer gets them */
+  leaves?: LeafKeeper | undefined
   /** Awaited for every entry as soon as its DAG is built, children before their directory. */
   onEntry?: ((entry: ImportedEntry) => Promise<void>) | undefined
   /**
@@ -68,6 +71,7 @@ export async function importSources (writer: BlockWriter, sources: readonly Impo
       ? [await run.wrapped(sources)]
       : await run.roots(sources)
     await sink.flush()
+    await run.flush()
     return entries
   } catch (reason) {
     failed.abort(reason)

@@ -196,12 +196,16 @@ export class BookedCache implements FetchCache {
 
   /** Whoever puts a block wants it kept, also when it came as cache before. */
   async #putOwned (blocks: readonly Block[], options?: AbortOptions): Promise<void> {
-    using _ = this.#opened.book.own(blocks.map(({ cid }) => multihashKey(cid)))
+    await this.own(blocks.map(({ cid }) => cid), () => this.withRoom(roomFor(blocks), () => this.#write(blocks, options)))
+  }
+
+  async own (cids: readonly CID[], write: () => Promise<void>): Promise<void> {
+    using _ = this.#opened.book.own(cids.map((cid) => multihashKey(cid)))
     try {
-      await this.withRoom(roomFor(blocks), () => this.#write(blocks, options))
+      await write()
     } finally {
       // Afterwards: a collection that comes before would find them absent, and forget them.
-      if (this.#references !== undefined) for (const { cid } of blocks) this.#references.note(cid)
+      if (this.#references !== undefined) for (const cid of cids) this.#references.note(cid)
     }
     // Before the put is acknowledged, so that no restart finds the block in the book.
     await this.#opened.forgottenDurably()

@@ -60,6 +60,8 @@ export interface FetchCache extends CacheKeeper, AsyncDisposable {
   protectReader(reader: BlockReader & Disposable): BlockReader & Disposable
   /** Runs a write; when it finds no space, evicts and runs it again. */
   withRoom<T>(byteLength: number, write: () => Promise<T>): Promise<T>
+  /** Runs a write that goes past `blocks`: what it writes is no cache from then on, as if it had been put. */
+  own(cids: readonly CID[], write: () => Promise<void>): Promise<void>
   /** Says who knows what pins keep: without that, nothing is evicted. Blocks that are no cache, or no longer, are noted there. */
   watch(references: CacheReferences): void
   /** Reports whether the block is cache: fetched, and neither put nor pinned since. */

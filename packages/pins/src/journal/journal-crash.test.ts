@@ -1,5 +1,8 @@
-import { isErrorCode, isHoldfastError } from '@holdfast/core'
+import { MemoryBlockstore } from '@holdfast/blockstore'
+import { openInPlaceBlockstore } from '@holdfast/blockstore/in-place'
+import { Block, isErrorCode, isHoldfastError } from '@holdfast/core'
 import { seededRandom } from '@holdfast/testkit'
+import type { CID } from 'multiformats/cid'
 import assert from 'node:assert/strict'
 import { basename } from 'node:path'
 import { test } from 'node:test'
@@ -463,5 +466,51 @@ test('a log that could not be created does not come back and make the one before
     disk.cutAfter(2)
     await assert.rejects(journal.append(batchOf(9)), (err) => isErrorCode(err, 'UNAVAILABLE'))
     assert.ok((await inspect(disk.afterCut(seededRandom(seed)))).ids.has(0))
+  }
+})
+
+/** What is known of each reference: where it leads, that it is gone, or nothing while a call is under way. */
+type ReferenceLedger = Map<number, number | 'gone' | 'unknown'>
+
+async function blockFor (id: number): Promise<CID> {
+  return (await Block.of(Uint8Array.of(id))).cid
+}
+
+/** References that come, move, go and come back, with new logs and compactions of others under way. */
+async function referringWork (fs: JournalFs, ledger: ReferenceLedger): Promise<void> {
+  await using journal = await openJournal(FOLDER, { fs, maxLogBytes: 1000 })
+  await using store = await openInPlaceBlockstore({ blocks: new MemoryBlockstore(), records: journal })
+  const change = async (ids: readonly number[], known: number | 'gone'): Promise<void> => {
+    for (const id of ids) ledger.set(id, 'unknown')
+    const cids = await Promise.all(ids.map(blockFor))
+    if (known === 'gone') await store.deleteMany(cids)
+    else await store.refer(cids.map((cid, index) => ({ cid, path: `/file-${index % 2}`, offset: known, byteLength: 1 })))
+    for (const id of ids) ledger.set(id, known)
+  }
+  const others = async (): Promise<void> => { await journal.compact([{ kind: 'foreign', value: 'kept' }], { kinds: ['foreign'] }) }
+  await change([0, 1, 2, 3], 10)
+  await all([change([4, 5, 6], 20), change([0, 1], 'gone'), others()])
+  await all([change([0], 30), change([7, 8], 10), change([4], 'gone')])
+  await all([others(), change([5], 40), change([1], 50)])
+  await change([2, 3, 5, 6], 'gone')
+  await change([2], 60)
+}
+
+test('what was referred to in place outlives a power cut at any operation, and what was deleted stays away', async () => {
+  for (let cutAt = 1; ; cutAt++) {
+    const disk = new CrashDisk({ cutAt })
+    const ledger: ReferenceLedger = new Map()
+    await referringWork(disk, ledger).catch((err: unknown) => { if (!disk.isCut) throw err })
+    for (let seed = 0; seed < SEEDS_PER_CUT; seed++) {
+      await using journal = await openJournal(FOLDER, { fs: disk.afterCut(seededRandom(cutAt * SEEDS_PER_CUT + seed)) })
+      const store = await openInPlaceBlockstore({ blocks: new MemoryBlockstore(), records: journal })
+      for (const [id, known] of ledger) {
+        const offset = store.referenceTo(await blockFor(id))?.offset
+        if (known !== 'unknown') assert.equal(offset, known === 'gone' ? undefined : known, `reference ${id} after cut ${cutAt}, seed ${seed}`)
+      }
+    }
+    if (disk.isCut) continue
+    assert.ok(cutAt > 60, `only ${cutAt} operations`)
+    return
   }
 })
