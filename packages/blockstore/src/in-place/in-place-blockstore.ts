@@ -134,11 +134,11 @@ export class InPlaceBlockstore implements Blockstore {
   }
 
   async delete (cid: CID, options: DeleteOptions = {}): Promise<boolean> {
-    return await this.#blocks.delete(cid, options) || this.#deleteReference(cid, options.when) !== undefined
+    return await this.#blocks.delete(cid, { ...options, when: () => this.#releaseIf(cid, options.when?.()) }) || this.#deleteReference(cid, options.when) !== undefined
   }
 
   async deleteMany (cids: readonly CID[], options: DeleteManyOptions = {}): Promise<Array<number | undefined>> {
-    const byteLengths = await deleteBlocks(this.#blocks, cids, options)
+    const byteLengths = await deleteBlocks(this.#blocks, cids, { ...options, when: (cid, index) => this.#releaseIf(cid, options.when?.(cid, index)) })
     if (this.#table.count === 0) return byteLengths
     const all = byteLengths.map((byteLength, index) => {
       const cid = cids[index]
@@ -202,6 +202,12 @@ export class InPlaceBlockstore implements Blockstore {
   #release (cids: readonly CID[]): void {
     if (this.#table.count === 0) return
     for (const { multihash } of cids) this.#log.release(multihash.bytes)
+  }
+
+  /** With a stored block goes the reference that a crash brought back. */
+  #releaseIf (cid: CID, isDeleted = true): boolean {
+    if (isDeleted) this.#release([cid])
+    return isDeleted
   }
 
   #deleteReference (cid: CID, when: (() => boolean) | undefined): number | undefined {
