@@ -46,8 +46,8 @@ export interface CollectDeps {
 /** Blocks removed together: they share one sync, and whoever wants one of them again waits for all. */
 const REMOVALS_TOGETHER = 8192
 
-/** The same when others have something to do, and could not while these go. */
-const REMOVALS_TOGETHER_WHEN_BUSY = 1024
+/** The same when others have something to do: they have less of their turn while these go, and wait for the disk behind each sync. */
+const REMOVALS_TOGETHER_WHEN_BUSY = 4096
 
 /** Blocks between two reports of progress. */
 const BLOCKS_PER_PROGRESS = 1024

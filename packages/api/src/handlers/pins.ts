@@ -2,6 +2,7 @@ import { HoldfastError } from '@holdfast/core'
 import { parseContentPath } from '@holdfast/dag'
 import { indirectPin, type IndirectPin, indirectPins, type Pin, pinDag, type PinKind, type PinOwner, type PinProgress } from '@holdfast/pins'
 import type { ClusterPin } from '@holdfast/replication'
+import { base32 } from 'multiformats/bases/base32'
 import type { CID } from 'multiformats/cid'
 import type { ApiNode } from '../api-node.ts'
 import { type Exchange, PROGRESS_INTERVAL_MS, progressReporter } from '../exchange.ts'
@@ -124,10 +125,15 @@ export async function pinLs (node: ApiNode, { path, kind = 'all', name }: ArgsOf
   if (name === undefined && (kind === 'indirect' || (cid !== undefined && kind === 'all' && found === 0))) {
     for await (const indirect of cid === undefined ? indirectPins(node, { signal }) : oneIndirect(node, cid, signal)) {
       found++
-      await exchange.emit({ cid: indirect.cid.toString(), kind: 'indirect', root: indirect.root.toString() })
+      await exchange.emit({ cid: textOf(indirect.cid), kind: 'indirect', root: indirect.root.toString() })
     }
   }
   if (cid !== undefined && found === 0) throw new HoldfastError('NOT_FOUND', `${cid} is not pinned`, { cid: cid.toString() })
+}
+
+/** As `toString`, which also keeps the text of each CID: of very many that costs more than all else. */
+function textOf (cid: CID): string {
+  return cid.version === 1 ? base32.encode(cid.bytes) : cid.toString()
 }
 
 async function * oneIndirect (node: ApiNode, cid: CID, signal: AbortSignal): AsyncGenerator<IndirectPin> {

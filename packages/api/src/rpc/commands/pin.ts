@@ -82,10 +82,12 @@ async function listPins (call: RpcCall<typeof LS_OPTIONS>, onPin: (pin: ListedPi
   const kind = KINDS.find((known) => known === type)
   if (kind === undefined) throw callerMistake(`invalid type '${type.slice(0, 100)}', must be one of {direct, indirect, recursive, all}`)
   const seen = new DigestSet()
+  // Asked for alone they come once each, and reading very many CIDs again would take longer than all else.
+  const isDistinct = kind === 'indirect' && args.length === 0
   const exchange = callExchange<PinEvent>(call, async (pin) => {
     // Any part of a name fits, but what is asked for by its path is told whatever its name.
     if (name !== undefined && args.length === 0 && pin.name?.includes(name) !== true) return
-    if (!seen.add(parseCid(pin.cid))) return
+    if (!isDistinct && !seen.add(parseCid(pin.cid))) return
     const type = pin.kind === 'indirect' && args.length > 0 ? `indirect through ${pin.root}` : pin.kind
     await onPin({ cid: pin.cid, type, name: names ? pin.name ?? '' : '' })
   })
