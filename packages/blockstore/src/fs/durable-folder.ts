@@ -15,7 +15,7 @@
  *
  * @see Rebello et al., "Can Applications Recover from fsync Failures?", USENIX ATC 2020
  */
-import { HoldfastError } from '@holdfast/core'
+import { DiskTrust, HoldfastError, type Logger } from '@holdfast/core'
 import { randomUUID } from 'node:crypto'
 import { join } from 'node:path'
 import { platform } from 'node:process'
@@ -30,8 +30,9 @@ export type Durability = 'disk' | 'os'
 
 export interface DurableFolderOptions {
   durability: Durability
+  log: Logger
   /** Called once, when a sync failed. */
-  onFatal: (err: HoldfastError) => void
+  onFatal?: ((err: HoldfastError) => void) | undefined
 }
 
 /** Where go-ds-flatfs, too, keeps files that are not finished; walks of either tool pass over it. */
@@ -56,12 +57,13 @@ export class DurableFolder {
   readonly #writes = new Semaphore(MAX_WRITES_IN_FLIGHT)
   /** Folders whose own name is known to be durable; at most the 1,024 of two base32 characters. */
   readonly #knownFolders = new Set<string>()
-  #fatal: HoldfastError | undefined
+  readonly #trust: DiskTrust
 
   constructor (operations: FsOperations, path: string, options: DurableFolderOptions) {
     this.#operations = operations
     this.path = path
     this.#options = options
+    this.#trust = new DiskTrust({ name: 'Blockstore', log: options.log, onFatal: options.onFatal })
   }
 
   /** Makes the folder ready: nothing half-written is left, and the names of `folders` are durable. */
@@ -76,7 +78,7 @@ export class DurableFolder {
 
   /** @throws `UNAVAILABLE` once a sync has failed. */
   requireWritable (): void {
-    if (this.#fatal !== undefined) throw this.#fatal
+    this.#trust.require()
   }
 
   /** Steps 1 and 2: writes a temporary file and returns its path. Leaves nothing behind when it fails. */
@@ -171,22 +173,6 @@ export class DurableFolder {
   }
 
   async #sync (path: string, sync: () => Promise<void>): Promise<void> {
-    if (this.#options.durability === 'os') return
-    try {
-      await sync()
-    } catch (cause) {
-      throw this.#stopWriting(path, cause)
-    }
-  }
-
-  #stopWriting (path: string, cause: unknown): HoldfastError {
-    if (this.#fatal !== undefined) return this.#fatal
-    this.#fatal = new HoldfastError(
-      'UNAVAILABLE',
-      `Blockstore ${this.path} is read-only since the disk failed to keep what was written (${errnoOf(cause) ?? 'unknown failure'}); check the disk, then start again`,
-      { cause, path, errno: errnoOf(cause) }
-    )
-    this.#options.onFatal(this.#fatal)
-    return this.#fatal
+    if (this.#options.durability === 'disk') await this.#trust.durably('sync', path, sync)
   }
 }

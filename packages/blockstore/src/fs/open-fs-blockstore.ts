@@ -52,13 +52,7 @@ const MAX_SHARDING_BYTES = 256
 
 async function open (operations: FsOperations, path: string, options: FsBlockstoreOptions): Promise<Blockstore> {
   const { durability = 'disk', log = silentLogger, onFatal } = options
-  const folder = new DurableFolder(operations, path, {
-    durability,
-    onFatal (err) {
-      log.error('Blockstore is read-only', { path, err })
-      onFatal?.(err)
-    }
-  })
+  const folder = new DurableFolder(operations, path, { durability, log, onFatal })
   await makeFolders(operations, path, durability)
   const shards = (await Array.fromAsync(operations.list(path))).filter(isShard)
   await folder.prepare(shards)

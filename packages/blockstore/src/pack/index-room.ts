@@ -1,8 +1,8 @@
 import { HoldfastError } from '@holdfast/core'
 import { stat, statfs } from 'node:fs/promises'
 
-/** Bytes that an entry takes at most in pages of an index whose entries come in any order: half-full leaves, and branches above them. */
-const ENTRY_BYTES = 200
+/** Bytes that an entry takes at most in an index whose entries come in any order: half-full leaves, and branches above them (docs/formats/pack.md). */
+const ENTRY_BYTES = 220
 
 /** Bytes that a page written anew takes. */
 const PAGE_BYTES = 4096
