@@ -3,11 +3,11 @@ import { Block, CODECS, encodeDagPb } from '@holdfast/core'
 import { encodeUnixFs } from '@holdfast/dag'
 import { flagVectors, writeVector } from '@holdfast/testkit'
 import assert from 'node:assert/strict'
-import { spawn } from 'node:child_process'
+import { spawn, spawnSync } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { chmod, lstat, mkdir, readdir, readFile, readlink, rm, symlink, utimes, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { basename, dirname, join } from 'node:path'
 import { test } from 'node:test'
 import { holdfast, HOLDFAST, newFolder, startNode } from './harness.ts'
 
@@ -95,6 +95,20 @@ test('flags of add change what is added and how it is told', async (context) => 
   for (const flags of [['--chunker', 'rabin-1'], ['--hash', 'md5'], ['--profile', 'none'], ['--cid-version', '2']]) {
     assert.ok([2, 7].includes((await node.run(['add', ...flags], { stdin: 'x' })).status ?? 0), flags.join(' '))
   }
+})
+
+test('a tar archive is added as the tree that it holds, from a file and from standard input', { skip: process.platform === 'win32' }, async (context) => {
+  const node = await startNode(context)
+  const folder = await newFolder(context)
+  const tree = await makeTree(folder)
+  const archive = join(folder, 'archive.tar')
+  const { status } = spawnSync('tar', ['-cf', archive, '-C', dirname(tree), basename(tree)])
+  assert.equal(status, 0)
+  const cid = await node.ok(['add', '-rHQ', tree])
+  assert.equal(await node.ok(['add', '--tar', '-Q', archive]), cid)
+  assert.equal(await node.ok(['add', '--tar', '-nQ', archive]), cid)
+  assert.equal(await node.ok(['add', '--tar', '-Q', '-'], { stdin: await readFile(archive) }), cid)
+  assert.equal((await node.run(['add', '--tar', '-Q', join(tree, 'a.txt')])).status, 2)
 })
 
 test('add takes the flags of ipfs add, and gives the CIDs of Kubo', async (context) => {

@@ -137,6 +137,7 @@ test('what cannot be referred to in place is refused, and why', async (context) 
   const refusals: ReadonlyArray<readonly [words: RegExp, args: string[], stdin?: string]> = [
     [/Standard input cannot be referred to/, ['add', '--nocopy'], 'content'],
     [/cannot go with --no-raw-leaves/, ['add', '--nocopy', '--no-raw-leaves', path]],
+    [/archive cannot be referred to in place/, ['add', '--nocopy', '--tar', path]],
     [/cannot go with --preserve-mode/, ['add', '--nocopy', '--preserve-mode', path]],
     [/it is a file of the repository/, ['add', '--nocopy', join(node.repository, 'version')]]
   ]

@@ -41,6 +41,8 @@ export interface AddArgs extends RecipeArgs, SourceArgs, ClusterPinArgs {
   readonly paths: readonly string[]
   /** Name of the body's file in the directory around it. */
   readonly stdinName?: string | undefined
+  /** What is read, the body or one path, is a tar archive, and what it holds is added. @default false */
+  readonly tar?: boolean | undefined
   readonly wrap?: boolean | undefined
   readonly emptyDirectories?: boolean | undefined
   /** Leave the content where it lies, and refer to it. */

@@ -15,6 +15,7 @@ export { type LeafKeeper, LEAVES_AT_ONCE, type PlacedLeaf } from './import/leaf-
 export { measurePath, type MeasureOptions } from './import/measure-path.ts'
 export { keepsAttributes, openPathSources, type PathSourceOptions, setAttributes } from './import/path-sources.ts'
 export { type DirectorySource, type FileSource, type ImportAttributes, type ImportSource, type SymlinkSource, type UnreadableSource } from './import/source.ts'
+export { importTar, openTar, type TarImportOptions } from './import/tar-import.ts'
 export { MAX_TREE_BYTES, openTreeImport, type TreeImport, type TreeImportOptions } from './import/tree-import.ts'
 export { type Chunking, MAX_CHUNK_BYTES, parseChunker, type RabinChunking } from './chunking.ts'
 export { DEFAULT_INLINE_BYTES, DEFAULT_PROFILE, type ImportRecipe, PROFILES, type RecipeOptions, recipeOf } from './profile.ts'

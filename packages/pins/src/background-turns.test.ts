@@ -1,12 +1,22 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { BackgroundTurns } from './background-turns.ts'
 
 const STEP_MS = 4
-const DEADLINE_MS = 20_000
 
+/** Longer than busy others are remembered. */
+const QUIET_MS = 200
+const ATTEMPTS = 100
+
+/** Takes `ms` of the processor, however long that takes beside other processes. */
 function work (ms: number): void {
-  for (const begin = performance.now(); performance.now() - begin < ms;);
+  for (const begin = cpuMs(); cpuMs() - begin < ms;);
+}
+
+function cpuMs (): number {
+  const { user, system } = process.threadCpuUsage()
+  return (user + system) / 1000
 }
 
 test('beside others who always have something to do it takes the smaller part of the time', async () => {
@@ -36,9 +46,10 @@ test('busy others are forgotten when they have nothing to do any more', async ()
   setImmediate(() => { work(STEP_MS) })
   await turns.next()
   assert.equal(turns.isBusy, true)
-  const begin = performance.now()
-  while (turns.isBusy) {
-    assert.ok(performance.now() - begin < DEADLINE_MS, 'others are taken for busy still')
+  // One turn may take long by itself, as when the collector of garbage comes.
+  for (let attempt = 1; turns.isBusy; attempt++) {
+    assert.ok(attempt < ATTEMPTS, 'others are taken for busy still')
+    await sleep(QUIET_MS)
     await turns.next()
   }
 })

@@ -1,5 +1,6 @@
 import type { AddArgs, EntryEvent, RecipeArgs } from '@holdfast/api/client'
 import { HoldfastError } from '@holdfast/core/errors'
+import type { ImportedEntry } from '@holdfast/dag'
 import { resolve } from 'node:path'
 import { wholeNumber } from '../arguments.ts'
 import { command, type CommandContext, type FlagValues, storedJson } from '../command.ts'
@@ -20,6 +21,7 @@ const FLAGS = {
   profile: { type: 'string', value: 'NAME', help: 'Recipe of the CID: unixfs-v1-2025 or unixfs-v0-2015 [default: unixfs-v1-2025]' },
   'only-hash': { type: 'boolean', short: 'n', help: 'Compute CIDs and store nothing; needs no running node' },
   pin: { type: 'boolean', help: 'Keep what was added; --no-pin leaves it to the next gc [default: true]' },
+  tar: { type: 'boolean', help: 'Add what is in a tar archive: a file, or standard input' },
   'wrap-with-directory': { type: 'boolean', short: 'w', help: 'Put what is added into a directory of its own' },
   'empty-dirs': { type: 'boolean', short: 'E', help: 'Include empty directories [default: true]' },
   nocopy: { type: 'boolean', help: 'Leave the content where it lies, and refer to it; the files must stay as they are. Implies --raw-leaves' },
@@ -56,7 +58,7 @@ export const add = command({
     if (wanted.copies !== undefined && (flags.pin === false || flags['only-hash'] === true)) throw new HoldfastError('INVALID', `Copies are of a pin: --copies cannot go with ${flags.pin === false ? '--no-pin' : '--only-hash'}`)
     if (wanted.copies === undefined && wait !== undefined) throw new HoldfastError('INVALID', '--wait is for copies in the cluster: say how many by --copies N')
 
-    const request: AddArgs = { ...recipeArgs(flags), ...wanted, ...await sourceArgs(flags, context.cwd), wrap: flags['wrap-with-directory'], emptyDirectories: flags['empty-dirs'], nocopy: flags.nocopy, rootsOnly: flags.quieter === true || flags.silent === true, stdinName: flags['stdin-name'], paths: paths.map((path) => resolve(context.cwd, path)), pin: flags.pin, name: flags.name ?? flags['pin-name'] }
+    const request: AddArgs = { ...recipeArgs(flags), ...wanted, ...await sourceArgs(flags, context.cwd), wrap: flags['wrap-with-directory'], emptyDirectories: flags['empty-dirs'], tar: flags.tar, nocopy: flags.nocopy, rootsOnly: flags.quieter === true || flags.silent === true, stdinName: flags['stdin-name'], paths: paths.map((path) => resolve(context.cwd, path)), pin: flags.pin, name: flags.name ?? flags['pin-name'] }
     const ids: string[] = []
     if (flags['only-hash'] === true) await computeOnly(context, request, printer)
     else ids.push(...await addByDaemon(context, request, printer, flags))
@@ -101,20 +103,26 @@ async function addByDaemon (context: CommandContext, request: AddArgs, printer: 
 
 /** `--only-hash` reads the files in this process; the same code as in the daemon, and nothing is stored. */
 async function computeOnly (context: CommandContext, request: AddArgs, printer: EntryPrinter): Promise<void> {
-  const { discardingWriter, importSources, keepsAttributes, openPathSources, recipeOf, setAttributes } = await import('@holdfast/dag')
+  const { discardingWriter, importSources, importTar, keepsAttributes, openTar, openPathSources, recipeOf, setAttributes } = await import('@holdfast/dag')
   const { paths, stdinName = '' } = request
   using line = context.progress('Hashing')
   const sources = paths.length === 0
     ? [{ kind: 'file', name: Buffer.from(stdinName), attributes: setAttributes(request), open: () => context.stdin } as const]
     : await openPathSources(paths, request)
-  const toEvent = ({ kind, path, cid, byteLength }: Awaited<ReturnType<typeof importSources>>[number]): EntryEvent => ({ kind, path, cid: cid.toString(), byteLength })
-  const roots = await importSources(discardingWriter, sources, recipeOf({ ...request, keepsAttributes: keepsAttributes(request) }), {
+  const toEvent = ({ kind, path, cid, byteLength }: ImportedEntry): EntryEvent => ({ kind, path, cid: cid.toString(), byteLength })
+  const recipe = recipeOf({ ...request, keepsAttributes: keepsAttributes(request) })
+  const { signal } = context
+  const shared = {
     wrap: request.wrap,
     emptyDirectories: request.emptyDirectories,
     // As `ipfs add --only-hash`: it is there to compare CIDs with.
     ignoreWidthsAtTop: true,
-    signal: context.signal,
-    onEntry: async (entry) => { printer.print(toEvent(entry), false, line) },
+    signal,
+    onEntry: async (entry: ImportedEntry) => { printer.print(toEvent(entry), false, line) }
+  }
+  const importArchive = async (): Promise<ImportedEntry[]> => await importTar(discardingWriter, openTar(sources, signal), recipe, { ...shared, preserveMode: request.preserveMode, preserveMtime: request.preserveMtime, attributes: setAttributes(request) })
+  const roots = request.tar === true ? await importArchive() : await importSources(discardingWriter, sources, recipe, {
+    ...shared,
     onUnreadable: request.ignoreErrors === true ? async (_, reason) => { printer.leaveOut(reason instanceof Error ? reason.message : String(reason), line) } : undefined,
     onProgress: (progress) => { line.update(progress) }
   })

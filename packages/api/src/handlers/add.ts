@@ -1,5 +1,5 @@
 import { HoldfastError } from '@holdfast/core'
-import { type ImportedEntry, type ImportProgress, type ImportSource, importSources, keepsAttributes, measurePath, openPathSources, parseIgnoreRules, recipeOf, setAttributes } from '@holdfast/dag'
+import { type ImportedEntry, type ImportProgress, type ImportSource, importSources, importTar, keepsAttributes, measurePath, openPathSources, openTar, parseIgnoreRules, recipeOf, setAttributes } from '@holdfast/dag'
 import { leasedWriter, type PinOwner } from '@holdfast/pins'
 import type { CID } from 'multiformats/cid'
 import { isAbsolute } from 'node:path'
@@ -23,20 +23,26 @@ export async function add (node: ApiNode, args: AddArgs, exchange: Exchange<Even
   using lease = node.leases.open('add')
   using progress = args.progress === false ? undefined : startProgress(args, exchange)
   let firstUnreadable: { readonly reason: unknown } | undefined
-  const roots = await importSources(leasedWriter(node.blocks, lease), sources, recipe, {
+  const shared = {
     signal: exchange.signal,
     wrap: args.wrap,
     emptyDirectories: args.emptyDirectories,
-    leaves: args.nocopy === true ? await leasedReferences(node, lease) : undefined,
-    onUnreadable: args.ignoreErrors === true
-      ? async (path, reason) => {
-          firstUnreadable ??= { reason }
-          await exchange.emit({ unreadable: { path, reason: reason instanceof Error ? reason.message : String(reason) } })
-        }
-      : undefined,
-    onProgress: progress?.report,
-    onEntry: args.rootsOnly === true ? undefined : async (entry) => { await exchange.emit({ entry: toEvent(entry), isRoot: false }) }
-  })
+    onEntry: args.rootsOnly === true ? undefined : async (entry: ImportedEntry) => { await exchange.emit({ entry: toEvent(entry), isRoot: false }) }
+  }
+  const writer = leasedWriter(node.blocks, lease)
+  const roots = args.tar === true
+    ? await importTar(writer, openTar(sources, exchange.signal), recipe, { ...shared, preserveMode: args.preserveMode, preserveMtime: args.preserveMtime, attributes: setAttributes(args) })
+    : await importSources(writer, sources, recipe, {
+      ...shared,
+      leaves: args.nocopy === true ? await leasedReferences(node, lease) : undefined,
+      onUnreadable: args.ignoreErrors === true
+        ? async (path, reason) => {
+            firstUnreadable ??= { reason }
+            await exchange.emit({ unreadable: { path, reason: reason instanceof Error ? reason.message : String(reason) } })
+          }
+        : undefined,
+      onProgress: progress?.report
+    })
   exchange.signal.throwIfAborted()
   if (roots.length === 0 && firstUnreadable !== undefined) throw firstUnreadable.reason
   for (const { cid } of roots) node.events.tell({ type: 'added', cid: cid.toString() })

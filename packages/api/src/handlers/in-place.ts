@@ -16,9 +16,10 @@ const REFERENCE_BYTES = 48
  *
  * @throws `INVALID` for what contradicts that.
  */
-export function nocopyRecipe (args: Pick<AddArgs, 'nocopy' | 'paths' | 'rawLeaves'> & Parameters<typeof keepsAttributes>[0]): { readonly rawLeaves?: boolean | undefined } {
+export function nocopyRecipe (args: Pick<AddArgs, 'nocopy' | 'paths' | 'rawLeaves' | 'tar'> & Parameters<typeof keepsAttributes>[0]): { readonly rawLeaves?: boolean | undefined } {
   if (args.nocopy !== true) return { rawLeaves: args.rawLeaves }
   if (args.paths.length === 0) throw new HoldfastError('INVALID', 'Standard input cannot be referred to in place: name a file, or leave out --nocopy')
+  if (args.tar === true) throw new HoldfastError('INVALID', 'What is in an archive cannot be referred to in place: unpack it, or leave out --nocopy')
   if (args.rawLeaves === false) throw new HoldfastError('INVALID', 'Only raw leaves lie in a file as they are: --nocopy cannot go with --no-raw-leaves')
   if (keepsAttributes(args)) throw new HoldfastError('INVALID', 'Raw leaves have no room for modes and times: --nocopy cannot go with --preserve-mode, --preserve-mtime, --mode and --mtime')
   return { rawLeaves: true }

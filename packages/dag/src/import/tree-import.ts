@@ -45,6 +45,8 @@ export interface TreeImport extends AsyncDisposable {
   file(path: readonly string[], content: AsyncIterable<Uint8Array>, attributes?: ImportAttributes): Promise<void>
   /** Imports a symlink. Its mode means nothing and is not kept. */
   symlink(path: readonly string[], target: Uint8Array, attributes?: ImportAttributes): Promise<void>
+  /** Gives a file or symlink that was imported before a second path. @throws `INVALID` when there is none at `target`. */
+  link(path: readonly string[], target: readonly string[]): Promise<void>
   /** Makes a directory, also an empty one. One that is there already gets the attributes. */
   directory(path: readonly string[], attributes?: ImportAttributes): void
   /**
@@ -102,6 +104,13 @@ class PathTreeImport implements TreeImport {
     await this.#put(names, 'symlink', await buildUnixFsNode({ type: 'symlink', data: target, mtime }, [], this.#recipe, this.#sink))
   }
 
+  async link (path: readonly string[], target: readonly string[]): Promise<void> {
+    const names = this.#checked(path)
+    const { entry } = this.#leafAt(this.#checked(target))
+    this.#reserve(names.join('/').length)
+    if (entry.kind !== 'directory') await this.#put(names, entry.kind, entry)
+  }
+
   directory (path: readonly string[], attributes: ImportAttributes = {}): void {
     const names = this.#checked(path)
     if (names.length > 0 && hasAttributes(attributes)) this.#directoryAt(names).attributes = attributes
@@ -146,6 +155,13 @@ class PathTreeImport implements TreeImport {
     // The last of two files with one name stays, as on a disk.
     siblings.set(name, { kind: 'leaf', entry })
     await this.#options.onEntry?.(entry)
+  }
+
+  #leafAt (names: readonly string[]): Leaf {
+    let node: Directory | Leaf | undefined = this.#top
+    for (const name of names) node = node?.kind === 'directory' ? node.children.get(name) : undefined
+    if (node?.kind === 'leaf') return node
+    throw new HoldfastError('INVALID', `There is no file ${JSON.stringify(names.join('/'))} that could be linked to`, { path: names.join('/') })
   }
 
   #directoryAt (names: readonly string[]): Directory {
