@@ -1,4 +1,6 @@
-import type { Answer, ApiClient, CallOptions, EntryEvent, ProgressEvent } from '@holdfast/api/client'
+import { type Answer, type ApiClient, type CallOptions, type EntryEvent, type PlacesEvent, type ProgressEvent, readContent, whileThere } from '@holdfast/api/client'
+import { PlacedContent } from '@holdfast/blockstore/places'
+import type { AbortOptions } from '@holdfast/core'
 import { HoldfastError } from '@holdfast/core/errors'
 import type { KnownContent, TreeEntry } from '@holdfast/dag'
 
@@ -15,8 +17,9 @@ export interface GetEntriesOptions extends CallOptions {
  * Each file has `known`, so that whoever has a part of it is sent the rest alone: what is had is told to the daemon file by file.
  */
 export async function * getEntries (client: ApiClient, path: string, { signal, onProgress }: GetEntriesOptions): AsyncIterable<TreeEntry> {
+  await using placed = new PlacedContent()
   const lines = new Lines()
-  const answers = new Answers(client.call('get', { path, resume: true }, { signal, body: lines }), onProgress)
+  const answers = new Answers(client.call('get', { path, resume: true, places: true }, { signal, body: lines }), onProgress)
   try {
     for (let answer = await answers.next(); answer !== undefined; answer = await answers.next()) {
       if (answer.type !== 'event' || !('entry' in answer.event)) throw otherVersion()
@@ -25,7 +28,7 @@ export async function * getEntries (client: ApiClient, path: string, { signal, o
         yield toTreeEntry(entry)
         continue
       }
-      const download = new FileDownload(answers, lines)
+      const download = new FileDownload({ client, cid: entry.cid, answers, lines, placed, onProgress, signal })
       yield { kind: 'file', ...attributesOf(entry), byteLength: entry.byteLength ?? 0, content: download.content(), known: download }
       await download.finish()
     }
@@ -35,23 +38,31 @@ export async function * getEntries (client: ApiClient, path: string, { signal, o
   }
 }
 
+interface FileDownloadParts extends AbortOptions {
+  readonly client: ApiClient
+  /** Of the file. */
+  readonly cid: string
+  readonly answers: Answers
+  readonly lines: Lines
+  readonly placed: PlacedContent
+  readonly onProgress: GetEntriesOptions['onProgress']
+}
+
 /** The content of one file, while the stream is at it. */
 class FileDownload implements KnownContent {
-  readonly #answers: Answers
-  readonly #lines: Lines
+  readonly #parts: FileDownloadParts
   #isAsked = false
 
-  constructor (answers: Answers, lines: Lines) {
-    this.#answers = answers
-    this.#lines = lines
+  constructor (parts: FileDownloadParts) {
+    this.#parts = parts
   }
 
   async * leaves (byteLength: number): ReturnType<KnownContent['leaves']> {
     if (byteLength === 0) return
     const { parseCid } = await import('@holdfast/core')
-    this.#lines.say(byteLength)
+    this.#parts.lines.say(byteLength)
     for (;;) {
-      const answer = await this.#answers.next()
+      const answer = await this.#parts.answers.next()
       if (answer?.type !== 'event') throw otherVersion()
       const { event } = answer
       if ('checked' in event) return
@@ -61,10 +72,24 @@ class FileDownload implements KnownContent {
     }
   }
 
+  /** Each piece is valid until the next is asked for. */
   async * from (offset: number): AsyncIterable<Uint8Array> {
+    const { client, cid, answers, lines, placed, onProgress, signal } = this.#parts
     this.#isAsked = true
-    this.#lines.say(offset)
-    for (let bytes = await this.#answers.nextBytes(); bytes !== undefined; bytes = await this.#answers.nextBytes()) yield bytes
+    lines.say(offset)
+    let at = offset
+    let isElsewhere = false
+    for (let content = await answers.nextContent(); content !== undefined; content = await answers.nextContent()) {
+      if (isElsewhere) continue // Passed over: the rest comes from another call.
+      const pieces = 'bytes' in content ? [content.bytes] : whileThere(placed.read(content.places, { signal }), () => { isElsewhere = true }, { signal })
+      for await (const bytes of pieces) {
+        at += bytes.byteLength
+        yield bytes
+      }
+      if ('places' in content) onProgress({ byteLength: at, totalByteLength: offset + content.totalByteLength })
+    }
+    if (!isElsewhere) return
+    for await (const answer of readContent(client, { path: cid, offset: at }, { signal })) if (answer.type === 'bytes') yield answer.bytes
   }
 
   content (): AsyncIterable<Uint8Array> {
@@ -80,7 +105,7 @@ class FileDownload implements KnownContent {
   async #bytes (byteLength: number): Promise<Uint8Array> {
     const pieces: Uint8Array[] = []
     for (let left = byteLength; left > 0;) {
-      const bytes = await this.#answers.nextBytes()
+      const bytes = await this.#parts.answers.nextBytes()
       if (bytes === undefined || bytes.byteLength > left) throw otherVersion()
       left -= bytes.byteLength
       pieces.push(bytes)
@@ -112,6 +137,15 @@ class Answers {
       if (!('progress' in event)) return { type: 'event', event }
       this.#onProgress(event.progress)
     }
+  }
+
+  /** The next piece, or where content lies, or `undefined` when something else comes first. */
+  async nextContent (): Promise<{ readonly bytes: Uint8Array } | PlacesEvent | undefined> {
+    const answer = await this.next()
+    if (answer?.type === 'bytes') return answer
+    if (answer?.type === 'event' && 'places' in answer.event) return answer.event
+    this.#ahead = answer
+    return undefined
   }
 
   /** The next piece, or `undefined` when something else comes first. */

@@ -60,7 +60,7 @@ const SCHEMAS = {
   settings: nothing,
   add: v.strictObject({ ...recipe, ...clusterPin, ...source, paths, stdinName: text, wrap: flag, emptyDirectories: flag, tar: flag, nocopy: flag, rootsOnly: flag, progress: flag, pin: flag, name: text }),
   cat: v.strictObject({ path, offset: count, length: count, places: flag }),
-  get: v.strictObject({ path, resume: flag, archive: flag, compress: flag, compressionLevel: v.optional(v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(9))) }),
+  get: v.strictObject({ path, resume: flag, places: flag, archive: flag, compress: flag, compressionLevel: v.optional(v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(9))) }),
   ls: v.strictObject({ path, size: flag, offset: count, limit: count }),
   stat: v.strictObject({ path, dag: flag }),
   'dag-import': v.strictObject({ paths, pinRoots: flag, name: text }),

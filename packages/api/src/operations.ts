@@ -63,6 +63,8 @@ export interface GetArgs {
    * not 0, it tells what they are made of, says `checked`, and waits for a line with the offset from which content is wanted.
    */
   readonly resume?: boolean | undefined
+  /** The caller reads this machine's files: of a long file it is told where the content lies. */
+  readonly places?: boolean | undefined
   /** All of it as a TAR. */
   readonly archive?: boolean | undefined
   /** Compressed with gzip: the archive, or without `archive` the one file. */
@@ -83,6 +85,8 @@ export type GetEvent =
 /** Content to be read by the caller, in this order, before what follows in the answer. */
 export interface PlacesEvent {
   readonly places: readonly PlacedBlock[]
+  /** Of the content that is asked for, of this file. */
+  readonly totalByteLength: number
 }
 
 /** Work done so far, in all. Which fields there are depends on the operation. */
@@ -284,7 +288,7 @@ export interface Operations {
   readonly add: Operation<AddArgs, ProgressEvent | { readonly unreadable: { readonly path: string, readonly reason: string } } | { readonly entry: EntryEvent, readonly isRoot: boolean } | { readonly pinned: readonly string[] } | { readonly pin: PinEvent }>
   /** `places`: the caller reads this machine's files, and is told where content lies instead of being sent it. */
   readonly cat: Operation<{ readonly path: string, readonly offset?: number | undefined, readonly length?: number | undefined, readonly places?: boolean | undefined }, ProgressEvent | PlacesEvent>
-  readonly get: Operation<GetArgs, GetEvent | ProgressEvent>
+  readonly get: Operation<GetArgs, GetEvent | ProgressEvent | PlacesEvent>
   /** `offset`: entries that are passed over, `limit`: entries that are told. Without `size` nothing but the directory is read. */
   readonly ls: Operation<{ readonly path: string, readonly size?: boolean | undefined, readonly offset?: number | undefined, readonly limit?: number | undefined }, EntryEvent | ProgressEvent>
   readonly stat: Operation<{ readonly path: string, readonly dag?: boolean | undefined }, StatEvent | ProgressEvent>

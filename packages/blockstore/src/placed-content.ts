@@ -22,8 +22,11 @@ export interface PlacedBlock extends BlockPlace {
   readonly to: number
 }
 
-/** Blocks that are read ahead of the one that is given out: with blocks of 1 MiB, 4 MiB; with the longest, 8 MiB. */
+/** Most blocks that are read ahead of the one that is given out: with blocks of 1 MiB, 4 MiB; with the longest, 8 MiB. */
 export const PLACED_BLOCKS_AHEAD = 3
+
+/** Blocks that are read ahead at first, and for a reader that never waits for one: a slow one holds two blocks. */
+const FIRST_BLOCKS_AHEAD = 1
 
 /** Longest block, as in core, which a client command does not load. */
 const MAX_BLOCK_BYTES: number = 2 * 1024 * 1024
@@ -38,8 +41,10 @@ const MAX_OPEN_FILES = 8
  * time with a buffer each, 0.77 s with four that take turns).
  */
 export class PlacedContent implements AsyncDisposable {
+  /** From the one opened first. */
   readonly #files = new Map<string, Promise<FileHandle>>()
   readonly #buffers: Buffer[] = []
+  #blocksAhead = FIRST_BLOCKS_AHEAD
 
   /**
    * Yields the content of the blocks in order; each piece is valid until the next is asked for.
@@ -52,7 +57,7 @@ export class PlacedContent implements AsyncDisposable {
       for await (const block of blocks) {
         signal?.throwIfAborted()
         reading.push(this.#start(block))
-        if (reading.length > PLACED_BLOCKS_AHEAD) yield * this.#take(reading)
+        if (reading.length > this.#blocksAhead) yield * this.#take(reading)
       }
       while (reading.length > 0) {
         signal?.throwIfAborted()
@@ -67,21 +72,22 @@ export class PlacedContent implements AsyncDisposable {
   async * #take (reading: Reading[]): AsyncIterable<Uint8Array> {
     const next = reading.shift()
     if (next === undefined) return
+    if (!next.isRead) this.#blocksAhead = Math.min(this.#blocksAhead + 1, PLACED_BLOCKS_AHEAD)
     const buffer = await next.bytes
     yield contentOf(next.block, buffer)
     this.#buffers.push(buffer)
   }
 
   async [Symbol.asyncDispose] (): Promise<void> {
-    for (const file of this.#files.values()) await file.then(async (handle) => { await handle.close() }).catch(() => {})
+    for (const path of this.#files.keys()) await SHARED.release(path)
     this.#files.clear()
   }
 
   /** Whoever takes the block hears of a failure; nobody may ever take it. */
   #start (block: PlacedBlock): Reading {
-    const bytes = this.#read(block)
-    bytes.catch(() => {})
-    return { block, bytes }
+    const reading: Reading = { block, bytes: this.#read(block), isRead: false }
+    reading.bytes.then(() => { reading.isRead = true }, () => {})
+    return reading
   }
 
   async #read ({ path, offset, byteLength }: BlockPlace): Promise<Buffer> {
@@ -100,25 +106,47 @@ export class PlacedContent implements AsyncDisposable {
   async #open (path: string): Promise<FileHandle> {
     const known = this.#files.get(path)
     if (known !== undefined) return await known
-    const opening = open(path, 'r')
+    const opening = SHARED.acquire(path)
     this.#files.set(path, opening)
-    if (this.#files.size > MAX_OPEN_FILES) await this.#closeOldest()
+    if (this.#files.size > MAX_OPEN_FILES) await this.#releaseOldest()
     return await opening
   }
 
-  /** Its reads have long ended: later blocks were asked for in between. */
-  async #closeOldest (): Promise<void> {
-    for (const [path, file] of this.#files) {
-      this.#files.delete(path)
-      await file.then(async (handle) => { await handle.close() }).catch(() => {})
-      return
-    }
+  /** Its reads have long ended: blocks in as many other files were asked for since. */
+  async #releaseOldest (): Promise<void> {
+    const [oldest] = this.#files.keys()
+    if (oldest === undefined) return
+    this.#files.delete(oldest)
+    await SHARED.release(oldest)
   }
 }
+
+/** Files that are open for reading, once for all that read them: a thousand readers of one pack take one descriptor. */
+class SharedFiles {
+  readonly #open = new Map<string, { readonly handle: Promise<FileHandle>, users: number }>()
+
+  acquire (path: string): Promise<FileHandle> {
+    const file = this.#open.get(path) ?? { handle: open(path, 'r'), users: 0 }
+    file.users++
+    this.#open.set(path, file)
+    return file.handle
+  }
+
+  /** Closes the file when nobody else has it; nothing was written, so a close that fails loses nothing. */
+  async release (path: string): Promise<void> {
+    const file = this.#open.get(path)
+    if (file === undefined || --file.users > 0) return
+    this.#open.delete(path)
+    await file.handle.then(async (handle) => { await handle.close() }).catch(() => {})
+  }
+}
+
+const SHARED = new SharedFiles()
 
 interface Reading {
   readonly block: PlacedBlock
   readonly bytes: Promise<Buffer>
+  isRead: boolean
 }
 
 function contentOf ({ path, byteLength, sha256, head, tail, from, to }: PlacedBlock, buffer: Buffer): Uint8Array {

@@ -5,7 +5,7 @@ import { countingBlockstore } from '@holdfast/testkit'
 import fc from 'fast-check'
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
-import { mkdtemp, open, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, open, readdir, readlink, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
@@ -83,6 +83,16 @@ test('a stalled reader of 10 GiB that lies in a file holds four blocks, and asks
   await pieces.return?.()
 })
 
+test('many readers of one file take one descriptor, which is closed behind the last', { skip: process.platform !== 'linux' && 'descriptors are counted in /proc' }, async () => {
+  const path = join(folder, 'shared')
+  const { store, cid, placeOf } = await placeFile(path, CONTENT, { chunker: 'size-1048576' })
+  const readers = Array.from({ length: 50 }, () => readFile(store, cid, { placeOf })[Symbol.asyncIterator]())
+  for (const reader of readers) assert.equal((await reader.next()).done, false)
+  assert.equal(await descriptorsOf(path), 1)
+  for (const reader of readers) await reader.return?.()
+  assert.equal(await descriptorsOf(path), 0)
+})
+
 test('an abort ends a reading by places with the reason given', async () => {
   const { store, cid, placeOf } = await placeFile(join(folder, 'aborted'), CONTENT, { chunker: 'size-1048576' })
   const leaving = new AbortController()
@@ -91,6 +101,11 @@ test('an abort ends a reading by places with the reason given', async () => {
     for await (const _ of readFile(store, cid, { placeOf, signal: leaving.signal })) leaving.abort(reason)
   }, (err) => err === reason)
 })
+
+async function descriptorsOf (path: string): Promise<number> {
+  const targets = await Promise.all((await readdir('/proc/self/fd')).map(async (fd) => await readlink(`/proc/self/fd/${fd}`).catch(() => '')))
+  return targets.filter((target) => target === path).length
+}
 
 async function findLeaf (store: MemoryBlockstore, byteLength: number): Promise<Awaited<ReturnType<typeof putBytes>>> {
   for await (const cid of store.list()) if ((await store.get(cid))?.bytes.byteLength === byteLength) return cid

@@ -74,7 +74,7 @@ function treeEntryOf (blocks: BlockReader, { block, path }: { block: Block, path
     throw new HoldfastError('UNSUPPORTED', `${block.cid} is a block of ${codecName(entry.codec)}, not a file or directory; read it as a block`, { cid: block.cid.toString(), codec: entry.codec })
   }
   const { mode, mtime } = entry
-  const common = { path, ...(mode !== undefined && { mode }), ...(mtime !== undefined && { mtime }) }
+  const common = { path, cid: block.cid, ...(mode !== undefined && { mode }), ...(mtime !== undefined && { mtime }) }
   switch (entry.kind) {
     case 'file': return { kind: 'file', ...common, byteLength: entry.byteLength, content: readFileFrom(blocks, block, options), known: knownContentOf(blocks, block, options) }
     case 'directory': return { kind: 'directory', ...common }

@@ -1,4 +1,5 @@
 import { HoldfastError } from '@holdfast/core'
+import type { CID } from 'multiformats/cid'
 import type { FileBytes, FileLeaf } from './file-leaves.ts'
 import type { UnixFsTime } from './unixfs.ts'
 
@@ -13,6 +14,8 @@ const MAX_ENTRY_NAME_BYTES = 255
  */
 export type TreeEntry = {
   readonly path: readonly string[]
+  /** Of what it comes from, where that is known. */
+  readonly cid?: CID | undefined
   readonly mode?: number | undefined
   readonly mtime?: UnixFsTime | undefined
 } & (

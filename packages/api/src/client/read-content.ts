@@ -34,27 +34,35 @@ export async function * readContent (client: ApiClient, { path, offset = 0, leng
     } else if ('progress' in answer.event) {
       yield { type: 'event', event: answer.event }
     } else {
-      const pieces = placed.read(answer.event.places, { signal })[Symbol.asyncIterator]()
-      try {
-        for (;;) {
-          const next = await pieces.next().catch((err: unknown) => {
-            signal?.throwIfAborted()
-            isElsewhere = true
-            return { done: true, value: err } as const
-          })
-          if (next.done === true) break
-          byteLength += next.value.byteLength
-          yield { type: 'bytes', bytes: next.value }
-        }
-      } finally {
-        await pieces.return?.()
+      for await (const bytes of whileThere(placed.read(answer.event.places, { signal }), () => { isElsewhere = true }, { signal })) {
+        byteLength += bytes.byteLength
+        yield { type: 'bytes', bytes }
       }
       if (isElsewhere) break
+      yield { type: 'event', event: { progress: { byteLength, totalByteLength: answer.event.totalByteLength } } }
     }
   }
   if (!isElsewhere) return
   for await (const answer of client.call('cat', { path, offset: offset + byteLength, ...length !== undefined && { length: length - byteLength } }, { signal })) {
     if (answer.type === 'bytes') yield answer
     else if ('progress' in answer.event) yield { type: 'event', event: answer.event }
+  }
+}
+
+/** Yields what a `PlacedContent` reads until a block is not where it should be, and says when that is so. */
+export async function * whileThere (pieces: AsyncIterable<Uint8Array>, onElsewhere: () => void, { signal }: AbortOptions): AsyncIterable<Uint8Array> {
+  const iterator = pieces[Symbol.asyncIterator]()
+  try {
+    for (;;) {
+      const next = await iterator.next().catch(() => undefined)
+      if (next === undefined) {
+        signal?.throwIfAborted()
+        return onElsewhere()
+      }
+      if (next.done === true) return
+      yield next.value
+    }
+  } finally {
+    await iterator.return?.()
   }
 }

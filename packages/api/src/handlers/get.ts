@@ -7,6 +7,7 @@ import { type Exchange, progressReporter } from '../exchange.ts'
 import type { ArgsOf, EntryEvent, EventOf, ProgressEvent } from '../operations.ts'
 import { archiveOf } from './archive.ts'
 import { openFound } from './open-reader.ts'
+import { sendPlaces } from './places.ts'
 import { locate, secondsOf } from './read.ts'
 
 type GetExchange = Exchange<EventOf<'get'>>
@@ -21,7 +22,7 @@ export async function get (node: ApiNode, args: ArgsOf<'get'>, exchange: GetExch
   // Of a directory only its blocks could be counted, by a walk: its progress is told without a total.
   const total = root.kind === 'file' && compress !== true ? { totalByteLength: root.byteLength } : {}
   if (archive === true || compress === true) return await sendAll(archiveOf(blocks, root, { ...args, signal }), exchange)
-  await sendTree(blocks, root.cid, { ...args, total }, exchange)
+  await sendTree(node, blocks, root.cid, { ...args, total }, exchange)
 }
 
 async function sendAll (bytes: AsyncIterable<Uint8Array>, exchange: GetExchange): Promise<void> {
@@ -33,7 +34,11 @@ async function sendAll (bytes: AsyncIterable<Uint8Array>, exchange: GetExchange)
   }
 }
 
-async function sendTree (blocks: BlockReader, cid: CID, { resume = false, total }: { readonly resume?: boolean | undefined, readonly total: ProgressEvent['progress'] }, exchange: GetExchange): Promise<void> {
+interface SendTreeOptions extends Pick<ArgsOf<'get'>, 'resume' | 'places'> {
+  readonly total: ProgressEvent['progress']
+}
+
+async function sendTree (node: ApiNode, blocks: BlockReader, cid: CID, { resume = false, places = false, total }: SendTreeOptions, exchange: GetExchange): Promise<void> {
   const report = progressReporter(exchange)
   const numbers = new NumberLines(exchange.body)
   let byteLength = 0
@@ -41,9 +46,10 @@ async function sendTree (blocks: BlockReader, cid: CID, { resume = false, total 
   for await (const entry of readTree(blocks, cid, exchange)) {
     await exchange.emit({ entry: entryEvent(entry, cid) })
     if (entry.kind !== 'file') continue
-    const offset = resume ? await agreeOnOffset(entry, numbers, exchange) : 0
+    let offset = resume ? await agreeOnOffset(entry, numbers, exchange) : 0
+    if (places) offset += await sendPlaces(node, blocks, { cid: entry.cid ?? cid, span: { start: offset, end: entry.byteLength } }, exchange)
     byteLength += offset
-    for await (const piece of named(entry, offset > 0 ? entry.known?.from(offset) ?? [] : entry.content, exchange)) {
+    for await (const piece of contentFrom(entry, offset, exchange)) {
       await exchange.send(piece)
       byteLength += piece.byteLength
       report({ byteLength, fileCount, ...total })
@@ -53,9 +59,9 @@ async function sendTree (blocks: BlockReader, cid: CID, { resume = false, total 
 }
 
 /** Says of a failure in which file of the tree it is; an abort stays what it is. */
-async function * named ({ path }: FileEntry, content: AsyncIterable<Uint8Array> | Iterable<Uint8Array>, { signal }: GetExchange): AsyncIterable<Uint8Array> {
+async function * contentFrom ({ path, content, known }: FileEntry, offset: number, { signal }: GetExchange): AsyncIterable<Uint8Array> {
   try {
-    yield * content
+    yield * offset === 0 ? content : known?.from(offset) ?? []
   } catch (err) {
     if (signal.aborted || path.length === 0 || !isHoldfastError(err)) throw err
     const text = path.join('/')
@@ -108,7 +114,7 @@ class NumberLines {
 }
 
 function entryEvent (entry: TreeEntry, root: CID): EntryEvent {
-  const common = { cid: root.toString(), path: entry.path.join('/'), mode: entry.mode, mtimeSeconds: secondsOf(entry.mtime) }
+  const common = { cid: (entry.cid ?? root).toString(), path: entry.path.join('/'), mode: entry.mode, mtimeSeconds: secondsOf(entry.mtime) }
   switch (entry.kind) {
     case 'file': return { kind: 'file', ...common, byteLength: entry.byteLength }
     case 'directory': return { kind: 'directory', ...common }

@@ -27,20 +27,25 @@ export async function sendPlaces ({ engine, cache }: Pick<ApiNode, 'engine' | 'c
   const known = (cid: CID): BlockPlace | undefined => cache.has(cid) ? undefined : placeOf.call(engine, cid)
   let told: PlacedBlock[] = []
   const tell = async (): Promise<void> => {
-    if (told.length > 0) await exchange.emit({ places: told })
+    if (told.length > 0) await exchange.emit({ places: told, totalByteLength: span.end - span.start })
     told = []
   }
   let end = span.start
-  for await (const part of placedParts(blocks, cid, { span, placeOf: known, signal })) {
-    if ('bytes' in part) {
-      await tell()
-      await exchange.send(part.bytes)
-      end = part.start + part.bytes.byteLength
-      continue
+  try {
+    for await (const part of placedParts(blocks, cid, { span, placeOf: known, signal })) {
+      if ('bytes' in part) {
+        await tell()
+        await exchange.send(part.bytes)
+        end = part.start + part.bytes.byteLength
+        continue
+      }
+      told.push(part.block)
+      end = part.start + part.block.to
+      if (told.length === BLOCKS_PER_EVENT) await tell()
     }
-    told.push(part.block)
-    end = part.start + part.block.to
-    if (told.length === BLOCKS_PER_EVENT) await tell()
+  } catch {
+    // Whoever goes on from here through the store finds out what is wrong.
+    signal.throwIfAborted()
   }
   await tell()
   return end - span.start
