@@ -12,7 +12,8 @@ import { type TestContext, test } from 'node:test'
 import type { ApiNode } from '../api-node.ts'
 import { openApiNode } from '../harness.test.ts'
 import type { ArgsOf, EventOf } from '../operations.ts'
-import { dagExport, dagImport } from './car.ts'
+import { dagImport } from './car.ts'
+import { dagExport } from './export-car.ts'
 
 const { signal } = new AbortController()
 

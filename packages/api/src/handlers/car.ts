@@ -1,6 +1,6 @@
-import { readCar, writeCar } from '@holdfast/car'
+import { readCar } from '@holdfast/car'
 import { HoldfastError, isHoldfastError } from '@holdfast/core'
-import { BlockSink, DigestSet, measurePath, requireBlock, walkDag } from '@holdfast/dag'
+import { BlockSink, DigestSet, measurePath } from '@holdfast/dag'
 import { type Lease, leasedWriter, pinDag } from '@holdfast/pins'
 import type { CID } from 'multiformats/cid'
 import { createReadStream } from 'node:fs'
@@ -8,9 +8,6 @@ import { isAbsolute } from 'node:path'
 import type { ApiNode } from '../api-node.ts'
 import { type Exchange, progressReporter } from '../exchange.ts'
 import type { ArgsOf, EventOf, ProgressEvent } from '../operations.ts'
-import { offlineNode } from './offline-node.ts'
-import { openFound } from './open-reader.ts'
-import { locate } from './read.ts'
 
 /** Bytes that one read of a CAR file asks for: of blocks of 1 MiB seven in eight lie within one, and are not copied. */
 const READ_BYTES: number = 8 * 1024 * 1024
@@ -144,16 +141,4 @@ async function * openArchive (path: string): AsyncIterable<Uint8Array> {
     if (errno === 'ENOENT') throw new HoldfastError('NOT_FOUND', `Cannot import ${path}: there is no such file`, { cause, path })
     throw new HoldfastError('UNAVAILABLE', `Cannot import ${path}: ${String(errno)}`, { cause, path })
   }
-}
-
-/**
- * Sends the DAG below a path as a CARv1 whose blocks come depth first, each once. With `localOnly` no peer is asked, and
- * what is absent below the root is left out with what is below it.
- */
-export async function dagExport (node: ApiNode, { path, localOnly = false }: ArgsOf<'dag-export'>, exchange: Exchange<EventOf<'dag-export'>>): Promise<void> {
-  const { signal } = exchange
-  const { found: { cid }, reader } = await openFound(localOnly ? offlineNode(node) : node, path, exchange, { walk: true, find: async (blocks) => await locate(blocks, path, signal) })
-  using blocks = reader
-  if (localOnly) await requireBlock(blocks, cid, { signal })
-  for await (const piece of writeCar([cid], walkDag(blocks, [cid], { signal, ...(localOnly ? { onAbsent: () => {} } : {}) }))) await exchange.send(piece)
 }
