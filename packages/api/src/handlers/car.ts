@@ -1,16 +1,16 @@
-import { readCar } from '@holdfast/car'
+import { readCar, SectionBuffers } from '@holdfast/car'
 import { HoldfastError, isHoldfastError } from '@holdfast/core'
 import { BlockSink, DigestSet, measurePath } from '@holdfast/dag'
 import { type Lease, leasedWriter, pinDag } from '@holdfast/pins'
 import type { CID } from 'multiformats/cid'
-import { createReadStream } from 'node:fs'
+import { open } from 'node:fs/promises'
 import { isAbsolute } from 'node:path'
 import type { ApiNode } from '../api-node.ts'
 import { type Exchange, progressReporter } from '../exchange.ts'
 import type { ArgsOf, EventOf, ProgressEvent } from '../operations.ts'
 
-/** Bytes that one read of a CAR file asks for: of blocks of 1 MiB seven in eight lie within one, and are not copied. */
-const READ_BYTES: number = 8 * 1024 * 1024
+/** Bytes that one read of a CAR file asks for. */
+const READ_BYTES: number = 1024 * 1024
 
 /** Most roots of the archives of one call, and most archives: they are held until the last archive is read, some 200 bytes each. */
 const MAX_IMPORTED_ROOTS = 65_536
@@ -109,12 +109,13 @@ async function pinImported (node: ApiNode, { cid, name, proven }: { readonly cid
 }
 
 async function importArchive (node: ApiNode, { source, bytes, totalByteLength }: Archive, { lease, proven }: Imports, caller: Caller): Promise<ImportedArchive> {
-  const sink = new BlockSink(leasedWriter(node.blocks, lease), caller)
+  const memory = new SectionBuffers()
+  const sink = new BlockSink(leasedWriter(node.blocks, lease), { signal: caller.signal, release: (section) => { memory.give(section) } })
   const report = progressReporter(caller)
   let roots: readonly CID[] = []
   let byteLength = 0
   try {
-    const reader = await readCar(bytes, caller)
+    const reader = await readCar(bytes, { signal: caller.signal, memory })
     roots = reader.roots
     for await (const block of reader.blocks) {
       await sink.add(block)
@@ -132,10 +133,27 @@ async function importArchive (node: ApiNode, { source, bytes, totalByteLength }:
   return { source, roots, blockCount: sink.blockCount, byteLength }
 }
 
+/** Reads a file in two buffers that take turns: while one is looked at, the other is filled. A piece is valid until the next is asked for. */
 async function * openArchive (path: string): AsyncIterable<Uint8Array> {
   if (!isAbsolute(path)) throw new HoldfastError('INVALID', `Path ${path} is not absolute`, { path })
+  await using file = await onPath(path, open(path, 'r'))
+  let [buffer, other] = [Buffer.allocUnsafeSlow(READ_BYTES), Buffer.allocUnsafeSlow(READ_BYTES)]
+  let reading = file.read(buffer, 0, READ_BYTES)
+  for (;;) {
+    const { bytesRead } = await onPath(path, reading)
+    if (bytesRead === 0) return
+    const piece = buffer.subarray(0, bytesRead)
+    ;[buffer, other] = [other, buffer]
+    reading = file.read(buffer, 0, READ_BYTES)
+    // Told when it is awaited, or never when nobody reads on; closing the file waits for it.
+    reading.catch(() => {})
+    yield piece
+  }
+}
+
+async function onPath<T> (path: string, operation: Promise<T>): Promise<T> {
   try {
-    for await (const piece of createReadStream(path, { highWaterMark: READ_BYTES })) yield piece as Buffer
+    return await operation
   } catch (cause) {
     const errno = cause instanceof Error && 'code' in cause ? cause.code : undefined
     if (errno === 'ENOENT') throw new HoldfastError('NOT_FOUND', `Cannot import ${path}: there is no such file`, { cause, path })
