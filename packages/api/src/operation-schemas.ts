@@ -66,7 +66,7 @@ const SCHEMAS = {
   'dag-import': v.strictObject({ paths, pinRoots: flag, name: text }),
   refs: v.strictObject({ paths, recursive: flag, unique: flag, maxDepth: count }),
   'dag-stat': v.strictObject({ paths }),
-  'dag-export': v.strictObject({ path, localOnly: flag }),
+  'dag-export': v.strictObject({ path, localOnly: flag, places: flag }),
   'pin-add': v.strictObject({ path, kind: pinKind, name: text, local: flag, ...clusterPin }),
   'pin-rm': v.strictObject({ path: v.optional(path), id, kind: v.optional(pinKind), name: text, local: flag }),
   'pin-update': v.strictObject({ from: path, to: path, unpin: flag, timeoutMs }),

@@ -82,6 +82,13 @@ export type GetEvent =
   | { readonly node: { readonly start: number, readonly byteLength: number } }
   | { readonly checked: true }
 
+/** A raw block of an archive, to be read by the caller. */
+export interface PlacedSection extends PlacedBlock {
+  readonly cid: string
+  /** What stands before it in the archive, in base64. */
+  readonly section: string
+}
+
 /** Content to be read by the caller, in this order, before what follows in the answer. */
 export interface PlacesEvent {
   readonly places: readonly PlacedBlock[]
@@ -297,8 +304,8 @@ export interface Operations {
   readonly refs: Operation<{ readonly paths: readonly string[], readonly recursive?: boolean | undefined, readonly unique?: boolean | undefined, readonly maxDepth?: number | undefined }, ProgressEvent | { readonly ref: { readonly from: string, readonly cid: string, readonly name: string } } | { readonly unreachable: { readonly path: string, readonly reason: string } }>
   /** `unique`: each block once; `total`: each once in every root that it is below. */
   readonly 'dag-stat': Operation<{ readonly paths: readonly string[] }, (ProgressEvent & { readonly counting?: BlockSumEvent & { readonly cid: string } }) | { readonly dag: BlockSumEvent & { readonly cid: string } } | { readonly unique: BlockSumEvent, readonly total: BlockSumEvent }>
-  /** With `localOnly` no peer is asked, and what is absent below the root is left out. */
-  readonly 'dag-export': Operation<{ readonly path: string, readonly localOnly?: boolean | undefined }, ProgressEvent>
+  /** With `localOnly` no peer is asked, and what is absent below the root is left out; `places` as for `cat`. */
+  readonly 'dag-export': Operation<{ readonly path: string, readonly localOnly?: boolean | undefined, readonly places?: boolean | undefined }, ProgressEvent | { readonly sections: readonly PlacedSection[] }>
   readonly 'pin-add': Operation<PinAddArgs, ProgressEvent | { readonly pin: PinEvent }>
   readonly 'pin-rm': Operation<PinRmArgs, { readonly pin: PinEvent }>
   readonly 'pin-update': Operation<{ readonly from: string, readonly to: string, readonly unpin?: boolean | undefined, readonly timeoutMs?: number | undefined }, ProgressEvent | { readonly status: PinStatusEvent } | { readonly updated: { readonly from: string, readonly to: string } }>

@@ -1,23 +1,30 @@
 import { type AbortOptions, unlessAborted } from '@holdfast/core'
 
+export interface ByteSourceOptions extends AbortOptions {
+  /** Memory for portions: they are copied there then, and the stream may reuse what it has yielded. @default views, where that can be */
+  memory?: { take(byteLength: number): Uint8Array } | undefined
+}
+
 /**
  * Hands out the bytes of a stream in the portions that a parser asks for.
  *
  * Holds the piece that the stream yielded last and the portion being put together, nothing else, however
  * small the pieces are. Portions are views of the pieces where they fit into one, so a stream must not
- * reuse what it has yielded.
+ * reuse what it has yielded, unless `memory` is given for them.
  */
 export class ByteSource {
   readonly #pieces: AsyncIterator<Uint8Array>
   readonly #signal: AbortSignal | undefined
+  readonly #memory: ByteSourceOptions['memory']
   #piece: Uint8Array = new Uint8Array()
   #position = 0
   #end = Infinity
   #isPulling = false
 
-  constructor (stream: AsyncIterable<Uint8Array>, { signal }: AbortOptions = {}) {
+  constructor (stream: AsyncIterable<Uint8Array>, { signal, memory }: ByteSourceOptions = {}) {
     this.#pieces = stream[Symbol.asyncIterator]()
     this.#signal = signal
+    this.#memory = memory
   }
 
   /** Bytes handed out or skipped so far. */
@@ -45,11 +52,10 @@ export class ByteSource {
   /** The next `byteLength` bytes, or `undefined` when there are fewer; the caller has checked that it wants so many. */
   async take (byteLength: number): Promise<Uint8Array | undefined> {
     if (this.#position + byteLength > this.#end) return undefined
-    if (this.#piece.byteLength >= byteLength) return this.#consume(byteLength)
+    if (this.#memory === undefined && this.#piece.byteLength >= byteLength) return this.#consume(byteLength)
 
     // Filled as a whole before it is handed out.
-    const { buffer } = Buffer.allocUnsafeSlow(byteLength)
-    const bytes = new Uint8Array(buffer)
+    const bytes = this.#memory?.take(byteLength) ?? new Uint8Array(Buffer.allocUnsafeSlow(byteLength).buffer)
     for (let at = 0; at < byteLength;) {
       if (this.#piece.byteLength === 0 && !await this.#pull()) return undefined
       const part = this.#consume(Math.min(byteLength - at, this.#piece.byteLength))

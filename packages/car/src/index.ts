@@ -1,3 +1,5 @@
 export { encodeCarHeader, MAX_CAR_HEADER_BYTES, MAX_CAR_ROOTS } from './car-header.ts'
-export { type CarReader, MAX_CAR_SECTION_BYTES, readCar } from './read-car.ts'
-export { encodeCarSection, writeCar } from './write-car.ts'
+export { type CarReader, MAX_CAR_SECTION_BYTES, readCar, type ReadCarOptions } from './read-car.ts'
+export { SectionBuffers } from './section-buffers.ts'
+export { gatherParts } from './gather-parts.ts'
+export { encodeCarSection, encodeSectionHead, writeCar } from './write-car.ts'

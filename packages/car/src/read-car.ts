@@ -1,11 +1,23 @@
 import { type AbortOptions, Block, HoldfastError, isHoldfastError, MAX_BLOCK_BYTES } from '@holdfast/core'
 import { CID } from 'multiformats/cid'
-import { ByteSource } from './byte-source.ts'
+import { ByteSource, type ByteSourceOptions } from './byte-source.ts'
 import { takeCarHeader } from './car-header.ts'
 import { takeVarint } from './varint.ts'
 
 /** Longest section that is read, in bytes: a block and its CID, whose digest has at most 128. */
 export const MAX_CAR_SECTION_BYTES: number = MAX_BLOCK_BYTES + 256
+
+/** Longest CID that is read, in bytes: four varints, and the longest digest that is accepted. A longer one is cut, and so refused. */
+const MAX_CID_BYTES = 168
+
+export interface ReadCarOptions extends AbortOptions {
+  /**
+   * Memory for sections. With it blocks lie there and nowhere else, until whoever has them gives it back, and the source may reuse its buffers.
+   *
+   * @default blocks are views of what the source yields, where they can be
+   */
+  memory?: ByteSourceOptions['memory']
+}
 
 export interface CarReader {
   readonly version: 1 | 2
@@ -25,12 +37,12 @@ export interface CarReader {
  * Reads the header of a CAR, version 1 or 2, and hands out the rest as a stream.
  *
  * Holds one section, at most `MAX_CAR_SECTION_BYTES`, and what the source yielded last; blocks may be views
- * of that, so the source must not reuse its buffers. The index of a CARv2 is not read.
+ * of that, so the source must not reuse its buffers unless `memory` is given. The index of a CARv2 is not read.
  *
  * @throws `INVALID` for what is not a CAR, `LIMIT` above `MAX_CAR_HEADER_BYTES` or `MAX_CAR_ROOTS`,
  * `UNSUPPORTED` for another version; with `details.byteOffset`.
  */
-export async function readCar (source: AsyncIterable<Uint8Array>, options: AbortOptions = {}): Promise<CarReader> {
+export async function readCar (source: AsyncIterable<Uint8Array>, options: ReadCarOptions = {}): Promise<CarReader> {
   const bytes = new ByteSource(source, options)
   try {
     const { version, roots } = await takeCarHeader(bytes)
@@ -72,7 +84,9 @@ async function takeBlock (source: ByteSource, byteOffset: number): Promise<Block
 
 function splitSection (section: Uint8Array, byteOffset: number): [CID, Uint8Array] {
   try {
-    return CID.decodeFirst(section)
+    // A CID lives longer than its block, whose memory it would keep.
+    const [cid] = CID.decodeFirst(section.slice(0, MAX_CID_BYTES))
+    return [cid, section.subarray(cid.byteLength)]
   } catch (cause) {
     throw new HoldfastError('INVALID', `Section at byte ${byteOffset} of the CAR does not begin with a CID`, { cause })
   }

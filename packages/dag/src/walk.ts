@@ -32,8 +32,21 @@ export interface WalkOptions extends AbortOptions {
   onAbsent?: (() => void) | undefined
 }
 
-interface Visit {
+export interface VisitOptions extends WalkOptions {
+  /** Asked of raw blocks, which have no links: one that nobody needs the bytes of is not read. @default all are read */
+  isUnread?: ((cid: CID) => boolean) | undefined
+}
+
+/** A block that a walk came to; without its bytes where those were not to be read. */
+export interface VisitedBlock {
   readonly cid: CID
+  readonly block: Block | undefined
+}
+
+interface Visit {
+  /** What is read; `undefined` where nothing is. */
+  readonly cid: CID | undefined
+  readonly at: CID
   readonly depth: number
 }
 
@@ -47,18 +60,24 @@ interface Visit {
  * codec, `LIMIT` above `maxDepth` or `MAX_LINKS_WAITING`.
  */
 export async function * walkDag (blocks: BlockReader, roots: readonly CID[], options: WalkOptions = {}): AsyncIterable<Block> {
-  const { maxDepth = DEFAULT_MAX_DEPTH, concurrency, dedupe = true, skip = () => false, onAbsent, signal } = options
+  for await (const { block } of visitDag(blocks, roots, options)) if (block !== undefined) yield block
+}
+
+/** The same for whoever needs the bytes of some blocks only. */
+export async function * visitDag (blocks: BlockReader, roots: readonly CID[], options: VisitOptions = {}): AsyncIterable<VisitedBlock> {
+  const { maxDepth = DEFAULT_MAX_DEPTH, concurrency, dedupe = true, skip = () => false, isUnread, onAbsent, signal } = options
   const visited = dedupe ? new VisitedNodes() : undefined
-  const isNeeded = ({ cid }: Visit): boolean => visited?.has(cid) !== true && !skip(cid)
+  const isNeeded = ({ at }: Visit): boolean => visited?.has(at) !== true && !skip(at)
+  const visit = (at: CID, depth: number): Visit => ({ at, cid: at.code === CODECS.raw && isUnread?.(at) === true ? undefined : at, depth })
 
   using stack = new ReadAheadStack<Visit>(blocks, { concurrency, signal, isNeeded })
-  stack.push(roots.map((cid) => ({ cid, depth: 0 })))
+  stack.push(roots.map((cid) => visit(cid, 0)))
   for (let next = await take(stack, onAbsent); next !== undefined; next = await take(stack, onAbsent)) {
-    const { item: { cid, depth }, block } = next
+    const { item: { at: cid, depth }, block } = next
+    if (visited?.add(cid) !== false) yield { cid, block }
     if (block === undefined) continue
-    if (visited?.add(cid) !== false) yield block
 
-    const children = withCid(cid, () => linksOf(block)).map((cid) => ({ cid, depth: depth + 1 })).filter(isNeeded)
+    const children = withCid(cid, () => linksOf(block)).map((child) => visit(child, depth + 1)).filter(isNeeded)
     if (children.length > 0 && depth >= maxDepth) throw new HoldfastError('LIMIT', `Links are nested deeper than ${maxDepth} at ${cid}`, { cid: cid.toString(), maxDepth })
     if (stack.count + children.length > MAX_LINKS_WAITING) throw new HoldfastError('LIMIT', `More than ${MAX_LINKS_WAITING} links wait at ${cid}`, { cid: cid.toString() })
     stack.push(children)

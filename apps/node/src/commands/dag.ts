@@ -1,6 +1,6 @@
-import type { ImportedCarEvent } from '@holdfast/api/client'
+import { type ImportedCarEvent, readArchive } from '@holdfast/api/client'
 import { HoldfastError } from '@holdfast/core/errors'
-import { open } from 'node:fs/promises'
+import { type FileHandle, open } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import { onlyArgument } from '../arguments.ts'
 import { command, type CommandContext, storedJson } from '../command.ts'
@@ -57,14 +57,18 @@ export const dagExport = command({
     using line = process.stdout.isTTY && output === undefined ? undefined : context.progress('Exporting')
     await using file = output === undefined ? undefined : await open(resolve(context.cwd, output), 'w')
     let byteLength = 0
-    for await (const answer of context.daemon.call('dag-export', { path, localOnly }, context)) {
+    for await (const answer of readArchive(context.daemon, { path, localOnly }, context)) {
       if (answer.type !== 'bytes') {
         line?.update(answer.event.progress)
         continue
       }
       if (file === undefined) await context.write(answer.bytes)
-      else await file.writeFile(answer.bytes)
+      else await writeAll(file, answer.bytes)
       line?.update({ byteLength: byteLength += answer.bytes.byteLength })
     }
   }
 })
+
+async function writeAll (file: FileHandle, bytes: Uint8Array): Promise<void> {
+  for (let at = 0; at < bytes.byteLength;) at += (await file.write(bytes, at)).bytesWritten
+}

@@ -46,7 +46,10 @@ export function createApiClient (socketPath: string, options: ApiClientOptions =
 
 async function * callOperation<Name extends OperationName> (socketPath: string, name: Name, args: ArgsOf<Name>, { body, signal, onWeaklyStoring }: CallOptions & Pick<ApiClientOptions, 'onWeaklyStoring'>): AsyncGenerator<Answer<Name>, boolean> {
   signal?.throwIfAborted()
-  const sent = request({ socketPath, method: 'POST', path: `/v1/${name}`, headers: { 'content-type': 'application/x-holdfast-request' }, signal })
+  const sent = request({ socketPath, method: 'POST', path: `/v1/${name}`, headers: { 'content-type': 'application/x-holdfast-request' } })
+  // Given to `request`, the signal would also be the socket's, which has nobody to hear of its failure once the answer is there as a whole.
+  const onAbort = (): void => { sent.destroy() }
+  signal?.addEventListener('abort', onAbort, { once: true })
   const sending = send(sent, args, body)
   // A failure of the source ends the call; the daemon's own answer is better news when there is one.
   let sendFailure: unknown
@@ -58,12 +61,16 @@ async function * callOperation<Name extends OperationName> (socketPath: string, 
     const response = await responseOf(sent, socketPath)
     const isWeak = response.headers[DURABILITY_HEADER] === 'os'
     if (isWeak) onWeaklyStoring?.()
-    for await (const frame of decodeFrames(response)) yield asAnswer<Name>(frame)
+    for await (const frame of decodeFrames(response)) {
+      signal?.throwIfAborted()
+      yield asAnswer<Name>(frame)
+    }
     return isWeak
   } catch (err) {
     signal?.throwIfAborted()
     throw sendFailure !== undefined && !isBrokenPipe(sendFailure) ? sendFailure : err
   } finally {
+    signal?.removeEventListener('abort', onAbort)
     sent.destroy()
   }
 }

@@ -1,4 +1,5 @@
 export { type Answer, type ApiClient, type ApiClientOptions, type CallOptions, createApiClient } from './api-client.ts'
 export type { AddArgs, ArgsOf, ClusterEvent, ClusterPinArgs, CollectedEvent, EntryEvent, EventOf, ImportedCarEvent, MemberEvent, NodeIdentity, OperationName, Operations, PeerEvent, PinEvent, PinStatusEvent, PlacesEvent, ProgressEvent, ProvideEvent, RecipeArgs, ReleasedEvent, RepoStatEvent, SettingEvent, SourceArgs, StatEvent, StatsEvent } from '../operations.ts'
 export type { CheckProgress, Durability, EngineFigures, ScrubStatus } from '../storage-engine.ts'
+export { readArchive } from './read-archive.ts'
 export { type ContentAnswer, type ContentRange, readContent, whileThere } from './read-content.ts'

@@ -1,5 +1,5 @@
 import { encodeCarHeader, encodeCarSection, readCar } from '@holdfast/car'
-import { Block, CODECS, encodeDagPb, HoldfastError, isErrorCode } from '@holdfast/core'
+import { Block, CODECS, encodeDagPb, HoldfastError, isErrorCode, multihashKey } from '@holdfast/core'
 import { DEFAULT_PROFILE, importBytes, recipeOf, walkDag } from '@holdfast/dag'
 import { MemoryBlockstore } from '@holdfast/blockstore'
 import fc from 'fast-check'
@@ -12,7 +12,8 @@ import { type TestContext, test } from 'node:test'
 import type { ApiNode } from '../api-node.ts'
 import { openApiNode } from '../harness.test.ts'
 import type { ArgsOf, EventOf } from '../operations.ts'
-import { dagExport, dagImport } from './car.ts'
+import { dagImport } from './car.ts'
+import { dagExport } from './export-car.ts'
 
 const { signal } = new AbortController()
 
@@ -95,7 +96,7 @@ test('T2.7-a: an archive that is cut at any byte pins nothing, keeps the blocks 
 test('T2.7-b, -f and -g: whatever byte of an archive is damaged, no wrong block is stored and no root is pinned that is not whole', async (context) => {
   const { root, blocks } = await smallDag(11)
   const car = carOf([root], blocks)
-  const known = new Set(blocks.map(({ cid }) => cid.toString()))
+  const known = new Set(blocks.map(({ cid }) => multihashKey(cid)))
   const store = new MemoryBlockstore()
   const node = await openApiNode(context, { blocks: store })
   await fc.assert(fc.asyncProperty(fc.nat(car.byteLength - 1), fc.integer({ min: 1, max: 255 }), async (at, mask) => {
@@ -106,7 +107,11 @@ test('T2.7-b, -f and -g: whatever byte of an archive is damaged, no wrong block 
     const { failure } = await run(node, damaged)
     assert.ok(failure === undefined || failure instanceof HoldfastError, String(failure))
     for await (const cid of store.list()) await store.get(cid)
-    for (const pinned of pinnedCids(node)) assert.ok(known.has(pinned) && (await Array.fromAsync(walkDag(store, [root]))).length === blocks.length, `${pinned} is pinned`)
+    for (const { cid } of node.pins.list()) {
+      // Under another codec the same bytes may have no links.
+      assert.ok(known.has(multihashKey(cid)), `${cid} is pinned`)
+      await Array.fromAsync(walkDag(store, [cid]))
+    }
   }), { numRuns: 500 })
 })
 

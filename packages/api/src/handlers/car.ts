@@ -1,19 +1,16 @@
-import { readCar, writeCar } from '@holdfast/car'
+import { readCar, SectionBuffers } from '@holdfast/car'
 import { HoldfastError, isHoldfastError } from '@holdfast/core'
-import { BlockSink, DigestSet, measurePath, requireBlock, walkDag } from '@holdfast/dag'
+import { BlockSink, DigestSet, measurePath } from '@holdfast/dag'
 import { type Lease, leasedWriter, pinDag } from '@holdfast/pins'
 import type { CID } from 'multiformats/cid'
-import { createReadStream } from 'node:fs'
+import { open } from 'node:fs/promises'
 import { isAbsolute } from 'node:path'
 import type { ApiNode } from '../api-node.ts'
 import { type Exchange, progressReporter } from '../exchange.ts'
 import type { ArgsOf, EventOf, ProgressEvent } from '../operations.ts'
-import { offlineNode } from './offline-node.ts'
-import { openFound } from './open-reader.ts'
-import { locate } from './read.ts'
 
-/** Bytes that one read of a CAR file asks for: of blocks of 1 MiB seven in eight lie within one, and are not copied. */
-const READ_BYTES: number = 8 * 1024 * 1024
+/** Bytes that one read of a CAR file asks for. */
+const READ_BYTES: number = 1024 * 1024
 
 /** Most roots of the archives of one call, and most archives: they are held until the last archive is read, some 200 bytes each. */
 const MAX_IMPORTED_ROOTS = 65_536
@@ -112,12 +109,13 @@ async function pinImported (node: ApiNode, { cid, name, proven }: { readonly cid
 }
 
 async function importArchive (node: ApiNode, { source, bytes, totalByteLength }: Archive, { lease, proven }: Imports, caller: Caller): Promise<ImportedArchive> {
-  const sink = new BlockSink(leasedWriter(node.blocks, lease), caller)
+  const memory = new SectionBuffers()
+  const sink = new BlockSink(leasedWriter(node.blocks, lease), { signal: caller.signal, release: (section) => { memory.give(section) } })
   const report = progressReporter(caller)
   let roots: readonly CID[] = []
   let byteLength = 0
   try {
-    const reader = await readCar(bytes, caller)
+    const reader = await readCar(bytes, { signal: caller.signal, memory })
     roots = reader.roots
     for await (const block of reader.blocks) {
       await sink.add(block)
@@ -135,25 +133,30 @@ async function importArchive (node: ApiNode, { source, bytes, totalByteLength }:
   return { source, roots, blockCount: sink.blockCount, byteLength }
 }
 
+/** Reads a file in two buffers that take turns: while one is looked at, the other is filled. A piece is valid until the next is asked for. */
 async function * openArchive (path: string): AsyncIterable<Uint8Array> {
   if (!isAbsolute(path)) throw new HoldfastError('INVALID', `Path ${path} is not absolute`, { path })
+  await using file = await onPath(path, open(path, 'r'))
+  let [buffer, other] = [Buffer.allocUnsafeSlow(READ_BYTES), Buffer.allocUnsafeSlow(READ_BYTES)]
+  let reading = file.read(buffer, 0, READ_BYTES)
+  for (;;) {
+    const { bytesRead } = await onPath(path, reading)
+    if (bytesRead === 0) return
+    const piece = buffer.subarray(0, bytesRead)
+    ;[buffer, other] = [other, buffer]
+    reading = file.read(buffer, 0, READ_BYTES)
+    // Told when it is awaited, or never when nobody reads on; closing the file waits for it.
+    reading.catch(() => {})
+    yield piece
+  }
+}
+
+async function onPath<T> (path: string, operation: Promise<T>): Promise<T> {
   try {
-    for await (const piece of createReadStream(path, { highWaterMark: READ_BYTES })) yield piece as Buffer
+    return await operation
   } catch (cause) {
     const errno = cause instanceof Error && 'code' in cause ? cause.code : undefined
     if (errno === 'ENOENT') throw new HoldfastError('NOT_FOUND', `Cannot import ${path}: there is no such file`, { cause, path })
     throw new HoldfastError('UNAVAILABLE', `Cannot import ${path}: ${String(errno)}`, { cause, path })
   }
-}
-
-/**
- * Sends the DAG below a path as a CARv1 whose blocks come depth first, each once. With `localOnly` no peer is asked, and
- * what is absent below the root is left out with what is below it.
- */
-export async function dagExport (node: ApiNode, { path, localOnly = false }: ArgsOf<'dag-export'>, exchange: Exchange<EventOf<'dag-export'>>): Promise<void> {
-  const { signal } = exchange
-  const { found: { cid }, reader } = await openFound(localOnly ? offlineNode(node) : node, path, exchange, { walk: true, find: async (blocks) => await locate(blocks, path, signal) })
-  using blocks = reader
-  if (localOnly) await requireBlock(blocks, cid, { signal })
-  for await (const piece of writeCar([cid], walkDag(blocks, [cid], { signal, ...(localOnly ? { onAbsent: () => {} } : {}) }))) await exchange.send(piece)
 }

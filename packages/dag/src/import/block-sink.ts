@@ -19,6 +19,8 @@ export const BATCHES_IN_FLIGHT = 3
 export interface BlockSinkOptions extends AbortOptions {
   /** Bytes of every chunk of a file but the last, when they all have as many. */
   chunkBytes?: number | undefined
+  /** Takes back the memory of blocks that are stored, when the writer has no use for it. */
+  release?: ((bytes: Uint8Array) => void) | undefined
 }
 
 /**
@@ -32,16 +34,18 @@ export class BlockSink {
   readonly #signal: AbortSignal | undefined
   /** Memory for chunks, when the writer lets it be used again. */
   readonly buffers: ChunkBuffers | undefined
+  readonly #release: ((bytes: Uint8Array) => void) | undefined
   readonly #inFlight = new Set<Promise<void>>()
   #batch: Block[] = []
   #batchBytes = 0
   #failure: { readonly reason: unknown } | undefined
   #blockCount = 0
 
-  constructor (writer: BlockWriter, { signal, chunkBytes }: BlockSinkOptions = {}) {
+  constructor (writer: BlockWriter, { signal, chunkBytes, release }: BlockSinkOptions = {}) {
     this.#writer = writer
     this.buffers = chunkBytes === undefined || writer.releasesBytes !== true ? undefined : ChunkBuffers.of(chunkBytes)
     this.#signal = signal
+    this.#release = writer.releasesBytes === true ? release : undefined
   }
 
   /** Blocks handed over so far, repeats included. */
@@ -78,10 +82,15 @@ export class BlockSink {
     while (this.#inFlight.size >= BATCHES_IN_FLIGHT) await Promise.race(this.#inFlight)
     this.#throwIfFailed()
     const write = this.#writer.putMany(batch, { signal: this.#signal })
-      .then(() => { for (const { bytes } of batch) this.buffers?.give(bytes) })
+      .then(() => { for (const { bytes } of batch) this.#giveBack(bytes) })
       .catch((reason: unknown) => { this.#failure ??= { reason } })
       .finally(() => { this.#inFlight.delete(write) })
     this.#inFlight.add(write)
+  }
+
+  #giveBack (bytes: Uint8Array): void {
+    this.buffers?.give(bytes)
+    this.#release?.(bytes)
   }
 
   #throwIfFailed (): void {
