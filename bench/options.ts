@@ -6,7 +6,7 @@ export interface Options {
   readonly words: readonly string[]
   /** Rounds of each row; what takes minutes takes fewer. */
   readonly rounds: number
-  /** Bytes that are fetched, in MiB; `undefined` for what each row is named after. */
+  /** Bytes that are fetched, or that an archive holds, in MiB; `undefined` for what each row is named after. */
   readonly sizeMib: number | undefined
   /** Files of 4 KiB in the tree that is fetched. */
   readonly fileCount: number
@@ -25,7 +25,7 @@ export interface Options {
 export const USAGE = `Usage: npm run bench -- [WORD…] [--only WORD] [--rounds N] [--size MIB] [--files N] [--blocks N] [--pins N] [--peers N] [--seconds N] [--compare] [--list]
   WORD, --only   rows whose name contains the word
   --rounds       rounds of each row [default: 5, or BENCH_ROUNDS]
-  --size         MiB that the rows of fetches and of a large pin move [default: 1024 on loopback, 256 with a delay]
+  --size         MiB that the rows of fetches, of archives and of a large pin move [default: 1024 on loopback, 256 with a delay]
   --files        files of the tree that is fetched [default: 10000]
   --blocks       blocks of the repositories that are collected, and of the large stores of packs [default: 110000]
   --pins         pins of one block that a cluster is given [default: 10000]

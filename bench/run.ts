@@ -11,6 +11,7 @@ import { type Row, toCostTable, toTable } from './measure.ts'
 import { readOptions, USAGE } from './options.ts'
 import { ADD_ROWS } from './rows/add.ts'
 import { BLOCKSTORE_ROWS } from './rows/blockstore.ts'
+import { CAR_ROWS } from './rows/car.ts'
 import { CLUSTER_ROWS } from './rows/cluster.ts'
 import { COLLECT_ROWS } from './rows/collect.ts'
 import { DELAYED_ROWS } from './rows/delayed.ts'
@@ -20,7 +21,7 @@ import { READ_ROWS } from './rows/read.ts'
 import { ROUTING_ROWS } from './rows/routing.ts'
 import { START_ROWS } from './rows/start.ts'
 
-const MEASUREMENTS: readonly Measurement[] = [...ADD_ROWS, ...READ_ROWS, ...START_ROWS, ...FETCH_ROWS, ...DELAYED_ROWS, ...ROUTING_ROWS, ...BLOCKSTORE_ROWS, ...COLLECT_ROWS, ...CLUSTER_ROWS, ...IDLE_ROWS]
+const MEASUREMENTS: readonly Measurement[] = [...ADD_ROWS, ...READ_ROWS, ...CAR_ROWS, ...START_ROWS, ...FETCH_ROWS, ...DELAYED_ROWS, ...ROUTING_ROWS, ...BLOCKSTORE_ROWS, ...COLLECT_ROWS, ...CLUSTER_ROWS, ...IDLE_ROWS]
 
 const options = orExit(() => readOptions(process.argv.slice(2), process.env))
 if (options === undefined) {

@@ -184,6 +184,9 @@ test('with durability os every answer that rests on stored blocks says so, and w
       assert.equal(finished.status, 0, finished.stderr)
       assert.equal(/durability os/.test(finished.stderr), isWeak, `${args}: ${finished.stderr}`)
     }
+    for (const args of [['pin', 'add', cid], ['dag', 'import', path], ['pin', 'update', cid, cid, '--no-unpin']]) assert.deepEqual((await node.json<{ durability?: string }>(args)).map(({ durability }) => durability), [isWeak ? 'os' : undefined], String(args))
+    const addedAsJson = await node.run(['add', '--json'], { stdin: 'content' })
+    assert.equal((JSON.parse(addedAsJson.stdout) as { durability?: string }).durability, isWeak ? 'os' : undefined)
     for (const args of [['cat', cid], ['pin', 'ls']]) assert.equal((await node.run(args)).stderr, '')
     const headerOf = async (command: string): Promise<string | null> => (await fetch(`${node.ready.rpc}/api/v0/${command}`, { method: 'POST' })).headers.get('x-holdfast-durability')
     assert.equal(await headerOf(`pin/add?arg=${cid}`), isWeak ? 'os' : null)

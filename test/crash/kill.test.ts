@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
+import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
-import { readdir } from 'node:fs/promises'
+import { readdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -17,11 +18,11 @@ const ROUNDS = Number(process.env.ROUNDS ?? 100)
 /** Crashes of a node with the other engine, for one with packs. */
 const SHARE_OF_FILES: number = 1 / 16
 
-/** How long a start after a crash may take until the node is ready, in milliseconds: a machine whose cores many others share takes its time. */
-const MAX_RESTART_MS = 20_000
+/** How long a start after a crash may take until the node is ready, in milliseconds: 0.5 s alone, 21 s were seen where many others want the cores. */
+const MAX_RESTART_MS = 60_000
 
 /** How long all of a round may take, in milliseconds. */
-const ROUND_MS = 60_000
+const ROUND_MS = 120_000
 
 for (const { engine, rounds } of [{ engine: 'pack', rounds: ROUNDS }, { engine: 'fs', rounds: Math.ceil(ROUNDS * SHARE_OF_FILES) }] as const) test(`what was acknowledged survives kill -9 at any moment, and what was unpinned stays so: ${engine}`, { timeout: rounds * ROUND_MS }, async (context) => {
   context.diagnostic(`SEED=${SEED} ROUNDS=${rounds}`)
@@ -29,6 +30,7 @@ for (const { engine, rounds } of [{ engine: 'pack', rounds: ROUNDS }, { engine: 
   const ledger = new Ledger()
   const restartsMs: number[] = []
   let node = await startNode(context, { repository, engine })
+  await leaveScratch(repository)
   for (let round = 1; round <= rounds; round++) {
     const random = new SeededRandom(round, 'kill', engine)
     await workUntilCrash(node, { ledger, scratch, round, afterMs: random.once(10) ? random.integer(600, 2500) : random.integer(20, 600), crash: async () => { await node.end('SIGKILL') } })
@@ -45,6 +47,13 @@ for (const { engine, rounds } of [{ engine: 'pack', rounds: ROUNDS }, { engine: 
   assert.ok(pins >= rounds, `only ${pins} pins were acknowledged`)
   context.diagnostic(`${rounds} kills, ${pins} pins and ${unpins} unpins acknowledged, 0 lost; slowest restart ${Math.round(Math.max(...restartsMs))} ms`)
 })
+
+/** Leaves what a daemon leaves that is killed while it writes its key. */
+async function leaveScratch (repository: string): Promise<void> {
+  const gone = spawn(process.execPath, ['-e', ''])
+  await once(gone, 'exit')
+  await writeFile(join(repository, `identity.key.${gone.pid}--${randomUUID()}.tmp`), 'half a ke')
+}
 
 /** Recovery is interrupted too. */
 async function killWhileStarting (repository: string, afterMs: number): Promise<void> {

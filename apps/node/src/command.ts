@@ -36,9 +36,11 @@ export interface CommandContext {
   readonly signal: AbortSignal
   /** Whether data should be printed as JSON. */
   readonly isJson: boolean
+  /** Whether what the daemon acknowledges now may be lost in a power cut. */
+  readonly isWeaklyStored: boolean
   /** Prints a result: one line on standard output. */
   print(line: string): void
-  /** Writes content to standard output; resolves when there is room for more. */
+  /** Writes content to standard output; resolves when it is written and its memory may be used again. */
   write(bytes: Uint8Array): Promise<void>
   /** Tells a person something that is not the result: one line on standard error. */
   note(line: string): void
@@ -47,6 +49,11 @@ export interface CommandContext {
   /** Standard input. */
   readonly stdin: AsyncIterable<Uint8Array>
   readonly cwd: string
+}
+
+/** What was stored as JSON; it says so when a power cut may lose it. */
+export function storedJson (stored: object, { isWeaklyStored }: Pick<CommandContext, 'isWeaklyStored'>): string {
+  return JSON.stringify(isWeaklyStored ? { ...stored, durability: 'os' } : stored)
 }
 
 /** One command: its help, its flags and what it does. */

@@ -63,12 +63,17 @@ function unknownCommand (words: readonly string[]): HoldfastError {
 }
 
 function contextOf (flags: Readonly<Record<string, unknown>>, signal: AbortSignal, environment: Environment): CommandContext {
+  let isWeaklyStored = false
   const repository = repositoryPath(typeof flags.path === 'string' ? flags.path : undefined, environment.repository)
   return {
     repository,
-    daemon: createApiClient(socketPathOf(repository, environment.runtimeFolder), { onWeaklyStored: () => { process.stderr.write('Stored as far as the operating system goes: a power cut may lose it (durability os)\n') } }),
+    daemon: createApiClient(socketPathOf(repository, environment.runtimeFolder), {
+      onWeaklyStoring: () => { isWeaklyStored = true },
+      onWeaklyStored: () => { process.stderr.write('Stored as far as the operating system goes: a power cut may lose it (durability os)\n') }
+    }),
     signal,
     isJson: flags.json === true,
+    get isWeaklyStored () { return isWeaklyStored },
     print: printLine,
     write: writeOut,
     note: (line) => { process.stderr.write(`${line}\n`) },
@@ -85,9 +90,9 @@ function printLine (line: string): void {
   process.stdout.write(`${line}\n`)
 }
 
+/** Waits until the bytes are gone: whoever gave them uses their memory again. A failure ends the process, see `main`. */
 async function writeOut (bytes: Uint8Array): Promise<void> {
-  if (process.stdout.write(bytes)) return
-  await new Promise((resolve) => { process.stdout.once('drain', resolve) })
+  await new Promise((resolve) => { process.stdout.write(bytes, resolve) })
 }
 
 function report (err: unknown, interrupt: AbortSignal): void {

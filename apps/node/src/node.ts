@@ -1,6 +1,6 @@
 import { type ApiNode, createApiListener, createBrowserGuard, createRpcListener, NodeEvents, type NodeIdentity, watchedPins, watchHost } from '@holdfast/api'
 import { type Blockstore, cachedBlockstore } from '@holdfast/blockstore'
-import { HoldfastError, type Logger } from '@holdfast/core'
+import { HoldfastError, type Logger, sweepScratch } from '@holdfast/core'
 import { walkDag } from '@holdfast/dag'
 import { openExchange } from '@holdfast/exchange'
 import { createGateway, gatewayListener, GatewayMeter, MAX_REQUEST_HEADER_BYTES } from '@holdfast/gateway'
@@ -82,6 +82,7 @@ export async function openNode (config: Config, log: Logger, { repository, socke
   const rpcAccess = await openRpcAccess(config, part('api'))
   await initRepository(repository)
   opening.use(await lockRepository(file('lock')))
+  await sweepScratch(repository)
   const formerVersion = await migrateRepository(repository)
   if (formerVersion < REPOSITORY_VERSION) log.info('Repository was brought to a newer version', { from: formerVersion, to: REPOSITORY_VERSION })
   const conversion = await conversionUnderWay(repository)

@@ -1,7 +1,7 @@
+import { replaceFile } from '@holdfast/core/durable-file'
 import { HoldfastError } from '@holdfast/core/errors'
-import { randomUUID } from 'node:crypto'
-import { chmod, mkdir, open, readFile, rename, rm, stat } from 'node:fs/promises'
-import { dirname, join } from 'node:path'
+import { chmod, mkdir, readFile, stat } from 'node:fs/promises'
+import { join } from 'node:path'
 import { type ConfigLayer, parseConfigFile } from './config.ts'
 import { REPOSITORY_FILES } from './repository-path.ts'
 
@@ -124,33 +124,6 @@ export async function readConfigFile (folder: string): Promise<ConfigLayer> {
 /** Writes `config.json` anew, as a whole or not at all. */
 export async function writeConfigFile (folder: string, values: Readonly<Record<string, unknown>>): Promise<void> {
   await replaceFile(join(folder, REPOSITORY_FILES.config), `${JSON.stringify(values, null, 2)}\n`)
-}
-
-/** Makes `path` hold exactly `text`, durably, or leaves it as it was. */
-export async function replaceFile (path: string, text: string): Promise<void> {
-  const temporary = `${path}.${randomUUID()}.tmp`
-  try {
-    await writeSynced(temporary, text)
-    await rename(temporary, path)
-    await syncDirectory(dirname(path))
-  } catch (err) {
-    await rm(temporary, { force: true })
-    throw err
-  }
-}
-
-async function writeSynced (path: string, text: string): Promise<void> {
-  await using file = await open(path, 'wx', 0o600)
-  await file.writeFile(text)
-  await file.sync()
-}
-
-/** Makes the names in a folder durable. */
-export async function syncDirectory (path: string): Promise<void> {
-  // Windows cannot open a directory; its file systems journal the rename by themselves.
-  if (process.platform === 'win32') return
-  await using directory = await open(path, 'r')
-  await directory.sync()
 }
 
 async function readOrUndefined (path: string): Promise<string | undefined> {

@@ -47,6 +47,54 @@ export interface AddArgs extends RecipeArgs, SourceArgs, ClusterPinArgs {
   readonly name?: string | undefined
 }
 
+export interface GetArgs {
+  readonly path: string
+  /**
+   * The caller has a part of the tree. After the entry of each file the daemon waits for a line with the bytes that it has; when that is
+   * not 0, it tells what they are made of, says `checked`, and waits for a line with the offset from which content is wanted.
+   */
+  readonly resume?: boolean | undefined
+  /** All of it as a TAR. */
+  readonly archive?: boolean | undefined
+  /** Compressed with gzip: the archive, or without `archive` the one file. */
+  readonly compress?: boolean | undefined
+  /** Of gzip, from 1 to 9. */
+  readonly compressionLevel?: number | undefined
+}
+
+/** Content of the last entry follows as bytes; those of a `node` are its length, and to be compared. */
+export type GetEvent =
+  | { readonly entry: EntryEvent }
+  /** A leaf of the last entry, by its CID. */
+  | { readonly leaf: { readonly cid: string, readonly start: number, readonly byteLength: number } }
+  /** Bytes that follow belong to a node, and begin there. */
+  | { readonly node: { readonly start: number, readonly byteLength: number } }
+  | { readonly checked: true }
+
+/**
+ * A block whose content goes into an answer, and where it lies on this machine.
+ *
+ * Whoever reads it must find the digest, and `head` and `tail` around the content, or ask for the bytes instead.
+ */
+export interface PlacedBlock {
+  readonly path: string
+  readonly offset: number
+  readonly byteLength: number
+  /** SHA-256 of the block, in base64. */
+  readonly sha256: string
+  /** What stands before and behind the content in the block, in base64. */
+  readonly head: string
+  readonly tail: string
+  /** The part of the content that is asked for. */
+  readonly from: number
+  readonly to: number
+}
+
+/** Content to be read by the caller, in this order, before what follows in the answer. */
+export interface PlacesEvent {
+  readonly places: readonly PlacedBlock[]
+}
+
 /** Work done so far, in all. Which fields there are depends on the operation. */
 export interface ProgressEvent {
   readonly progress: {
@@ -243,8 +291,9 @@ export interface Operations {
   readonly settings: Operation<object, SettingEvent>
   /** `unreadable`: an entry that was left out, with `ignoreErrors` only. */
   readonly add: Operation<AddArgs, ProgressEvent | { readonly unreadable: { readonly path: string, readonly reason: string } } | { readonly entry: EntryEvent, readonly isRoot: boolean } | { readonly pinned: readonly string[] } | { readonly pin: PinEvent }>
-  readonly cat: Operation<{ readonly path: string, readonly offset?: number | undefined, readonly length?: number | undefined }, ProgressEvent>
-  readonly get: Operation<{ readonly path: string }, { readonly entry: EntryEvent } | ProgressEvent>
+  /** `places`: the caller reads this machine's files, and is told where content lies instead of being sent it. */
+  readonly cat: Operation<{ readonly path: string, readonly offset?: number | undefined, readonly length?: number | undefined, readonly places?: boolean | undefined }, ProgressEvent | PlacesEvent>
+  readonly get: Operation<GetArgs, GetEvent | ProgressEvent>
   readonly ls: Operation<{ readonly path: string, readonly size?: boolean | undefined }, EntryEvent | ProgressEvent>
   readonly stat: Operation<{ readonly path: string, readonly dag?: boolean | undefined }, StatEvent | ProgressEvent>
   readonly 'dag-import': Operation<{ readonly paths: readonly string[], readonly pinRoots?: boolean | undefined, readonly name?: string | undefined }, ProgressEvent | ImportedCarEvent>
@@ -252,7 +301,8 @@ export interface Operations {
   readonly refs: Operation<{ readonly paths: readonly string[], readonly recursive?: boolean | undefined, readonly unique?: boolean | undefined, readonly maxDepth?: number | undefined }, ProgressEvent | { readonly ref: { readonly from: string, readonly cid: string, readonly name: string } } | { readonly unreachable: { readonly path: string, readonly reason: string } }>
   /** `unique`: each block once; `total`: each once in every root that it is below. */
   readonly 'dag-stat': Operation<{ readonly paths: readonly string[] }, (ProgressEvent & { readonly counting?: BlockSumEvent & { readonly cid: string } }) | { readonly dag: BlockSumEvent & { readonly cid: string } } | { readonly unique: BlockSumEvent, readonly total: BlockSumEvent }>
-  readonly 'dag-export': Operation<{ readonly path: string }, ProgressEvent>
+  /** With `localOnly` no peer is asked, and what is absent below the root is left out. */
+  readonly 'dag-export': Operation<{ readonly path: string, readonly localOnly?: boolean | undefined }, ProgressEvent>
   readonly 'pin-add': Operation<PinAddArgs, ProgressEvent | { readonly pin: PinEvent }>
   readonly 'pin-rm': Operation<PinRmArgs, { readonly pin: PinEvent }>
   readonly 'pin-update': Operation<{ readonly from: string, readonly to: string, readonly unpin?: boolean | undefined, readonly timeoutMs?: number | undefined }, ProgressEvent | { readonly status: PinStatusEvent } | { readonly updated: { readonly from: string, readonly to: string } }>
@@ -327,9 +377,10 @@ export interface ImportedCarEvent {
   readonly imported: {
     readonly source: string
     readonly roots: readonly string[]
+    /** Blocks with repeats, and their bytes. */
     readonly blockCount: number
     readonly byteLength: number
-    /** Roots that were pinned. */
+    /** Roots that were pinned, after all archives were read. */
     readonly pinned: readonly string[]
   }
 }

@@ -83,6 +83,8 @@ export interface StorageEngine {
   figures(): Promise<EngineFigures>
   /** Absent where damaged blocks stay where they are until they are replaced. */
   readonly integrity?: EngineIntegrity | undefined
+  /** Where the bytes of a block lie on this machine; absent where other processes cannot read them. */
+  placeOf?(cid: CID): { readonly path: string, readonly offset: number, readonly byteLength: number } | undefined
 }
 
 /** What is said of acknowledged blocks: nothing where they are durable, as they should be. */

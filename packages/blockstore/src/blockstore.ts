@@ -27,6 +27,11 @@ export interface BlockReader {
 /** Writes blocks: all that an importer needs. */
 export interface BlockWriter {
   /**
+   * Whether the bytes of blocks are the caller's again once `put` or `putMany` has resolved: nothing here looks at them any more,
+   * and their memory may be written to. After a rejection they never are. Wrappers pass on what they wrap. @default false
+   */
+  readonly releasesBytes?: boolean | undefined
+  /**
    * Stores the block. Putting a stored block again changes nothing, except that it
    * replaces bytes that rotted.
    *
@@ -55,6 +60,12 @@ export interface DeleteOptions extends AbortOptions {
   when?: (() => boolean) | undefined
 }
 
+/** Options of `deleteMany`. */
+export interface DeleteManyOptions extends AbortOptions {
+  /** As that of `delete`, asked for each of the blocks with the CID that was given and its index among them. */
+  when?: ((cid: CID, index: number) => boolean) | undefined
+}
+
 /** What a store holds, counted by walking it. */
 export interface BlockstoreUsage {
   readonly blockCount: number
@@ -71,6 +82,18 @@ export interface Blockstore extends BlockReader, BlockWriter, AsyncDisposable {
    * node cannot check, whose blocks no store holds.
    */
   delete(cid: CID, options?: DeleteOptions): Promise<boolean>
+
+  /**
+   * Removes blocks, and tells of each, in the order given, how many bytes it had: `undefined` when it was absent or stays.
+   *
+   * Once this resolves they stay away, also after a crash of the machine, unless the disk is full: then, as after `delete`, a
+   * crash may bring them back. When it rejects, some of them may be gone.
+   *
+   * An engine that gains nothing by it leaves this out, so callers go by way of `deleteBlocks`.
+   *
+   * @throws as `delete`, before anything is removed when it is for one of the CIDs; and what `when` throws.
+   */
+  deleteMany?(cids: readonly CID[], options?: DeleteManyOptions): Promise<Array<number | undefined>>
 
   /**
    * Yields every stored block's CID once, as CIDv1 with the raw codec, in no order.

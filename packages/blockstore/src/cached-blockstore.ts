@@ -1,6 +1,7 @@
 import { type AbortOptions, type Block, IDENTITY, multihashKey } from '@holdfast/core'
 import type { CID } from 'multiformats/cid'
-import type { Blockstore, BlockstoreUsage, DeleteOptions } from './blockstore.ts'
+import type { Blockstore, BlockstoreUsage, DeleteManyOptions, DeleteOptions } from './blockstore.ts'
+import { deleteBlocks } from './delete-blocks.ts'
 
 export interface CacheOptions {
   /** Bytes of blocks that are kept at most. @default DEFAULT_CACHE_BYTES */
@@ -46,6 +47,10 @@ class CachedBlockstore implements Blockstore {
     this.#maxBlockBytes = maxBlockBytes
   }
 
+  get releasesBytes (): boolean {
+    return this.#store.releasesBytes === true
+  }
+
   async get (cid: CID, options?: AbortOptions): Promise<Block | undefined> {
     options?.signal?.throwIfAborted()
     const key = multihashKey(cid)
@@ -85,6 +90,16 @@ class CachedBlockstore implements Blockstore {
       this.#drop(multihashKey(cid))
     }
     return removed
+  }
+
+  async deleteMany (cids: readonly CID[], options?: DeleteManyOptions): Promise<Array<number | undefined>> {
+    try {
+      return await deleteBlocks(this.#store, cids, options)
+    } finally {
+      // Also those that stay, and when it fails: which ones are gone is not known then.
+      this.#deletions++
+      for (const cid of cids) this.#drop(multihashKey(cid))
+    }
   }
 
   list (options?: AbortOptions): AsyncIterable<CID> {

@@ -4,6 +4,7 @@ import { create as createDigest } from 'multiformats/hashes/digest'
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { Blockstore } from './blockstore.ts'
+import { deleteBlocks } from './delete-blocks.ts'
 
 export interface ConformanceOptions {
   /**
@@ -32,8 +33,10 @@ export function testBlockstore (name: string, open: () => Promise<Blockstore>, {
   test(`${name}: blocks are there after closing and opening again`, async () => {
     const [kept, deleted] = await Promise.all([blockOf(1), blockOf(2)])
     const before = await open()
-    await before.putMany([kept, deleted])
+    const others = await Promise.all([numbered(0), numbered(1)])
+    await before.putMany([kept, deleted, ...others])
     await before.delete(deleted.cid)
+    await deleteBlocks(before, others.map(({ cid }) => cid))
 
     await using store = await reopen(before)
     assert.deepEqual((await store.get(kept.cid))?.bytes, kept.bytes)
@@ -150,6 +153,15 @@ const WRITING: Cases = {
     assert.deepEqual(await listed(store), keysOf(blocks))
   },
 
+  'a store that releases bytes has no use for their memory once putMany resolved': async (store) => {
+    const [block, other] = await Promise.all([blockOf(300_000), blockOf(5000)])
+    const copies = await Promise.all([block, other].map(async ({ bytes }) => await Block.of(Uint8Array.from(bytes))))
+    await store.putMany(copies)
+    if (store.releasesBytes === true) for (const { bytes } of copies) bytes.fill(0)
+    for (const stored of [block, other]) assertSameBytes(await store.get(stored.cid), stored)
+    await store.putMany([block, other])
+  },
+
   'putMany of nothing does nothing': async (store) => {
     await store.putMany([])
     assert.deepEqual(await store.usage(), { blockCount: 0, byteLength: 0 })
@@ -211,6 +223,54 @@ const DELETING: Cases = {
     await assert.rejects(store.delete(block.cid, { when: () => { throw failure } }), (err) => err === failure)
     assertSameBytes(await store.get(block.cid), block)
     assert.equal(await store.delete(block.cid), true, 'the block is not left locked')
+  },
+
+  'many blocks go at once, and the length of each is told in the order that was asked': async (store) => {
+    const blocks = await Promise.all([0, 1, 4097, 64].map(blockOf))
+    const [empty, one, long, kept] = blocks
+    const inline = await Block.of(Uint8Array.of(1, 2, 3), { hash: IDENTITY })
+    const absent = await numbered(0)
+    assert.ok(empty && one && long && kept)
+    await store.putMany(blocks)
+    const cids = [long.cid, absent.cid, inline.cid, CID.createV1(CODECS.dagPb, one.cid.multihash), empty.cid]
+    assert.deepEqual(await deleteBlocks(store, cids), [4097, undefined, undefined, 1, 0])
+    assert.deepEqual(await listed(store), keysOf([kept]))
+    assert.deepEqual(await deleteBlocks(store, cids), cids.map(() => undefined))
+    assert.deepEqual(await deleteBlocks(store, []), [])
+    assert.deepEqual(await store.usage(), { blockCount: 1, byteLength: 64 })
+  },
+
+  'a block that is to go twice goes once': async (store) => {
+    const block = await blockOf(64)
+    await store.put(block)
+    const byteLengths = await deleteBlocks(store, [block.cid, block.cid])
+    assert.deepEqual(byteLengths.filter((byteLength) => byteLength !== undefined), [64])
+  },
+
+  'of many blocks those stay for which `when` answers no': async (store) => {
+    const blocks = await Promise.all(Array.from({ length: 200 }, (_, index) => numbered(index)))
+    const kept = blocks.filter((_, index) => index % 3 === 0)
+    const keptCids = new Set(kept.map(({ cid }) => cid))
+    await store.putMany(blocks)
+    const byteLengths = await deleteBlocks(store, blocks.map(({ cid }) => cid), { when: (cid) => !keptCids.has(cid) })
+    assert.deepEqual(byteLengths, blocks.map((_, index) => index % 3 === 0 ? undefined : 2))
+    assert.deepEqual(await listed(store), keysOf(kept))
+    for (const block of kept) assertSameBytes(await store.get(block.cid), block)
+  },
+
+  'a failure of `when` for one of many reaches the caller, and its block stays': async (store) => {
+    const blocks = await Promise.all([blockOf(64), blockOf(65), blockOf(66)])
+    const [, guarded] = blocks
+    assert.ok(guarded)
+    await store.putMany(blocks)
+    const failure = new Error('cannot tell')
+    const when = (cid: CID): boolean => {
+      if (cid === guarded.cid) throw failure
+      return true
+    }
+    await assert.rejects(deleteBlocks(store, blocks.map(({ cid }) => cid), { when }), (err) => err === failure)
+    assertSameBytes(await store.get(guarded.cid), guarded)
+    assert.equal(await store.delete(guarded.cid), true, 'the block is not left locked')
   }
 }
 
@@ -306,6 +366,27 @@ const RACING: Cases = {
     })
     await putting
     assertSameBytes(await store.get(block.cid), block)
+  },
+
+  'deleting many decides by what holds when no put of the block runs, and a later put stores it anew': async (store) => {
+    const blocks = await Promise.all([blockOf(4096), blockOf(4097), blockOf(4098)])
+    const [wanted, again, other] = blocks
+    assert.ok(wanted && again && other)
+    await store.putMany(blocks)
+    let isWanted = false
+    let puttingAgain: Promise<void> | undefined
+    const putting = store.put(wanted)
+    isWanted = true
+    const deleting = deleteBlocks(store, blocks.map(({ cid }) => cid), {
+      when (cid) {
+        if (cid === again.cid) puttingAgain = store.put(again)
+        return cid !== wanted.cid || !isWanted
+      }
+    })
+    assert.deepEqual((await Promise.all([deleting, putting]))[0], [undefined, 4097, 4098])
+    await puttingAgain
+    assert.deepEqual(await listed(store), keysOf([wanted, again]))
+    assertSameBytes(await store.get(again.cid), again)
   }
 }
 
@@ -323,6 +404,7 @@ const ABORTING: Cases = {
     await assert.rejects(store.put(fresh, options), isReason)
     await assert.rejects(store.putMany([fresh], options), isReason)
     await assert.rejects(store.delete(stored.cid, options), isReason)
+    await assert.rejects(deleteBlocks(store, [stored.cid], options), isReason)
     await assert.rejects(store.usage(options), isReason)
     await assert.rejects(Array.fromAsync(store.list(options)), isReason)
     assert.deepEqual(await listed(store), keysOf([stored]))

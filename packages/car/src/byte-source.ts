@@ -47,7 +47,9 @@ export class ByteSource {
     if (this.#position + byteLength > this.#end) return undefined
     if (this.#piece.byteLength >= byteLength) return this.#consume(byteLength)
 
-    const bytes = new Uint8Array(byteLength)
+    // Filled as a whole before it is handed out.
+    const { buffer } = Buffer.allocUnsafeSlow(byteLength)
+    const bytes = new Uint8Array(buffer)
     for (let at = 0; at < byteLength;) {
       if (this.#piece.byteLength === 0 && !await this.#pull()) return undefined
       const part = this.#consume(Math.min(byteLength - at, this.#piece.byteLength))

@@ -19,6 +19,8 @@ export interface BlockOptions {
   hash?: number
   /** Version of the CID; 0 only with dag-pb and sha2-256. @default 1 */
   version?: 0 | 1
+  /** Hash in another thread if the hash function has one: worth it for long blocks while this thread has other work. @default false */
+  beside?: boolean
 }
 
 /**
@@ -44,14 +46,14 @@ export class Block {
    * @throws `LIMIT` above `MAX_BLOCK_BYTES`, `UNSUPPORTED` for an unknown hash, `INVALID` for a CIDv0 of
    * another codec or hash, and for more identity bytes than `MAX_IDENTITY_BYTES`.
    */
-  static async of (bytes: Uint8Array, { codec = CODECS.raw, hash = SHA2_256, version = 1 }: BlockOptions = {}): Promise<Block> {
+  static async of (bytes: Uint8Array, { codec = CODECS.raw, hash = SHA2_256, version = 1, beside = false }: BlockOptions = {}): Promise<Block> {
     requireBlockLength(bytes)
     const hasher = hasherOf(hash)
     if (hash === IDENTITY) requireIdentityLength(bytes.byteLength)
     if (version === 0 && (codec !== CODECS.dagPb || hash !== SHA2_256)) {
       throw new HoldfastError('INVALID', 'CIDv0 exists with dag-pb and sha2-256 only', { codec, hash })
     }
-    const digest = createDigest(hash, await hasher.digest(bytes))
+    const digest = createDigest(hash, beside && hasher.digestBeside !== undefined ? await hasher.digestBeside(bytes) : await hasher.digest(bytes))
     return new Block(CID.create(version, codec, digest), bytes)
   }
 

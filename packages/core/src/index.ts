@@ -3,6 +3,7 @@ export { Block, type BlockOptions, identityBlock, MAX_BLOCK_BYTES, requireVerifi
 export { cidToBase32, MAX_CID_CHARACTERS, multihashKey, parseCid } from './cid.ts'
 export { CODECS, codecName } from './codecs.ts'
 export { type DagPbLink, type DagPbNode, decodeDagPb, encodeDagPb, encodedLinkByteLength, MAX_DAG_PB_LINKS, ProtobufReader, varintLength, writeVarint } from './dag-pb.ts'
+export { createFile, replaceFile, sweepScratch, syncFolder } from './durable-file.ts'
 export { ERROR_CODES, type ErrorCode, type ErrorDetails, HoldfastError, isErrorCode, isHoldfastError } from './errors.ts'
 export { lockFile, type LockHolder } from './file-lock.ts'
 export { type Hasher, hasherNamed, hasherNames, hasherOf, IDENTITY, MAX_DIGEST_BYTES, MAX_IDENTITY_BYTES, MIN_DIGEST_BYTES, SHA2_256 } from './hashers.ts'

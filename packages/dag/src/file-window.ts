@@ -17,7 +17,7 @@ export const MAX_BLOCKS_AHEAD = 16
 const MAX_LINKS_AHEAD = 65_536
 
 /** Most links in memory, about 64 MB: four inner nodes of 2 MiB on the way down to a leaf. */
-const MAX_LINKS_HELD = 262_144
+export const MAX_LINKS_HELD = 262_144
 
 /** Where bytes of the file begin and end; `end` is exclusive. */
 export interface ByteSpan {
@@ -25,17 +25,21 @@ export interface ByteSpan {
   readonly end: number
 }
 
-/** A part of the file on its way from a link to bytes. */
-interface Part {
+/** A part of a file as its parent tells of it, or, with `content`, the bytes of a leaf. */
+export interface FilePart {
   readonly cid: CID
   readonly level: number
   /** Where its bytes lie in the file, by the lengths that its parent declared. */
   readonly start: number
   readonly byteLength: number
+  readonly content?: Uint8Array | undefined
+}
+
+/** A part of the file on its way from a link to bytes. */
+interface Part extends FilePart {
   /** Settles, without ever rejecting, when `block` or `failure` is there. */
   reading?: Promise<void> | undefined
   block?: Block | undefined
-  content?: Uint8Array | undefined
   failure?: { readonly reason: unknown } | undefined
 }
 
@@ -147,8 +151,13 @@ function heldBytesOf ({ byteLength, block, content }: Part): number {
   return content?.byteLength ?? block?.bytes.byteLength ?? Math.min(byteLength, MAX_BLOCK_BYTES)
 }
 
-/** Opens a block into the parts that overlap the span, last first: bytes of its own, then its links. */
-function partsOf ({ level, start, byteLength }: Part, block: Block, span: ByteSpan): Part[] {
+/**
+ * Opens a block into the parts that overlap the span, last first: bytes of its own, then its links.
+ *
+ * @throws `INVALID` for a block that is no part of a file, `CORRUPT` when it holds another length than its parent declares,
+ * `LIMIT` above `MAX_FILE_LEVELS`.
+ */
+export function partsOf ({ level, start, byteLength }: FilePart, block: Block, span: ByteSpan): FilePart[] {
   const { cid } = block
   if (cid.code === CODECS.raw) {
     requireDeclaredLength(cid, byteLength, block.bytes.byteLength)
@@ -162,7 +171,7 @@ function partsOf ({ level, start, byteLength }: Part, block: Block, span: ByteSp
   if (level > MAX_FILE_LEVELS) throw new HoldfastError('LIMIT', `File is nested deeper than ${MAX_FILE_LEVELS} levels at ${cid}`, { cid: cid.toString() })
 
   const { data = new Uint8Array(), blockByteLengths = [] } = node.unixfs
-  const parts: Part[] = [{ cid, level, start, byteLength: data.byteLength, content: compact(data, block) }]
+  const parts: FilePart[] = [{ cid, level, start, byteLength: data.byteLength, content: compact(data, block) }]
   let at = start + data.byteLength
   for (const [index, link] of node.links.entries()) {
     const length = blockByteLengths[index] ?? 0

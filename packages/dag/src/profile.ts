@@ -128,6 +128,11 @@ export function withDefaultWidths (recipe: ImportRecipe): ImportRecipe {
   return { ...recipe, maxDirectoryLinks: SHARED.maxDirectoryLinks, hamtFanout: SHARED.hamtFanout }
 }
 
+/** Bytes of every chunk but the last of a file, when the recipe gives all the same. */
+export function chunkBytesOf ({ chunking }: ImportRecipe): number | undefined {
+  return chunking.kind === 'size' ? chunking.chunkBytes : undefined
+}
+
 function cidVersionOf ({ cidVersion }: RecipeOptions, base: ImportRecipe, hash: number): 0 | 1 {
   if (cidVersion !== undefined && cidVersion !== 0 && cidVersion !== 1) {
     throw new HoldfastError('INVALID', `CID version ${cidVersion} does not exist; use 0 or 1`, { cidVersion })

@@ -1,14 +1,15 @@
 import type { BlockReader } from '@holdfast/blockstore'
-import { type AbortOptions, type Block, codecName, HoldfastError } from '@holdfast/core'
+import { type AbortOptions, type Block, CODECS, codecName, HoldfastError } from '@holdfast/core'
 import type { CID } from 'multiformats/cid'
 import { isDirectory } from './directory.ts'
 import { entryOf } from './entry.ts'
+import { fileLeaves, leafNodeLevel } from './file-leaves.ts'
 import { MAX_BARREN_SHARDS, subShardOf } from './hamt-reader.ts'
 import { type HamtShard, shardOf } from './hamt-shard.ts'
 import { ReadAheadStack } from './read-ahead-stack.ts'
 import { readFileFrom } from './read-file.ts'
 import { MAX_PATH_SEGMENTS } from './resolve.ts'
-import { requireEntryName, type TreeEntry } from './tree-entry.ts'
+import { type KnownContent, requireEntryName, type TreeEntry } from './tree-entry.ts'
 import { unixFsNodeOf } from './unixfs-node.ts'
 import { MAX_LINKS_WAITING } from './walk.ts'
 
@@ -75,9 +76,19 @@ function treeEntryOf (blocks: BlockReader, { block, path }: { block: Block, path
   const { mode, mtime } = entry
   const common = { path, ...(mode !== undefined && { mode }), ...(mtime !== undefined && { mtime }) }
   switch (entry.kind) {
-    case 'file': return { kind: 'file', ...common, byteLength: entry.byteLength, content: readFileFrom(blocks, block, options) }
+    case 'file': return { kind: 'file', ...common, byteLength: entry.byteLength, content: readFileFrom(blocks, block, options), known: knownContentOf(blocks, block, options) }
     case 'directory': return { kind: 'directory', ...common }
     case 'symlink': return { kind: 'symlink', ...common, target: entry.target }
+  }
+}
+
+function knownContentOf (blocks: BlockReader, block: Block, { signal }: AbortOptions): KnownContent {
+  return {
+    async * leaves (byteLength) {
+      const leafLevel = await leafNodeLevel(blocks, block, { signal })
+      yield * fileLeaves(blocks, block.cid, { span: { start: 0, end: byteLength }, isLeaf: ({ cid: { code }, level }) => code === CODECS.raw || level === leafLevel, signal })
+    },
+    from: (offset) => readFileFrom(blocks, block, { offset, signal })
   }
 }
 

@@ -1,4 +1,5 @@
 import { HoldfastError } from '@holdfast/core'
+import type { FileBytes, FileLeaf } from './file-leaves.ts'
 import type { UnixFsTime } from './unixfs.ts'
 
 /** Longest name of a directory entry in bytes: NAME_MAX of the file systems in use. */
@@ -15,10 +16,21 @@ export type TreeEntry = {
   readonly mode?: number | undefined
   readonly mtime?: UnixFsTime | undefined
 } & (
-  | { readonly kind: 'file', readonly byteLength: number, readonly content: AsyncIterable<Uint8Array> }
+  | { readonly kind: 'file', readonly byteLength: number, readonly content: AsyncIterable<Uint8Array>, readonly known?: KnownContent | undefined }
   | { readonly kind: 'directory' }
   | { readonly kind: 'symlink', readonly target: string }
 )
+
+/**
+ * The content of a file for whoever may have a part of it already: first `leaves` is read, when there is something to check, then
+ * `from`. Instead of it `content` may be read, alone.
+ */
+export interface KnownContent {
+  /** Tells what the first `byteLength` bytes must be made of, and what follows in the last leaf of them. To be read to its end. */
+  leaves(byteLength: number): AsyncIterable<Omit<FileLeaf, 'level'> | FileBytes>
+  /** The content from `offset` on. */
+  from(offset: number): AsyncIterable<Uint8Array>
+}
 
 /**
  * Checks that a name can stand for an entry of a directory on any file system.

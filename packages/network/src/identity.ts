@@ -11,12 +11,11 @@
  *
  * @see https://github.com/libp2p/specs/blob/master/peer-ids/peer-ids.md
  */
-import { HoldfastError, type Logger, silentLogger } from '@holdfast/core'
+import { createFile, HoldfastError, type Logger, silentLogger } from '@holdfast/core'
 import { base58btc } from 'multiformats/bases/base58'
 import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject, sign, verify } from 'node:crypto'
 import { chmod, readFile, stat } from 'node:fs/promises'
 import { inspect } from 'node:util'
-import { createFile } from './create-file.ts'
 
 /** Who a node is. */
 export interface Identity {

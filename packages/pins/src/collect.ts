@@ -1,11 +1,10 @@
-import type { Blockstore } from '@holdfast/blockstore'
-import { type AbortOptions, isErrorCode } from '@holdfast/core'
+import { type Blockstore, byteLengthOf, deleteBlocks } from '@holdfast/blockstore'
+import type { AbortOptions } from '@holdfast/core'
 import { DigestSet } from '@holdfast/dag'
 import type { CID } from 'multiformats/cid'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { Collection, LeaseBook } from './leases.ts'
 import type { References } from './references/references.ts'
-import { settled } from './settled.ts'
 
 /** How far a collection has come: `blockCount` counts blocks found below new pins, then blocks looked at. */
 export interface CollectProgress {
@@ -44,8 +43,8 @@ export interface CollectDeps {
   readonly cache?: { cids(): Iterable<CID> } | undefined
 }
 
-/** Blocks removed at the same time: unlinking waits for the disk. */
-const REMOVALS_IN_FLIGHT = 64
+/** Blocks removed together: they share one sync, and whoever wants one of them again waits for all. */
+const REMOVALS_TOGETHER = 8192
 
 /** Blocks between two reports of progress, and two chances for others to run. */
 const BLOCKS_PER_PROGRESS = 1024
@@ -75,11 +74,11 @@ export async function collectGarbage (deps: CollectDeps, options: CollectOptions
 async function sweepNoted ({ references, cache }: CollectDeps, sweep: Sweep, { dryRun = false }: CollectOptions): Promise<void> {
   for await (const batch of references.garbage()) {
     const left: CID[] = []
-    for (const cid of batch.cids) await sweep.look(cid, left)
-    await sweep.flush()
-    if (!dryRun && left.length < batch.cids.length) batch.keep(left)
+    for (const cid of batch.cids) await sweep.take({ cid, left, unreferencedAsOf: batch.unreferencedAsOf })
+    if (!dryRun) sweep.whenDone(() => { if (left.length < batch.cids.length) batch.keep(left) })
   }
-  for (const cid of cache?.cids() ?? []) await sweep.look(cid)
+  for (const cid of cache?.cids() ?? []) await sweep.take({ cid })
+  await sweep.flush()
 }
 
 /** Looks at every stored block, and notes those that may be garbage later: from then on the noted ones are all that there are. */
@@ -88,7 +87,7 @@ async function sweepAll ({ blocks, references }: CollectDeps, sweep: Sweep, { si
   const left: CID[] = []
   const noteLeft = (): void => { for (const cid of left.splice(0)) if (!dryRun) references.note(cid) }
   for await (const cid of blocks.list({ signal })) {
-    await sweep.look(cid, left)
+    await sweep.look({ cid, left })
     noteLeft()
   }
   await sweep.flush()
@@ -98,11 +97,17 @@ async function sweepAll ({ blocks, references }: CollectDeps, sweep: Sweep, { si
   references.markComplete()
 }
 
-/** What became of a block. */
-type Outcome = { readonly removedByteLength: number } | KeptBy | 'absent'
-
 /** What is kept by an edge is noted again when it loses that; what is kept by a lease, or a pin whose edges come later, stays noted. */
 type KeptBy = 'edge' | 'other'
+
+/** A block that may be garbage. */
+interface Candidate {
+  readonly cid: CID
+  /** Where it is added when it may be garbage later, at the latest by the next `flush`. */
+  readonly left?: CID[] | undefined
+  /** What `edgeAdditions` was when no edge led to it. */
+  readonly unreferencedAsOf?: number | undefined
+}
 
 /** Looks at blocks one after the other, and removes what nothing keeps. */
 class Sweep {
@@ -111,7 +116,8 @@ class Sweep {
   readonly #options: CollectOptions
   /** A block may be noted twice; only one that was removed is gone the second time. */
   readonly #told: DigestSet | undefined
-  #waiting: Array<{ readonly cid: CID, readonly left: CID[] | undefined }> = []
+  #waiting: Candidate[] = []
+  #done: Array<() => void> = []
   #blockCount = 0
   #keptCount = 0
   #removedCount = 0
@@ -124,36 +130,35 @@ class Sweep {
     this.#told = options.dryRun === true ? new DigestSet() : undefined
   }
 
-  /** @param left Where the block is added when it may be garbage later, at the latest by the next `flush`. */
-  async look (cid: CID, left?: CID[]): Promise<void> {
-    this.#options.signal?.throwIfAborted()
-    const why = this.#whyKept(cid)
-    if (why === undefined) this.#waiting.push({ cid, left })
-    else this.#keptCount++
-    if (why === 'other') left?.push(cid)
-    if (this.#waiting.length === REMOVALS_IN_FLIGHT) await this.flush()
-    if (++this.#blockCount % BLOCKS_PER_PROGRESS !== 0) return
-    this.#report()
-    await nextTurn()
+  /** Looks at a block that is probably kept: then that is all. */
+  async look (candidate: Candidate): Promise<void> {
+    const why = this.#whyKept(candidate)
+    if (why === undefined) return await this.take(candidate)
+    this.#keep(candidate, why)
+    await this.#lookedAtOne()
+  }
+
+  /** Has a block removed that is probably not kept; whether it is, is looked at then. */
+  async take (candidate: Candidate): Promise<void> {
+    this.#waiting.push(candidate)
+    if (this.#waiting.length === REMOVALS_TOGETHER) await this.flush()
+    await this.#lookedAtOne()
+  }
+
+  /** Has `done` called when all that were taken so far are removed, or stay. */
+  whenDone (done: () => void): void {
+    this.#done.push(done)
   }
 
   /** Resolves when what waits is removed. */
   async flush (): Promise<void> {
     const waiting = this.#waiting
+    const done = this.#done
     this.#waiting = []
-    const outcomes = await settled(waiting.map(({ cid }) => this.#remove(cid)))
-    for (const [index, { cid, left }] of waiting.entries()) {
-      const outcome = outcomes[index] ?? 'absent'
-      if (outcome === 'absent') continue
-      if (typeof outcome === 'object') {
-        this.#removedCount++
-        this.#removedByteLength += outcome.removedByteLength
-        await this.#options.onRemoved?.(cid)
-      } else {
-        this.#keptCount++
-        if (outcome === 'other') left?.push(cid)
-      }
-    }
+    this.#done = []
+    if (this.#told === undefined) await this.#remove(waiting)
+    else await this.#count(waiting, this.#told)
+    for (const tell of done) tell()
   }
 
   end (): CollectResult {
@@ -161,42 +166,67 @@ class Sweep {
     return { keptCount: this.#keptCount, removedCount: this.#removedCount, removedByteLength: this.#removedByteLength }
   }
 
-  async #remove (cid: CID): Promise<Outcome> {
-    const { blocks } = this.#deps
-    const byteLength = await byteLengthOf(blocks, cid)
-    if (this.#told !== undefined) return byteLength !== undefined && this.#told.add(cid) ? { removedByteLength: byteLength } : 'absent'
+  async #remove (waiting: readonly Candidate[]): Promise<void> {
+    const whys = new Map<number, KeptBy>()
     // A lease that comes from here on waits until the block is gone before it looks for it.
-    using removal = new DisposableStack()
-    let why: KeptBy | undefined
-    const isRemoved = await blocks.delete(cid, {
-      when: () => {
-        why = this.#whyKept(cid)
-        if (why !== undefined) return false
-        removal.use(this.#collection.beginRemoval(cid))
-        return true
+    using removals = this.#collection.beginRemovals()
+    const byteLengths = await deleteBlocks(this.#deps.blocks, waiting.map(({ cid }) => cid), {
+      signal: this.#options.signal,
+      when: (cid, index) => {
+        const why = this.#whyKept(waiting[index] ?? { cid })
+        if (why === undefined) removals.add(cid)
+        else whys.set(index, why)
+        return why === undefined
       }
     })
-    return isRemoved ? { removedByteLength: byteLength ?? 0 } : why ?? 'absent'
+    for (const [index, candidate] of waiting.entries()) {
+      const byteLength = byteLengths[index]
+      const why = whys.get(index)
+      if (why !== undefined) this.#keep(candidate, why)
+      else if (byteLength !== undefined) await this.#tellRemoved(candidate.cid, byteLength)
+    }
   }
 
-  #whyKept (cid: CID): KeptBy | undefined {
+  /** Tells what would go. */
+  async #count (waiting: readonly Candidate[], told: DigestSet): Promise<void> {
+    for (const candidate of waiting) {
+      const why = this.#whyKept(candidate)
+      if (why !== undefined) {
+        this.#keep(candidate, why)
+        continue
+      }
+      const byteLength = await byteLengthOf(this.#deps.blocks, candidate.cid)
+      if (byteLength !== undefined && told.add(candidate.cid)) await this.#tellRemoved(candidate.cid, byteLength)
+    }
+  }
+
+  #keep ({ cid, left }: Candidate, why: KeptBy): void {
+    this.#keptCount++
+    if (why === 'other') left?.push(cid)
+  }
+
+  async #lookedAtOne (): Promise<void> {
+    this.#options.signal?.throwIfAborted()
+    if (++this.#blockCount % BLOCKS_PER_PROGRESS !== 0) return
+    this.#report()
+    await nextTurn()
+  }
+
+  async #tellRemoved (cid: CID, byteLength: number): Promise<void> {
+    this.#removedCount++
+    this.#removedByteLength += byteLength
+    if (this.#options.onRemoved !== undefined) await this.#options.onRemoved(cid)
+  }
+
+  #whyKept ({ cid, unreferencedAsOf }: Candidate): KeptBy | undefined {
     const { references, leases } = this.#deps
-    if (references.store.isReferenced(cid)) return 'edge'
-    return references.isKept(cid) || leases.isProtected(cid) ? 'other' : undefined
+    const { store } = references
+    // While no edge came, none leads to it.
+    if (unreferencedAsOf !== store.edgeAdditions && store.isReferenced(cid)) return 'edge'
+    return references.isPinned(cid) || leases.isProtected(cid) ? 'other' : undefined
   }
 
   #report (): void {
     this.#options.onProgress?.({ phase: 'sweep', blockCount: this.#blockCount, removedCount: this.#removedCount, removedByteLength: this.#removedByteLength })
-  }
-}
-
-async function byteLengthOf (blocks: Blockstore, cid: CID): Promise<number | undefined> {
-  try {
-    return await blocks.byteLengthOf?.(cid) ?? (await blocks.get(cid))?.bytes.byteLength
-  } catch (err) {
-    // Garbage that rotted is garbage still.
-    if (!isErrorCode(err, 'CORRUPT')) throw err
-    const { byteLength } = err.details
-    return typeof byteLength === 'number' ? byteLength : 0
   }
 }

@@ -40,10 +40,18 @@ export interface LeaseStatus {
   readonly blockCount: number
 }
 
+/** Blocks that are being removed, until it is disposed. */
+export interface Removals extends Disposable {
+  add(cid: CID): void
+}
+
 /** The time of one collection. */
 export interface Collection extends Disposable {
   /** Notes that the block is being removed, until the result is disposed. */
   beginRemoval(cid: CID): Disposable
+
+  /** The same for blocks that are removed together. */
+  beginRemovals(): Removals
 }
 
 /** What a lease keeps. */
@@ -65,7 +73,7 @@ export class LeaseBook {
   readonly #windows = new Set<Set<string>>()
   readonly #releaseListeners: Array<() => void> = []
   #collecting = false
-  readonly #removals = new Map<string, Promise<void>>()
+  readonly #removals = new Set<{ readonly blocks: DigestSet, readonly ended: Promise<void> }>()
 
   /** @param reason What the work is, for whoever asks why a block stays. */
   open (reason: string): DagLease {
@@ -78,7 +86,7 @@ export class LeaseBook {
       },
       hold: async (cid) => {
         lease.protect(cid)
-        await this.#removals.get(multihashKey(cid))
+        await this.#removalOf(cid)
       },
       protectDag: (cid) => {
         lease.protect(cid)
@@ -112,9 +120,8 @@ export class LeaseBook {
     return {
       protect: (cid) => { protect(multihashKey(cid)) },
       hold: async (cid) => {
-        const key = multihashKey(cid)
-        protect(key)
-        await this.#removals.get(key)
+        protect(multihashKey(cid))
+        await this.#removalOf(cid)
       },
       clear: () => { keys.clear() },
       [Symbol.dispose]: () => { this.#windows.delete(keys) }
@@ -146,6 +153,7 @@ export class LeaseBook {
     this.#collecting = true
     return {
       beginRemoval: (cid) => this.beginRemoval(cid),
+      beginRemovals: () => this.#beginRemovals(),
       [Symbol.dispose]: () => {
         this.#collecting = false
         this.#retired = []
@@ -156,22 +164,33 @@ export class LeaseBook {
 
   /** Notes that the block is being removed, until the result is disposed: whoever holds it from now on waits for that. */
   beginRemoval (cid: CID): Disposable {
-    const key = multihashKey(cid)
-    const { promise, resolve } = Promise.withResolvers<void>()
-    const earlier = this.#removals.get(key)
-    const all = earlier === undefined ? promise : Promise.all([earlier, promise]).then(() => {})
-    this.#removals.set(key, all)
-    return {
-      [Symbol.dispose]: () => {
-        if (this.#removals.get(key) === all) this.#removals.delete(key)
-        resolve()
-      }
-    }
+    const removals = this.#beginRemovals()
+    removals.add(cid)
+    return removals
   }
 
   /** The leases that are open, oldest first; the windows of readers are left out. */
   list (): LeaseStatus[] {
     return [...this.#open.values()].map(({ reason, blocks }) => ({ reason, blockCount: blocks.count }))
+  }
+
+  #beginRemovals (): Removals {
+    const { promise: ended, resolve } = Promise.withResolvers<void>()
+    const blocks = new DigestSet()
+    const removals = { blocks, ended }
+    this.#removals.add(removals)
+    return {
+      add: (cid) => { blocks.add(cid) },
+      [Symbol.dispose]: () => {
+        this.#removals.delete(removals)
+        resolve()
+      }
+    }
+  }
+
+  /** Resolves when those that remove the block now have done so. */
+  async #removalOf (cid: CID): Promise<void> {
+    await Promise.all([...this.#removals].filter(({ blocks }) => blocks.has(cid)).map(({ ended }) => ended))
   }
 
   #released (): void {
@@ -187,6 +206,7 @@ export class LeaseBook {
 /** A writer whose puts the lease protects before they touch the store. */
 export function leasedWriter (writer: BlockWriter, lease: Lease): BlockWriter {
   return {
+    releasesBytes: writer.releasesBytes,
     put: async (block, options) => {
       lease.protect(block.cid)
       await writer.put(block, options)

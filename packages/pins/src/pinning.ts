@@ -15,6 +15,10 @@ export interface PinProgress {
 }
 
 export interface PinOptions extends AbortOptions {
+  /**
+   * Asked of raw blocks, which have no links: one that the caller has just put and proven, and protects, is not read again. @default all are read
+   */
+  isProven?: ((cid: CID) => boolean) | undefined
   onProgress?: (progress: PinProgress) => void
 }
 
@@ -44,7 +48,7 @@ export interface PinDeps {
 export async function pinDag (
   { blocks, pins, leases, cache, references }: PinDeps,
   request: PinRequest,
-  { signal, onProgress }: PinOptions = {}
+  { signal, isProven, onProgress }: PinOptions = {}
 ): Promise<Pin> {
   requirePinnable(request)
   using lease = leases.open(`pin ${request.cid}`)
@@ -52,7 +56,8 @@ export async function pinDag (
   let byteLength = 0
   // Pinned once more, it may be because something of it was lost.
   const isAgain = pins.list({ cid: request.cid, kind: request.kind })[Symbol.iterator]().next().done !== true
-  const skip = references === undefined || isAgain ? undefined : (cid: CID) => references.holdKept(cid, lease)
+  const isHeld = references === undefined || isAgain ? () => false : (cid: CID) => references.holdKept(cid, lease)
+  const skip = (cid: CID): boolean => (cid.code === CODECS.raw && isProven?.(cid) === true) || isHeld(cid)
   for await (const block of blocksOf(leasedReader(blocks, lease), request, { signal, skip })) {
     cache?.keep(block.cid)
     blockCount++

@@ -106,11 +106,12 @@ export class CrashDisk {
     node.past = []
   }
 
-  async open (path: string, flags: 'r' | 'r+' | 'wx'): Promise<number> {
+  async open (path: string, flags: 'r' | 'r+' | 'w' | 'wx'): Promise<number> {
     await this.#step('open')
     let node = this.#find(path)
-    if (flags === 'wx') {
-      if (node !== undefined) throw failure('EEXIST')
+    if (flags === 'wx' && node !== undefined) throw failure('EEXIST')
+    if (flags === 'w' && node !== undefined && !('entries' in node)) change(node, EMPTY)
+    if (node === undefined && (flags === 'w' || flags === 'wx')) {
       node = { bytes: EMPTY, durable: EMPTY, past: [] }
       rename(this.#folderOf(path), nameOf(path), node)
     }
@@ -154,8 +155,10 @@ export class CrashDisk {
     change(file, cut)
   }
 
+  /** Of a file or a folder. */
   async sync (fd: number): Promise<void> {
-    await this.datasync(fd)
+    const node = this.#open.get(fd)?.node
+    await (node !== undefined && 'entries' in node ? this.syncFolder(fd) : this.datasync(fd))
   }
 
   async datasync (fd: number): Promise<void> {

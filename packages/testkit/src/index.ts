@@ -1,4 +1,5 @@
 export { CrashDisk, type CrashDiskOptions, type DiskFault } from './crash-disk.ts'
+export { type CrashFile, type CrashFiles, crashFilesOf } from './crash-files.ts'
 export { type BlockstoreCounts, countingBlockstore } from './counting-blockstore.ts'
 export { threadCpuMs } from './cpu-time.ts'
 export { DEFAULT_DELAY_BUFFER_BYTES, type DelayProxy, type DelayProxyOptions, openDelayProxy } from './delay-proxy.ts'

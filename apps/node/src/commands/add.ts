@@ -2,7 +2,7 @@ import type { AddArgs, EntryEvent, RecipeArgs } from '@holdfast/api/client'
 import { HoldfastError } from '@holdfast/core/errors'
 import { resolve } from 'node:path'
 import { wholeNumber } from '../arguments.ts'
-import { command, type CommandContext, type FlagValues } from '../command.ts'
+import { command, type CommandContext, type FlagValues, storedJson } from '../command.ts'
 import { printable } from '../terminal/format.ts'
 import { ADD_SOURCE_FLAGS, sourceArgs } from './add-sources.ts'
 import { CLUSTER_FLAGS, clusterArgs, WAIT_FLAGS, waitArgs, waitForPins } from './pin-options.ts'
@@ -10,6 +10,7 @@ import { CLUSTER_FLAGS, clusterArgs, WAIT_FLAGS, waitArgs, waitForPins } from '.
 const FLAGS = {
   quiet: { type: 'boolean', short: 'q', help: 'Print CIDs only' },
   quieter: { type: 'boolean', short: 'Q', help: 'Print the CID of the last root only' },
+  silent: { type: 'boolean', help: 'Print nothing but errors' },
   name: { type: 'string', value: 'NAME', help: 'Name of the pin' },
   'pin-name': { type: 'string', value: 'NAME', help: 'The same as --name' },
   ...CLUSTER_FLAGS,
@@ -79,10 +80,10 @@ function recipeArgs (flags: Flags): RecipeArgs {
   }
 }
 
-async function addByDaemon (context: CommandContext, request: AddArgs, printer: EntryPrinter, { progress }: Flags): Promise<string[]> {
+async function addByDaemon (context: CommandContext, request: AddArgs, printer: EntryPrinter, { progress, silent }: Flags): Promise<string[]> {
   const { daemon, stdin, signal } = context
   const ids: string[] = []
-  using line = progress === false ? undefined : context.progress('Adding')
+  using line = progress === false || silent === true ? undefined : context.progress('Adding')
   const body = request.paths.length === 0 ? stdin : undefined
   for await (const answer of daemon.call('add', request, { body, signal })) {
     if (answer.type !== 'event') continue
@@ -132,7 +133,7 @@ class EntryPrinter {
   print (entry: EntryEvent, isRoot: boolean, line?: { aside(print: () => void): void }): void {
     if (isRoot) this.#last = entry
     // A root comes twice, first as an entry like all others.
-    if (isRoot || this.#flags.quieter === true) return
+    if (isRoot || this.#flags.quieter === true || this.#flags.silent === true) return
     const print = (): void => { this.#context.print(this.#format(entry)) }
     if (line === undefined) print()
     else line.aside(print)
@@ -147,7 +148,7 @@ class EntryPrinter {
   }
 
   finish (): void {
-    if (this.#flags.quieter === true && this.#last !== undefined) this.#context.print(this.#format(this.#last))
+    if (this.#flags.quieter === true && this.#flags.silent !== true && this.#last !== undefined) this.#context.print(this.#format(this.#last))
   }
 
   /** @throws `UNAVAILABLE` when entries were left out: what was added is not all that was named. */
@@ -156,7 +157,7 @@ class EntryPrinter {
   }
 
   #format (entry: EntryEvent): string {
-    if (this.#context.isJson) return JSON.stringify(entry)
+    if (this.#context.isJson) return storedJson(entry, this.#context)
     if (this.#flags.quiet === true || this.#flags.quieter === true) return entry.cid
     return `added ${entry.cid} ${printable(entry.path === '' ? entry.cid : entry.path)}`
   }

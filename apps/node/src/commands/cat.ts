@@ -1,3 +1,4 @@
+import { readContent } from '@holdfast/api/client'
 import { onlyArgument, wholeNumber } from '../arguments.ts'
 import { command } from '../command.ts'
 import { HoldfastError } from '@holdfast/core/errors'
@@ -18,7 +19,7 @@ export const cat = command({
     // Content on a terminal and a progress line would overwrite each other.
     using line = process.stdout.isTTY ? undefined : context.progress('Reading')
     for (const path of args) {
-      for await (const answer of context.daemon.call('cat', { path, offset, length }, context)) {
+      for await (const answer of readContent(context.daemon, { path, offset, length }, context)) {
         if (answer.type === 'bytes') await context.write(answer.bytes)
         else line?.update(answer.event.progress)
       }

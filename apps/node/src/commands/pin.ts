@@ -1,7 +1,7 @@
 import type { PinEvent, PinStatusEvent } from '@holdfast/api/client'
 import { HoldfastError } from '@holdfast/core/errors'
 import { duration } from '../arguments.ts'
-import { command, type CommandContext } from '../command.ts'
+import { command, type CommandContext, storedJson } from '../command.ts'
 import { formatTable, printable } from '../terminal/format.ts'
 import { CLUSTER_FLAGS, clusterArgs, WAIT_FLAGS, waitArgs, waitForPins } from './pin-options.ts'
 import { statusCells, StatusView } from './status-view.ts'
@@ -32,7 +32,7 @@ export const pinAdd = command({
         const { event } = answer
         if ('progress' in event) line.update(event.progress)
         else {
-          line.aside(() => { context.print(context.isJson ? JSON.stringify(event.pin) : `pinned ${event.pin.cid} ${kindWords(event.pin)}`) })
+          line.aside(() => { context.print(context.isJson ? storedJson(event.pin, context) : `pinned ${event.pin.cid} ${kindWords(event.pin)}`) })
           if (event.pin.cluster !== undefined) ids.push(event.pin.cluster.id)
         }
       }
@@ -133,7 +133,7 @@ export const pinUpdate = command({
       const { event } = answer
       if ('progress' in event) line.update(event.progress)
       else if ('status' in event) line.update({ phase: `copies ${event.status.countedCount}/${event.status.copies.max}` })
-      else line.aside(() => { context.print(context.isJson ? JSON.stringify(event.updated) : `updated ${event.updated.from} to ${event.updated.to}`) })
+      else line.aside(() => { context.print(context.isJson ? storedJson(event.updated, context) : `updated ${event.updated.from} to ${event.updated.to}`) })
     }
   }
 })

@@ -1,12 +1,12 @@
 import type { Blockstore } from '@holdfast/blockstore'
 import { openFsBlockstore } from '@holdfast/blockstore/fs'
 import { openPackBlockstore } from '@holdfast/blockstore/pack'
-import { type AbortOptions, type Block, HoldfastError, isErrorCode, isHoldfastError } from '@holdfast/core'
+import { type AbortOptions, type Block, HoldfastError, isErrorCode, isHoldfastError, replaceFile, syncFolder } from '@holdfast/core'
 import type { CID } from 'multiformats/cid'
 import { readFile, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Config } from '../config.ts'
-import { type EngineName, readEngine, replaceFile, syncDirectory, writeEngine } from '../repository.ts'
+import { type EngineName, readEngine, writeEngine } from '../repository.ts'
 import { REPOSITORY_FILES } from '../repository-path.ts'
 import { removeStateIndex } from './maintenance.ts'
 import { boundsOf } from './storage.ts'
@@ -221,5 +221,5 @@ async function requireNoFiles (repository: string, engine: EngineName): Promise<
 
 async function removeEngineFiles (repository: string, engine: EngineName): Promise<void> {
   for (const name of ENGINE_FILES[engine]) await rm(join(repository, name), { recursive: true, force: true })
-  await syncDirectory(repository)
+  await syncFolder(repository)
 }

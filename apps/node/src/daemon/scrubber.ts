@@ -1,9 +1,8 @@
 import type { Scrub, ScrubStatus } from '@holdfast/api'
 import type { PackBlockstore } from '@holdfast/blockstore/pack'
-import { isHoldfastError, type Logger } from '@holdfast/core'
+import { isHoldfastError, type Logger, replaceFile } from '@holdfast/core'
 import { readFile } from 'node:fs/promises'
 import * as v from 'valibot'
-import { replaceFile } from '../repository.ts'
 
 /** Bytes that a scrub reads a second unless told otherwise: 14 TB within the 21 days that a round may take. */
 export const DEFAULT_SCRUB_BYTES_PER_SECOND: number = 8 * 1024 * 1024

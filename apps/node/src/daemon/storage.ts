@@ -57,7 +57,7 @@ async function openPacks ({ repository, config, log, onFatal }: StorageOptions):
   await using opening = new AsyncDisposableStack()
   const blocks = opening.use(await openPackBlockstore(repository, { durability, trustMedium: trustMedium === 'on', ...bounds, log, onFatal, onProgress: progressLines(log) }))
   const scrub = opening.use(await openScrubber({ store: blocks, path: join(repository, REPOSITORY_FILES.scrub), log }))
-  const engine: StorageEngine = { name: 'pack', durability, figures: async () => await figuresOf(blocks, repository, bounds), integrity: { ...integrityOf(blocks), scrub } }
+  const engine: StorageEngine = { name: 'pack', durability, figures: async () => await figuresOf(blocks, repository, bounds), integrity: { ...integrityOf(blocks), scrub }, placeOf: (cid) => blocks.placeOf(cid) }
   const parts = opening.move()
   return { blocks, engine, isIndexNew: blocks.isIndexNew, [Symbol.asyncDispose]: () => parts.disposeAsync() }
 }

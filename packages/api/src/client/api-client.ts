@@ -28,7 +28,9 @@ export interface ApiClient {
 }
 
 export interface ApiClientOptions {
-  /** Called when an operation went well whose blocks were acknowledged, but would not survive a crash of the machine. */
+  /** Called before the first answer of an operation whose blocks are acknowledged, but would not survive a crash of the machine. */
+  onWeaklyStoring?(): void
+  /** Called when such an operation went well. */
   onWeaklyStored?(): void
 }
 
@@ -36,13 +38,13 @@ export interface ApiClientOptions {
 export function createApiClient (socketPath: string, options: ApiClientOptions = {}): ApiClient {
   return {
     async * call (name, args, callOptions) {
-      const isWeaklyStored = yield * callOperation(socketPath, name, args, callOptions)
+      const isWeaklyStored = yield * callOperation(socketPath, name, args, { ...callOptions, onWeaklyStoring: options.onWeaklyStoring })
       if (isWeaklyStored) options.onWeaklyStored?.()
     }
   }
 }
 
-async function * callOperation<Name extends OperationName> (socketPath: string, name: Name, args: ArgsOf<Name>, { body, signal }: CallOptions = {}): AsyncGenerator<Answer<Name>, boolean> {
+async function * callOperation<Name extends OperationName> (socketPath: string, name: Name, args: ArgsOf<Name>, { body, signal, onWeaklyStoring }: CallOptions & Pick<ApiClientOptions, 'onWeaklyStoring'>): AsyncGenerator<Answer<Name>, boolean> {
   signal?.throwIfAborted()
   const sent = request({ socketPath, method: 'POST', path: `/v1/${name}`, headers: { 'content-type': 'application/x-holdfast-request' }, signal })
   const sending = send(sent, args, body)
@@ -54,8 +56,10 @@ async function * callOperation<Name extends OperationName> (socketPath: string, 
   })
   try {
     const response = await responseOf(sent, socketPath)
+    const isWeak = response.headers[DURABILITY_HEADER] === 'os'
+    if (isWeak) onWeaklyStoring?.()
     for await (const frame of decodeFrames(response)) yield asAnswer<Name>(frame)
-    return response.headers[DURABILITY_HEADER] === 'os'
+    return isWeak
   } catch (err) {
     signal?.throwIfAborted()
     throw sendFailure !== undefined && !isBrokenPipe(sendFailure) ? sendFailure : err

@@ -1,11 +1,12 @@
 import type { BlockReader } from '@holdfast/blockstore'
 import { HoldfastError, type Logger } from '@holdfast/core'
-import { type DagEntry, listDirectory, openEntry, parseContentPath, readFile, readTree, resolvePath, type TreeEntry, type UnixFsTime, walkDag } from '@holdfast/dag'
+import { type DagEntry, listDirectory, openEntry, parseContentPath, readFile, resolvePath, type UnixFsTime, walkDag } from '@holdfast/dag'
 import type { CID } from 'multiformats/cid'
 import type { ApiNode } from '../api-node.ts'
 import { type Exchange, progressReporter } from '../exchange.ts'
 import type { ArgsOf, EntryEvent, EventOf, ProgressEvent } from '../operations.ts'
 import { openFound, openReader } from './open-reader.ts'
+import { sendPlaces } from './places.ts'
 
 /** Finds the CID that a path names and what it is. */
 export async function locate (blocks: BlockReader, path: string, signal: AbortSignal): Promise<DagEntry> {
@@ -26,15 +27,17 @@ export async function locateBlock (node: ApiNode, path: string, exchange: Pick<E
   throw new HoldfastError('INVALID', `Path ${path} does not name a block`, { path })
 }
 
-export async function cat (node: ApiNode, { path, offset = 0, length }: ArgsOf<'cat'>, exchange: Exchange<EventOf<'cat'>>): Promise<void> {
+export async function cat (node: ApiNode, { path, offset = 0, length, places = false }: ArgsOf<'cat'>, exchange: Exchange<EventOf<'cat'>>): Promise<void> {
   const { signal } = exchange
   const walk = offset === 0 && length === undefined
   const { found: entry, reader } = await openFound(node, path, exchange, { walk, find: async (blocks) => await locate(blocks, path, signal) })
   using blocks = reader
   const totalByteLength = Math.max(0, Math.min(length ?? Infinity, printableByteLength(entry, path) - offset))
+  const placedByteLength = places && entry.kind === 'file' ? await sendPlaces(node, blocks, { cid: entry.cid, span: { start: offset, end: offset + totalByteLength } }, exchange) : 0
+  if (placedByteLength === totalByteLength) return
   const report = progressReporter(exchange)
-  let byteLength = 0
-  for await (const piece of printedContent(blocks, entry, { offset, length, signal })) {
+  let byteLength = placedByteLength
+  for await (const piece of printedContent(blocks, entry, { offset: offset + placedByteLength, length: totalByteLength - placedByteLength, signal })) {
     await exchange.send(piece)
     byteLength += piece.byteLength
     report({ byteLength, totalByteLength })
@@ -53,28 +56,6 @@ export async function * printedContent (blocks: BlockReader, entry: DagEntry, { 
   const whole = entry.kind === 'symlink' ? Buffer.from(entry.target) : await bytesOf(blocks, entry.cid, signal)
   const part = whole.subarray(offset, length === undefined ? undefined : offset + length)
   if (part.byteLength > 0) yield part
-}
-
-export async function get (node: ApiNode, { path }: ArgsOf<'get'>, exchange: Exchange<EventOf<'get'>>): Promise<void> {
-  const { signal } = exchange
-  const { found: root, reader } = await openFound(node, path, exchange, { walk: true, find: async (blocks) => await locate(blocks, path, signal) })
-  using blocks = reader
-  const { cid } = root
-  // Of a directory only its blocks could be counted, by a walk: its progress is told without a total.
-  const total = root.kind === 'file' ? { totalByteLength: root.byteLength } : {}
-  const report = progressReporter(exchange)
-  let byteLength = 0
-  let fileCount = 0
-  for await (const entry of readTree(blocks, cid, { signal })) {
-    await exchange.emit({ entry: treeEvent(entry, cid) })
-    if (entry.kind !== 'file') continue
-    for await (const piece of entry.content) {
-      await exchange.send(piece)
-      byteLength += piece.byteLength
-      report({ byteLength, fileCount, ...total })
-    }
-    report({ byteLength, fileCount: ++fileCount, ...total })
-  }
 }
 
 export async function ls (node: ApiNode, { path, size }: ArgsOf<'ls'>, exchange: Exchange<EventOf<'ls'>>): Promise<void> {
@@ -134,15 +115,7 @@ function entryEvent (entry: DagEntry, path: string): EntryEvent {
   }
 }
 
-function treeEvent (entry: TreeEntry, root: CID): EntryEvent {
-  const common = { cid: root.toString(), path: entry.path.join('/'), mode: entry.mode, mtimeSeconds: secondsOf(entry.mtime) }
-  switch (entry.kind) {
-    case 'file': return { kind: 'file', ...common, byteLength: entry.byteLength }
-    case 'directory': return { kind: 'directory', ...common }
-    case 'symlink': return { kind: 'symlink', ...common, target: entry.target }
-  }
-}
-
-function secondsOf (time: UnixFsTime | undefined): number | undefined {
+/** A time of UnixFS as events carry it. */
+export function secondsOf (time: UnixFsTime | undefined): number | undefined {
   return time === undefined ? undefined : Number(time.seconds) + time.nanoseconds / 1e9
 }

@@ -70,7 +70,7 @@ export async function repoVerify (node: ApiNode, { sample }: ArgsOf<'repo-verify
 export async function repoRepair (node: ApiNode, { known }: ArgsOf<'repo-repair'>, exchange: Exchange<EventOf<'repo-repair'>>): Promise<void> {
   const report = progressReporter(exchange)
   const counts = { blockCount: 0, damagedCount: 0, repairedCount: 0, indexRepairCount: 0, isIndexBroken: false }
-  for await (const { cid, outcome, why } of verifyBlocks(node, { signal: exchange.signal, repair: 'replace', known, ...counting(counts, report) })) {
+  for await (const { cid, outcome, why } of verifyBlocks(node, { signal: exchange.signal, repair: 'heal', known, ...counting(counts, report) })) {
     counts.damagedCount++
     if (outcome === 'healed') counts.repairedCount++
     await exchange.emit({ damaged: { cid: cid.toString(), isRepaired: outcome === 'healed', why } })

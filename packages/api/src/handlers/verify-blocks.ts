@@ -5,7 +5,7 @@ import type { CID } from 'multiformats/cid'
 import type { ApiNode } from '../api-node.ts'
 import type { EngineIntegrity } from '../storage-engine.ts'
 
-/** What became of a damaged block: `found` and left, `removed`, not to be removed (`kept`), fetched again (`healed`), or removed and not to be had (`lost`). */
+/** What became of a damaged block: `found` and left, `removed`, not to be removed (`kept`), fetched again (`healed`), or not to be had (`lost`). */
 export interface DamagedBlock {
   readonly cid: CID
   /** What is wrong with it. */
@@ -18,10 +18,10 @@ export interface DamagedBlock {
 export interface VerifyOptions {
   readonly signal: AbortSignal
   /**
-   * `drop` removes what is damaged, `heal` also fetches it again; `replace` fetches it and removes nothing, so that what is
-   * left of a block that nobody has stays. @default only tells
+   * `drop` removes what is damaged; `heal` fetches it again and puts it in its place, so that what is left of a block that
+   * nobody has stays. @default only tells
    */
-  readonly repair?: 'drop' | 'heal' | 'replace' | undefined
+  readonly repair?: 'drop' | 'heal' | undefined
   /** Hashes one block in so many, where the engine can do that. @default 1 */
   readonly sample?: number | undefined
   /** Takes only what is known to be damaged, where the engine knows. @default checks first */
@@ -37,13 +37,12 @@ export interface VerifyOptions {
  * Reads and hashes every block, yields each that does not match its CID, and goes on.
  *
  * An engine with a quarantine checks by itself, and damaged blocks count as absent from then on; those of before are told too.
- * Elsewhere a damaged block helps nobody: it is in the way of the one that could be fetched.
  *
- * @throws `UNAVAILABLE` when it shall heal and no peer is connected: nothing is removed then.
+ * @throws `UNAVAILABLE` when it shall heal and no peer is connected.
  */
 export async function * verifyBlocks (node: ApiNode, options: VerifyOptions): AsyncIterable<DamagedBlock> {
   const { signal, repair, onProgress = () => {} } = options
-  if ((repair === 'heal' || repair === 'replace') && node.host.peers().length === 0) throw new HoldfastError('UNAVAILABLE', 'Damaged blocks are not replaced: no peer is connected that could have them, and nothing was removed. Connect to some, or use drop')
+  if (repair === 'heal' && node.host.peers().length === 0) throw new HoldfastError('UNAVAILABLE', 'Damaged blocks are not replaced: no peer is connected that could have them. Connect to some, or use drop')
   if (node.engine.integrity !== undefined) return yield * quarantinedBlocks(node, node.engine.integrity, options)
   let blockCount = 0
   let byteLength = 0
@@ -100,12 +99,10 @@ const UNPROVEN = 'it could not be read now, which proves no damage'
 
 async function repaired (node: ApiNode, cid: CID, { signal, repair, healTimeoutMs, isProven = true }: VerifyOptions & { readonly isProven?: boolean }): Promise<Outcome> {
   if (repair === undefined) return { outcome: 'found' }
-  // What is quarantined is not in the way, and all that is left of it should nobody have it.
-  if (repair === 'replace' || (repair === 'heal' && node.engine.integrity !== undefined)) return await healed(node, cid, { signal, healTimeoutMs })
   if (!isProven) return { outcome: 'kept', why: UNPROVEN }
-  const kept = await unlessRemoved(node, cid, signal)
-  if (kept !== undefined) return kept
-  return repair === 'drop' ? { outcome: 'removed' } : await healed(node, cid, { signal, healTimeoutMs })
+  // What is damaged is not in the way: a reader fetches the block anew, and a put replaces it.
+  if (repair === 'heal') return await healed(node, cid, { signal, healTimeoutMs })
+  return await unlessRemoved(node, cid, signal) ?? { outcome: 'removed' }
 }
 
 /**

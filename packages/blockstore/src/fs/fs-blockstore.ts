@@ -25,6 +25,7 @@ export interface FsBlockstoreParts {
 
 /** One file per block. The file system is the index, so there is no state to repair. */
 export class FsBlockstore implements Blockstore {
+  readonly releasesBytes = true
   readonly #operations: FsOperations
   readonly #folder: DurableFolder
   readonly #layout: Layout

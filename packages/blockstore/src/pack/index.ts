@@ -1,5 +1,5 @@
 export { openPackBlockstore, type PackBlockstoreOptions } from './open-pack-blockstore.ts'
-export { type PackBlockstore, type PackStats } from './pack-blockstore.ts'
+export { type BlockPlace, type PackBlockstore, type PackStats } from './pack-blockstore.ts'
 export { openPackReader, type PackReader, type PackReaderOptions } from './pack-reader.ts'
 export { DEFAULT_PACK_BYTES, MAX_PACK_BYTES } from './pack-writer.ts'
 export { type RecoveryProgress } from './recover.ts'

@@ -1,14 +1,16 @@
 import { type AbortOptions, type Block, HoldfastError, IDENTITY, identityBlock, isErrorCode, type Logger, multihashKey, requireVerifiable, unlessAborted } from '@holdfast/core'
 import type { CID } from 'multiformats/cid'
-import type { Blockstore, BlockstoreUsage, DeleteOptions } from '../blockstore.ts'
+import { join } from 'node:path'
+import type { Blockstore, BlockstoreUsage, DeleteManyOptions, DeleteOptions } from '../blockstore.ts'
 import { keyOf } from './block-table.ts'
 import type { Compactor } from './compactor.ts'
 import { FairTurns } from './fair-turns.ts'
 import type { SectionDraft } from './group-commit.ts'
-import { isSamePlace } from './location.ts'
+import { isSamePlace, type Location } from './location.ts'
 import type { OpenPacks } from './open-packs.ts'
 import type { PackDisk } from './pack-disk.ts'
 import type { IndexOpener } from './pack-index.ts'
+import { packName } from './pack-names.ts'
 import type { PackWriter } from './pack-writer.ts'
 import { rawCidOf } from './raw-cid.ts'
 import { readBlock } from './read-block.ts'
@@ -45,13 +47,23 @@ export interface PackStats {
   readonly blockBytes: number
 }
 
+/** Bytes of a file of this machine that are those of a block. */
+export interface BlockPlace {
+  readonly path: string
+  readonly offset: number
+  readonly byteLength: number
+}
+
 /** Blocks in append-only packs, found by an index that can be made again from them. */
 export class PackBlockstore implements Blockstore {
+  readonly releasesBytes = true
   readonly #parts: PackBlockstoreParts
   /** Blocks that are being written, and what tells of it. */
   readonly #pending = new Map<string, Promise<void>>()
-  readonly #storing = new Set<Promise<void>>()
+  readonly #storing = new Set<Promise<unknown>>()
   readonly #turns = new FairTurns()
+  /** A block whose deletion is being decided: one that is put meanwhile comes later, and is written anew. */
+  #removing: string | undefined
   #closed = false
   #isIndexSuspect = false
 
@@ -107,30 +119,25 @@ export class PackBlockstore implements Blockstore {
 
   async putMany (blocks: readonly Block[], { signal }: AbortOptions = {}): Promise<void> {
     this.#requireOpen(signal)
-    const storing = this.#store(blocks.filter(({ cid }) => cid.multihash.code !== IDENTITY))
-    this.#storing.add(storing)
-    try {
-      await unlessAborted(storing, signal)
-    } finally {
-      void storing.catch(() => {}).finally(() => { this.#storing.delete(storing) })
-    }
+    const stored = blocks.filter(({ cid }) => cid.multihash.code !== IDENTITY)
+    await unlessAborted(this.#untilStored(this.#store(stored)), signal)
   }
 
   async delete (cid: CID, { signal, when }: DeleteOptions = {}): Promise<boolean> {
     this.#requireOpen(signal)
     requireVerifiable(cid)
     if (cid.multihash.code === IDENTITY) return false
-    const over = this.#turns.over()
-    if (over !== undefined) await over
-    const { disk, book } = this.#parts
-    if (book.table.isFull) await unlessAborted(book.table.flush(), signal)
     const key = multihashKey(cid)
-    for (let pending = this.#pending.get(key); pending !== undefined; pending = this.#pending.get(key)) {
-      await unlessAborted(pending.catch(() => {}), signal)
-    }
-    disk.requireSound()
+    for (let wait = this.#beforeRemoval(key); wait !== undefined; wait = this.#beforeRemoval(key)) await unlessAborted(wait, signal)
+    this.#parts.disk.requireSound()
     this.#requireOpen(signal)
-    return this.#remove(key, when)
+    return this.#remove(key, when) !== undefined
+  }
+
+  async deleteMany (cids: readonly CID[], { signal, when }: DeleteManyOptions = {}): Promise<Array<number | undefined>> {
+    this.#requireOpen(signal)
+    for (const cid of cids) requireVerifiable(cid)
+    return await this.#untilStored(this.#removeMany(cids, { signal, when }))
   }
 
   async * list ({ signal }: AbortOptions = {}): AsyncIterable<CID> {
@@ -159,6 +166,14 @@ export class PackBlockstore implements Blockstore {
     this.#requireOpen(signal)
     const { blockCount, blockBytes } = this.#parts.book.table
     return { blockCount, byteLength: blockBytes }
+  }
+
+  /** Where the bytes of a block lie, for another process that reads and checks them itself; they may be moved or gone by then. */
+  placeOf (cid: CID): BlockPlace | undefined {
+    const { book, disk } = this.#parts
+    const place = book.table.find(cid.multihash.bytes)
+    if (place === undefined || place.isQuarantined) return undefined
+    return { path: join(disk.folder, packName(place.pack)), offset: place.offset, byteLength: place.byteLength }
   }
 
   /** Whether the index was made anew when the store was opened: who collects must know what is wanted first. */
@@ -253,7 +268,7 @@ export class PackBlockstore implements Blockstore {
         const pending = this.#pending.get(key)
         const place = pending === undefined ? book.table.find(block.cid.multihash.bytes) : undefined
         if (pending !== undefined) waits.add(pending)
-        else if (place === undefined || place.isQuarantined) drafts.set(key, { key, cid: block.cid, bytes: block.bytes })
+        else if (place === undefined || place.isQuarantined || key === this.#removing) drafts.set(key, { key, cid: block.cid, bytes: block.bytes })
         else if (!isTrusting) stored.push(block)
       }
       if (drafts.size > 0) waits.add(this.#write([...drafts.values()]))
@@ -292,23 +307,53 @@ export class PackBlockstore implements Blockstore {
     return changed
   }
 
-  #remove (key: string, when: (() => boolean) | undefined): boolean {
+  /** Has the end of the store wait for `storing`. */
+  #untilStored<T> (storing: Promise<T>): Promise<T> {
+    this.#storing.add(storing)
+    void storing.catch(() => {}).finally(() => { this.#storing.delete(storing) })
+    return storing
+  }
+
+  async #removeMany (cids: readonly CID[], { signal, when }: DeleteManyOptions): Promise<Array<number | undefined>> {
+    const { disk, book, log } = this.#parts
+    const byteLengths: Array<number | undefined> = []
+    for (const [index, cid] of cids.entries()) {
+      const key = multihashKey(cid)
+      for (let wait = this.#beforeRemoval(key); wait !== undefined; wait = this.#beforeRemoval(key)) await unlessAborted(wait, signal)
+      disk.requireSound()
+      this.#requireOpen(signal)
+      byteLengths.push(this.#remove(key, when && (() => when(cid, index)))?.byteLength)
+    }
+    await book.marks.flush().catch((err: unknown) => {
+      if (!isErrorCode(err, 'LIMIT')) throw err
+      log.debug('Deletions could not be noted for want of space; it is tried again', { err })
+    })
+    return byteLengths
+  }
+
+  /** Something to wait for before the block can be removed: the turn of others, the index, a put that runs. */
+  #beforeRemoval (key: string): Promise<void> | undefined {
+    const over = this.#turns.over()
+    if (over !== undefined) return over
+    const { table } = this.#parts.book
+    return table.isFull ? table.flush() : this.#pending.get(key)?.catch(() => {})
+  }
+
+  /** Takes the block out, unless `when` says no, and returns where it was; one that was damaged goes unsaid. */
+  #remove (key: string, when: (() => boolean) | undefined): Location | undefined {
     const { book, compactor, compaction } = this.#parts
     const place = book.table.findByKey(key)
-    if (place === undefined) return false
-    // Taken out first: whatever `when` puts comes later and stays.
-    book.table.replace(key, place, undefined)
-    let isDeleted = false
+    if (place === undefined) return undefined
+    this.#removing = key
     try {
-      isDeleted = when?.() !== false
+      if (when?.() === false) return undefined
     } finally {
-      if (!isDeleted) book.table.set(key, place)
+      this.#removing = undefined
     }
-    if (isDeleted) {
-      book.markDead(key, place)
-      if (compaction) compactor.wake()
-    }
-    return isDeleted && !place.isQuarantined
+    book.table.replace(key, place, undefined)
+    book.markDead(key, place)
+    if (compaction) compactor.wake()
+    return place.isQuarantined ? undefined : place
   }
 
   #quarantine (cid: CID, err: HoldfastError): void {

@@ -1,13 +1,12 @@
 import { readCar } from '@holdfast/car'
 import { Block, isErrorCode } from '@holdfast/core'
-import { CrashDisk, type CrashDiskOptions } from '@holdfast/testkit'
+import { CrashDisk, type CrashDiskOptions, seededRandom } from '@holdfast/testkit'
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads'
-import { MemoryIndex } from './memory-index.ts'
+import { ModelledIndex } from '../../test/modelled-index.ts'
 import { openPackBlockstoreOn, type PackBlockstoreOptions } from './open-pack-blockstore.ts'
 import type { PackBlockstore } from './pack-blockstore.ts'
-import type { IndexBatch, IndexOpener, PackIndex } from './pack-index.ts'
 
 const PATH = '/store'
 const PACKS = `${PATH}/packs`
@@ -36,62 +35,23 @@ const POINTS_PER_DEEP_CHECK = 4
 /** On a busy machine of two cores; the longest takes half a minute alone. */
 const TEST_TIMEOUT_MS: number = 300_000 * Math.max(1, WORKLOADS / DEFAULT_WORKLOADS)
 
-/** An index as LMDB is: commits are whole or absent, the entries of one may be there without its end, all of it may be lost. */
-class ModelledIndex implements IndexOpener {
-  /** What a crash may leave, from nothing to the latest. */
-  readonly history: MemoryIndex[] = [new MemoryIndex()]
-
-  async open (): Promise<PackIndex> {
-    const live = this.#latest.clone()
-    const commit = live.commit.bind(live)
-    live.commit = async (batch: IndexBatch, storeId: Uint8Array) => {
-      const changes = [...batch.changes]
-      const half = live.clone()
-      await half.commit({ changes: changes.slice(0, changes.length / 2), packs: [], removedPacks: [] }, storeId)
-      half.markUnfinished()
-      this.history.push(half)
-      await Promise.resolve()
-      await commit({ ...batch, changes }, storeId)
-      this.history.push(live.clone())
-    }
-    const forget = live.forget.bind(live)
-    live.forget = async (numbers) => {
-      await forget(numbers)
-      this.history.push(live.clone())
-    }
-    return live
-  }
-
-  async remove (): Promise<void> {
-    this.history.push(new MemoryIndex())
-  }
-
-  /** The index after a crash that took the last `lost` commits. */
-  after (lost: number): ModelledIndex {
-    const index = new ModelledIndex()
-    index.history.push(this.history.at(-1 - lost) ?? new MemoryIndex())
-    return index
-  }
-
-  get #latest (): MemoryIndex {
-    return this.history.at(-1) ?? new MemoryIndex()
-  }
-}
-
-/** What was said of each block. A deletion that was begun may take effect at any time until the next put. */
+/** What was said of each block. A deletion that was begun may take effect at any time until the next put; one of many that ended stays. */
 class Ledger {
   readonly kept: Set<Block>
+  readonly gone: Set<Block>
   /** Blocks of which a copy was damaged: it may come back when the block is deleted. And the packs in which that was. */
   readonly rotten: Set<Block>
   readonly rottenPacks: Set<string>
 
-  constructor ({ kept, rotten, rottenPacks }: Partial<Ledger> = {}) {
+  constructor ({ kept, gone, rotten, rottenPacks }: Partial<Ledger> = {}) {
     this.kept = new Set(kept)
+    this.gone = new Set(gone)
     this.rotten = new Set(rotten)
     this.rottenPacks = new Set(rottenPacks)
   }
 
   async put (store: PackBlockstore, blocks: readonly Block[]): Promise<void> {
+    for (const block of blocks) this.gone.delete(block)
     await store.putMany(blocks)
     for (const block of blocks) this.kept.add(block)
   }
@@ -99,6 +59,12 @@ class Ledger {
   async delete (store: PackBlockstore, blocks: readonly Block[]): Promise<void> {
     for (const block of blocks) this.kept.delete(block)
     await Promise.all(blocks.map(async ({ cid }) => await store.delete(cid)))
+  }
+
+  async deleteMany (store: PackBlockstore, blocks: readonly Block[]): Promise<void> {
+    for (const block of blocks) this.kept.delete(block)
+    await store.deleteMany(blocks.map(({ cid }) => cid))
+    for (const block of blocks) if (!this.rotten.has(block)) this.gone.add(block)
   }
 
   /** The medium changes a byte of the block, wherever it lies, and a reader finds out. */
@@ -126,7 +92,7 @@ async function blockOf (index: number, byteLength: number): Promise<Block> {
 const BLOCKS = await Promise.all(Array.from({ length: 40 }, (_, index) => blockOf(index, [4, 300, 700, 1200][index % 4] ?? 4)))
 
 /** What a store goes through; more than once where it happens often. */
-const STEPS = ['put', 'put', 'put together', 'delete', 'delete', 'delete and put', 'flush', 'compact', 'compact and put', 'rot', 'rot and put'] as const
+const STEPS = ['put', 'put', 'put together', 'delete', 'delete many', 'delete and put', 'delete many and put', 'flush', 'compact', 'compact and put', 'compact and delete many', 'rot', 'rot and put'] as const
 
 const STEPS_PER_RUN = 9
 
@@ -138,7 +104,7 @@ interface Workload {
 
 /** Puts, deletions, damage, index commits, compactions, a new run of the program: drawn by the seed, the same each time. */
 async function work ({ disk, index, ledger }: Workload, seed: number): Promise<void> {
-  const random = randomOf(seed)
+  const random = seededRandom(seed)
   for (let run = 0; run < 2; run++) {
     await using store = await openPackBlockstoreOn({ operations: disk, opener: index }, PATH, OPTIONS)
     await ledger.put(store, drawn(random, BLOCKS, 6))
@@ -154,10 +120,13 @@ async function take (step: typeof STEPS[number], { disk, ledger, store, random }
   if (step === 'put') await ledger.put(store, puts)
   if (step === 'put together') await Promise.all([ledger.put(store, puts), ledger.put(store, puts.slice(2)), ledger.put(store, drawn(random, BLOCKS, 4))])
   if (step === 'delete') await ledger.delete(store, deletions)
+  if (step === 'delete many') await ledger.deleteMany(store, deletions)
+  if (step === 'delete many and put') await Promise.all([ledger.deleteMany(store, deletions), ledger.put(store, puts)])
   if (step === 'delete and put') await Promise.all([ledger.delete(store, deletions), ledger.put(store, puts)])
   if (step === 'flush') await store.flush()
   if (step === 'compact') await store.compact()
   if (step === 'compact and put') await Promise.all([store.compact(), ledger.put(store, puts)])
+  if (step === 'compact and delete many') await Promise.all([store.compact(), ledger.deleteMany(store, deletions)])
   if (step.startsWith('rot') && victim !== undefined) await ledger.rot(store, disk, victim)
   if (step === 'rot and put' && victim !== undefined) await ledger.put(store, [victim])
 }
@@ -179,7 +148,7 @@ interface Check {
   readonly what: string
 }
 
-/** Every acknowledged block is there, nothing that is there is wrong, and each pack without damage is a CAR. */
+/** Every acknowledged block is there, no deletion of many came back, nothing that is there is wrong, and each pack without damage is a CAR. */
 async function assertSound (disk: CrashDisk, index: ModelledIndex, { ledger, isDeep, what }: Check): Promise<void> {
   const [deleted, ...others] = BLOCKS.slice(0, 6)
   assert.ok(deleted)
@@ -210,6 +179,7 @@ async function assertAnswers (store: PackBlockstore, ledger: Ledger, what: strin
       assert.ok(isErrorCode(err, 'CORRUPT') && ledger.rotten.has(block) && !ledger.kept.has(block), `${what}: block ${number}: ${String(err)}`)
     })
     assert.equal(await store.has(block.cid), found !== undefined, `${what}: block ${number}`)
+    if (ledger.gone.has(block)) assert.ok(found === undefined, `${what}: block ${number} is there again`)
     if (ledger.kept.has(block)) assert.ok(found !== undefined, `${what}: block ${number} is lost`)
     if (found !== undefined) assert.ok(Buffer.compare(found.bytes, block.bytes) === 0, `${what}: block ${number}`)
   }
@@ -227,17 +197,6 @@ async function assertCars (disk: CrashDisk, { rottenPacks }: Ledger, what: strin
     const { version, blocks } = await readCar((async function * () { yield bytes })())
     assert.equal(version, 1)
     await assert.doesNotReject(Array.fromAsync(blocks), `${what}: ${name} is no CAR`)
-  }
-}
-
-/** Mulberry32: a seed gives the same run every time. */
-function randomOf (seed: number): () => number {
-  let state = seed
-  return () => {
-    state = (state + 0x6d2b79f5) | 0
-    let t = Math.imul(state ^ (state >>> 15), 1 | state)
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t
-    return ((t ^ (t >>> 14)) >>> 0) / 4294967296
   }
 }
 
@@ -277,7 +236,7 @@ const SWEEPS: Readonly<Record<Kind, (sweep: Sweep) => Promise<void>>> = {
   async cut ({ seed, operationCount, points }) {
     for (let cutAt = 1; cutAt <= operationCount; cutAt++) {
       const { disk, index, ledger } = await runOn(seed, { cutAt })
-      const random = randomOf(seed + cutAt * 7919)
+      const random = seededRandom(seed + cutAt * 7919)
       for (let left = 0; left < DISKS_PER_CUT; left++) {
         const lost = lossOf(random, index)
         await points.assert(disk.afterCut(random), index.after(lost), { ledger, what: `seed ${seed}, cut ${cutAt}, disk ${left}, ${lost} commits lost` })
@@ -288,7 +247,7 @@ const SWEEPS: Readonly<Record<Kind, (sweep: Sweep) => Promise<void>>> = {
   async 'second cut' ({ seed, operationCount, points }) {
     for (let cutAt = 1 + seed % 7; cutAt <= operationCount; cutAt += 7) {
       const { disk, index, ledger } = await runOn(seed, { cutAt })
-      const random = randomOf(seed + cutAt * 104_729)
+      const random = seededRandom(seed + cutAt * 104_729)
       for (let second = 1 + cutAt % 5; second < 40; second += 5) {
         const left = disk.afterCut(random, { cutAt: second })
         const leftIndex = index.after(lossOf(random, index))
@@ -311,7 +270,7 @@ const SWEEPS: Readonly<Record<Kind, (sweep: Sweep) => Promise<void>>> = {
     for (let at = 1; at <= operationCount; at++) {
       const code = codes[(at + seed) % codes.length] ?? 'EIO'
       const { disk, index, ledger } = await runOn(seed, { fault: { at, code } })
-      const random = randomOf(seed + at * 1_299_709)
+      const random = seededRandom(seed + at * 1_299_709)
       await points.assert(disk.afterCut(random), index.after(lossOf(random, index)), { ledger, what: `seed ${seed}, ${code} at ${at}` })
     }
   }

@@ -366,7 +366,10 @@ export function openBook ({ disk, index, storeId, log, commitEntries }: { disk: 
       const pack = table.pack(number)
       return pack === undefined || pack.byteLength === 0 ? undefined : pack.marksByteLength
     },
-    onWritten: (number, marksByteLength) => { table.extend(number, { marksByteLength }) }
+    onWritten: (number, marksByteLength) => {
+      // A compaction may have been done with the pack meanwhile.
+      if (table.pack(number) !== undefined) table.extend(number, { marksByteLength })
+    }
   })
   const table: BlockTable = new BlockTable({
     index,

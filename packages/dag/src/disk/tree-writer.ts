@@ -1,12 +1,13 @@
 import { type AbortOptions, HoldfastError } from '@holdfast/core'
 import { constants } from 'node:fs'
-import { type FileHandle, lstat, lutimes, mkdir, open, symlink } from 'node:fs/promises'
+import { chmod, type FileHandle, lstat, lutimes, mkdir, open, symlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import { MAX_PATH_SEGMENTS } from '../resolve.ts'
 import type { TreeEntry } from '../tree-entry.ts'
 import type { UnixFsTime } from '../unixfs.ts'
 import { errnoOf, onDisk, unless } from './disk-error.ts'
 import { leavesTree, requireDiskName } from './disk-name.ts'
+import { keptByteLength } from './kept-file.ts'
 
 /** What each entry counts at least against the quota, in bytes: an inode of ext4, so that empty entries end too. */
 export const ENTRY_BYTES = 256
@@ -21,6 +22,7 @@ const DEFERRED_OVERHEAD_BYTES = 256
 const NAME_OVERHEAD_BYTES = 32
 
 type FileEntry = Extract<TreeEntry, { kind: 'file' }>
+type DirectoryEntry = Extract<TreeEntry, { kind: 'directory' }>
 type SymlinkEntry = Extract<TreeEntry, { kind: 'symlink' }>
 
 /** What was written so far. */
@@ -28,12 +30,16 @@ export interface WriteCounts {
   readonly fileCount: number
   /** Bytes of the content of files. */
   readonly byteLength: number
+  /** Those of them that were there from an interrupted run, and are right. */
+  readonly keptByteLength: number
 }
 
 export interface TreeWriterOptions extends AbortOptions {
   /** Most bytes of content to write; entries count at least `ENTRY_BYTES`. */
   readonly maxBytes: number
   readonly allowOutsideSymlinks: boolean
+  /** Whether `root` holds the beginning of the same tree, from a run that was interrupted. Symlinks must be gone from it. */
+  readonly resume: boolean
   readonly onProgress: (event: WriteCounts) => void
 }
 
@@ -50,6 +56,9 @@ export class TreeWriter {
   readonly #directories: TreeEntry[] = []
   #fileCount = 0
   #byteLength = 0
+  #keptByteLength = 0
+  /** Until the first entry that is not there: what comes behind it is new. */
+  #isResuming: boolean
   #chargedBytes = 0
   #deferredBytes = 0
   /** The directory that was last found to be one, with all above it. */
@@ -58,10 +67,11 @@ export class TreeWriter {
   constructor (root: string, options: TreeWriterOptions) {
     this.#root = root
     this.#options = options
+    this.#isResuming = options.resume
   }
 
   get counts (): WriteCounts {
-    return { fileCount: this.#fileCount, byteLength: this.#byteLength }
+    return { fileCount: this.#fileCount, byteLength: this.#byteLength, keptByteLength: this.#keptByteLength }
   }
 
   /**
@@ -77,6 +87,7 @@ export class TreeWriter {
     if (entry.kind === 'file') requireLength(entry)
     this.#charge(entry)
     if (entry.path.length > 0) await this.#requireParent(entry)
+    if (this.#isResuming && entry.kind !== 'symlink' && await this.#goOn(entry)) return
     switch (entry.kind) {
       case 'file': return await this.#writeFile(entry)
       case 'directory': return await this.#writeDirectory(entry)
@@ -107,12 +118,41 @@ export class TreeWriter {
     // Not on Windows, which has no such flag; there `wx` alone does not follow a symlink either.
     const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | (constants.O_NOFOLLOW ?? 0)
     await using file = await createNew(entry, open(this.#pathOf(entry), flags))
-    let written = 0
-    for await (const piece of entry.content) {
+    await this.#append(file, entry, entry.content)
+  }
+
+  /** Goes on with what an interrupted run left of this entry; returns whether there was something. */
+  async #goOn (entry: FileEntry | DirectoryEntry): Promise<boolean> {
+    const path = this.#pathOf(entry)
+    const found = await unless('ENOENT', lstat(path))
+    if (found === undefined) {
+      this.#isResuming = false
+      return false
+    }
+    if (entry.kind === 'directory') {
+      if (!found.isDirectory()) return false
+      this.#deferAttributes(entry)
+      return true
+    }
+    if (!found.isFile() || found.nlink !== 1 || entry.known === undefined) return false
+    // A file that is complete may have a mode that forbids even its owner.
+    await onDisk(`open ${quoted(entry)}`, chmod(path, 0o600))
+    await using file = await onDisk(`open ${quoted(entry)}`, open(path, constants.O_RDWR | (constants.O_NOFOLLOW ?? 0)))
+    const offset = await keptByteLength(file, entry.known.leaves(Math.min(found.size, entry.byteLength)), this.#options)
+    await onDisk(`cut ${quoted(entry)}`, file.truncate(offset))
+    this.#byteLength += offset
+    this.#keptByteLength += offset
+    await this.#append(file, entry, entry.known.from(offset), offset)
+    return true
+  }
+
+  async #append (file: FileHandle, entry: FileEntry, content: AsyncIterable<Uint8Array>, offset = 0): Promise<void> {
+    let written = offset
+    for await (const piece of content) {
       this.#options.signal?.throwIfAborted()
       written += piece.byteLength
       if (written > entry.byteLength) throw wrongLength(entry, `at least ${written}`)
-      await onDisk(`write ${quoted(entry)}`, file.writeFile(piece))
+      await onDisk(`write ${quoted(entry)}`, writeAll(file, piece, written - piece.byteLength))
       this.#byteLength += piece.byteLength
       this.#options.onProgress(this.counts)
     }
@@ -122,8 +162,12 @@ export class TreeWriter {
     this.#options.onProgress(this.counts)
   }
 
-  async #writeDirectory (entry: TreeEntry): Promise<void> {
+  async #writeDirectory (entry: DirectoryEntry): Promise<void> {
     await createNew(entry, mkdir(this.#pathOf(entry)))
+    this.#deferAttributes(entry)
+  }
+
+  #deferAttributes (entry: DirectoryEntry): void {
     if (entry.mode === undefined && entry.mtime === undefined) return
     this.#defer(entry, 0)
     this.#directories.push(entry)
@@ -167,6 +211,10 @@ export class TreeWriter {
   #pathOf ({ path }: TreeEntry): string {
     return join(this.#root, ...path)
   }
+}
+
+async function writeAll (file: FileHandle, bytes: Uint8Array, position: number): Promise<void> {
+  for (let at = 0; at < bytes.byteLength;) at += (await file.write(bytes, at, bytes.byteLength - at, position + at)).bytesWritten
 }
 
 /** Awaits a call that creates a file, directory or symlink and fails when there is one. */

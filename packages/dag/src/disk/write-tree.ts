@@ -1,10 +1,10 @@
-import { type AbortOptions, HoldfastError } from '@holdfast/core'
-import { randomBytes } from 'node:crypto'
-import { lstat, mkdir, rm, statfs } from 'node:fs/promises'
-import { basename, dirname, join, resolve } from 'node:path'
+import { type AbortOptions, HoldfastError, isHoldfastError } from '@holdfast/core'
+import { lstat, statfs } from 'node:fs/promises'
+import { dirname, join, resolve } from 'node:path'
 import type { TreeEntry } from '../tree-entry.ts'
 import { onDisk, unless } from './disk-error.ts'
 import { moveInto } from './move-into.ts'
+import { closePartialFolder, openPartialFolder } from './partial-folder.ts'
 import { TreeWriter, type WriteCounts } from './tree-writer.ts'
 
 /** Free bytes that are left on the disk unless `maxBytes` says otherwise. */
@@ -17,6 +17,13 @@ export interface WriteTreeOptions extends AbortOptions {
   allowOutsideSymlinks?: boolean | undefined
   /** Whether to replace files at `target`, and to merge directories; other files there stay. @default false */
   overwrite?: boolean | undefined
+  /**
+   * Names what is written, and only that: a CID and a path. What an interrupted run of the same key and target wrote is then checked
+   * and kept, and this run leaves what it wrote when it is interrupted. @default nothing is kept
+   */
+  resumeKey?: string | undefined
+  /** Called before it rejects, with the folder that is left for another run. */
+  onInterrupted?: ((folder: string) => void) | undefined
   /** Called for every piece written, with what was written so far. */
   onProgress?: ((event: WriteTreeResult) => void) | undefined
 }
@@ -27,8 +34,8 @@ export type WriteTreeResult = WriteCounts
  * Writes a tree to the disk at `target`, and nothing outside of it.
  *
  * The entries are taken for hostile. They are written into a new private folder beside `target` whose name ends in
- * `.partial`, and moved to `target` when all are there; after a failure the folder is removed, after a
- * crash it stays. Symlinks come last, modes and times of directories after the move.
+ * `.partial`, and moved to `target` when all are there; after a failure the folder is removed, unless another run could go on
+ * with it, after a crash it stays. Symlinks come last, modes and times of directories after the move.
  *
  * @throws `INVALID` when `target` exists and `overwrite` is off, for names that cannot be, names that this file system
  * takes for one, and symlinks out of the tree; `CORRUPT` for content of another length than declared; `LIMIT`
@@ -40,13 +47,12 @@ export async function writeTree (entries: AsyncIterable<TreeEntry>, target: stri
   const path = resolve(target)
   signal?.throwIfAborted()
   if (!overwrite) await requireAbsent(path)
-  const maxBytes = options.maxBytes ?? await freeBytes(dirname(path))
-
-  const partial = join(dirname(path), `${basename(path).slice(0, 50)}.${randomBytes(4).toString('hex')}.partial`)
-  await onDisk(`create a folder in ${dirname(path)}`, mkdir(partial, { mode: 0o700 }))
+  const partial = await openPartialFolder(path, options.resumeKey)
+  let keep = false
   try {
-    const root = join(partial, 'tree')
-    const writer = new TreeWriter(root, { maxBytes, allowOutsideSymlinks, onProgress, signal })
+    const maxBytes = options.maxBytes ?? await freeBytes(dirname(path)) + (partial.keptBytes ?? 0)
+    const root = join(partial.path, 'tree')
+    const writer = new TreeWriter(root, { maxBytes, allowOutsideSymlinks, onProgress, resume: partial.keptBytes !== undefined, signal })
     for await (const entry of entries) await writer.write(entry)
     await writer.writeSymlinks()
     signal?.throwIfAborted()
@@ -55,19 +61,29 @@ export async function writeTree (entries: AsyncIterable<TreeEntry>, target: stri
     await moveInto(root, path)
     await writer.applyAttributes(path)
     return writer.counts
+  } catch (err) {
+    keep = partial.canStay && isWorthKeeping(err)
+    if (keep) options.onInterrupted?.(partial.path)
+    throw err
   } finally {
-    // What cannot be removed has a name that says what it is; the failure that matters is the one under way.
-    await rm(partial, { recursive: true, force: true }).catch(() => {})
+    await closePartialFolder(partial, { keep })
   }
 }
 
-async function requireAbsent (path: string): Promise<void> {
+/** A tree that is refused is refused again, and a full disk should not stay full of it. */
+function isWorthKeeping (err: unknown): boolean {
+  return !isHoldfastError(err) || err.code === 'UNAVAILABLE' || err.code === 'NOT_FOUND'
+}
+
+/** @throws `INVALID` when something is at `path`. */
+export async function requireAbsent (path: string): Promise<void> {
   if (await onDisk(`look at ${path}`, unless('ENOENT', lstat(path))) !== undefined) {
     throw new HoldfastError('INVALID', `${path} exists; choose another place, or pass --overwrite`, { path })
   }
 }
 
-async function freeBytes (folder: string): Promise<number> {
+/** Bytes that may be written below `folder`, so that the reserve stays free. */
+export async function freeBytes (folder: string): Promise<number> {
   const { bavail, bsize } = await onDisk(`look at ${folder}`, statfs(folder))
   return Math.max(0, bavail * bsize - FREE_RESERVE_BYTES)
 }

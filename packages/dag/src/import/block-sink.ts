@@ -1,5 +1,6 @@
 import type { BlockWriter } from '@holdfast/blockstore'
 import { type AbortOptions, type Block, HoldfastError } from '@holdfast/core'
+import { ChunkBuffers } from './chunk-buffers.ts'
 
 /**
  * Bytes that make a batch full.
@@ -15,6 +16,11 @@ export const BATCH_BLOCKS = 256
 /** Batches that may be on their way to the store at once: what is hashed next overlaps them. */
 export const BATCHES_IN_FLIGHT = 3
 
+export interface BlockSinkOptions extends AbortOptions {
+  /** Bytes of every chunk of a file but the last, when they all have as many. */
+  chunkBytes?: number | undefined
+}
+
 /**
  * Collects the blocks of one import into batches and writes them, a few batches at a time.
  *
@@ -24,14 +30,17 @@ export const BATCHES_IN_FLIGHT = 3
 export class BlockSink {
   readonly #writer: BlockWriter
   readonly #signal: AbortSignal | undefined
+  /** Memory for chunks, when the writer lets it be used again. */
+  readonly buffers: ChunkBuffers | undefined
   readonly #inFlight = new Set<Promise<void>>()
   #batch: Block[] = []
   #batchBytes = 0
   #failure: { readonly reason: unknown } | undefined
   #blockCount = 0
 
-  constructor (writer: BlockWriter, { signal }: AbortOptions = {}) {
+  constructor (writer: BlockWriter, { signal, chunkBytes }: BlockSinkOptions = {}) {
     this.#writer = writer
+    this.buffers = chunkBytes === undefined || writer.releasesBytes !== true ? undefined : ChunkBuffers.of(chunkBytes)
     this.#signal = signal
   }
 
@@ -69,6 +78,7 @@ export class BlockSink {
     while (this.#inFlight.size >= BATCHES_IN_FLIGHT) await Promise.race(this.#inFlight)
     this.#throwIfFailed()
     const write = this.#writer.putMany(batch, { signal: this.#signal })
+      .then(() => { for (const { bytes } of batch) this.buffers?.give(bytes) })
       .catch((reason: unknown) => { this.#failure ??= { reason } })
       .finally(() => { this.#inFlight.delete(write) })
     this.#inFlight.add(write)

@@ -12,7 +12,7 @@
 import type { ChunkBoundary } from './chunker.ts'
 
 /** Shortest chunk, but for the last one, in bytes. */
-const MIN_BYTES: number = 128 * 1024
+export const MIN_BUZHASH_BYTES: number = 128 * 1024
 
 /** Longest chunk, in bytes. */
 const MAX_BYTES: number = 512 * 1024
@@ -30,16 +30,16 @@ export class BuzhashBoundary implements ChunkBoundary {
 
   next (piece: Uint8Array, start: number): number {
     // What has left the window before the shortest chunk is full cannot matter.
-    const skipped = Math.min(Math.max(MIN_BYTES - WINDOW_BYTES - this.#byteLength, 0), piece.byteLength - start)
+    const skipped = Math.min(Math.max(MIN_BUZHASH_BYTES - WINDOW_BYTES - this.#byteLength, 0), piece.byteLength - start)
     this.#byteLength += skipped
     const filled = this.#fill(piece, start + skipped)
-    return this.#byteLength < MIN_BYTES ? -1 : this.#roll(piece, filled)
+    return this.#byteLength < MIN_BUZHASH_BYTES ? -1 : this.#roll(piece, filled)
   }
 
   /** Takes the bytes that fill the window for the first time. */
   #fill (piece: Uint8Array, start: number): number {
     let at = start
-    for (; at < piece.byteLength && this.#byteLength < MIN_BYTES; at++) {
+    for (; at < piece.byteLength && this.#byteLength < MIN_BUZHASH_BYTES; at++) {
       const byte = piece[at] ?? 0
       this.#window[this.#byteLength++ % WINDOW_BYTES] = byte
       this.#state = rotated(this.#state) ^ (TABLE[byte] ?? 0)

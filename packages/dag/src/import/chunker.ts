@@ -1,5 +1,6 @@
 import type { Chunking } from '../chunking.ts'
-import { BuzhashBoundary } from './buzhash.ts'
+import { BuzhashBoundary, MIN_BUZHASH_BYTES } from './buzhash.ts'
+import type { ChunkBuffers } from './chunk-buffers.ts'
 import { RabinBoundary } from './rabin.ts'
 
 /** Finds where a chunk ends. Keeps what it needs of the bytes before, so that content may come in pieces of any length. */
@@ -19,9 +20,9 @@ const LOOSE_PARTS = 256
  * Cuts content into chunks; nothing comes of no content.
  *
  * Pieces may be of any length. Chunks that lie within one piece are views of it; only those that
- * straddle pieces are copied together. A small file costs its own length, not that of a chunk.
+ * straddle pieces are copied together, into `buffers` if they fill one. A small file costs its own length, not that of a chunk.
  */
-export async function * cutChunks (content: AsyncIterable<Uint8Array>, chunking: Chunking): AsyncIterable<Uint8Array> {
+export async function * cutChunks (content: AsyncIterable<Uint8Array>, chunking: Chunking, buffers?: ChunkBuffers): AsyncIterable<Uint8Array> {
   const boundary = boundaryOf(chunking)
   let parts: Uint8Array[] = []
   let looseCount = 0
@@ -33,13 +34,22 @@ export async function * cutChunks (content: AsyncIterable<Uint8Array>, chunking:
         if (++looseCount % LOOSE_PARTS === 0) parts.push(join(parts.splice(-LOOSE_PARTS)))
         break
       }
-      yield join(parts)
+      yield join(parts, buffers)
       parts = []
       looseCount = 0
       start = end
     }
   }
   if (parts.length > 0) yield join(parts)
+}
+
+/** Content of at most so many bytes is one chunk. */
+export function shortestChunkBytes (chunking: Chunking): number {
+  switch (chunking.kind) {
+    case 'size': return chunking.chunkBytes
+    case 'rabin': return chunking.minBytes
+    case 'buzhash': return MIN_BUZHASH_BYTES
+  }
 }
 
 function boundaryOf (chunking: Chunking): ChunkBoundary {
@@ -70,7 +80,15 @@ class FixedBoundary implements ChunkBoundary {
   }
 }
 
-function join (parts: readonly Uint8Array[]): Uint8Array {
+function join (parts: readonly Uint8Array[], buffers?: ChunkBuffers): Uint8Array {
   const [only] = parts
-  return parts.length === 1 && only !== undefined ? only : Buffer.concat(parts)
+  if (parts.length === 1 && only !== undefined) return only
+  if (parts.reduce((sum, { byteLength }) => sum + byteLength, 0) !== buffers?.chunkBytes) return Buffer.concat(parts)
+  const chunk = buffers.take()
+  let at = 0
+  for (const part of parts) {
+    chunk.set(part, at)
+    at += part.byteLength
+  }
+  return chunk
 }

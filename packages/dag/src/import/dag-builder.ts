@@ -13,28 +13,37 @@ export interface BuiltNode {
   readonly tsize: number
 }
 
-const NO_NAME = new Uint8Array()
-
-/** Builds a raw leaf: the chunk itself. */
-export async function buildRawLeaf (chunk: Uint8Array, recipe: ImportRecipe, sink: Pick<BlockSink, 'add'>): Promise<BuiltNode> {
-  const cid = await buildBlock(chunk, CODECS.raw, recipe, sink)
-  return { cid, byteLength: chunk.byteLength, tsize: chunk.byteLength }
+/** A dag node whose block is not with the sink yet; one that its own CID carries has no block. */
+export interface NamedNode extends BuiltNode {
+  readonly block: Block | undefined
 }
+
+const NO_NAME = new Uint8Array()
 
 /** Builds a dag-pb node from its UnixFS message and links, in the order given. */
 export async function buildUnixFsNode (data: UnixFsData, links: readonly DagPbLink[], recipe: ImportRecipe, sink: Pick<BlockSink, 'add'>): Promise<BuiltNode> {
-  const bytes = encodeDagPb({ links, data: encodeUnixFs(data) })
-  const cid = await buildBlock(bytes, CODECS.dagPb, recipe, sink)
-  const tsize = links.reduce((sum, link) => sum + (link.tsize ?? 0), bytes.byteLength)
-  return { cid, byteLength: data.byteLength ?? 0, tsize }
+  return await storeNode(await nameUnixFsNode(data, links, recipe), sink)
 }
 
-/** Names a block and hands it on. One that its own CID carries need not be kept anywhere. */
-async function buildBlock (bytes: Uint8Array, codec: number, { hash, cidVersion, inlineBytes }: ImportRecipe, sink: Pick<BlockSink, 'add'>): Promise<CID> {
-  if (inlineBytes !== undefined && bytes.byteLength <= inlineBytes) return (await Block.of(bytes, { codec, hash: IDENTITY })).cid
-  const block = await Block.of(bytes, { codec, hash, version: codec === CODECS.raw ? 1 : cidVersion })
-  await sink.add(block)
-  return block.cid
+/** Encodes and names a dag-pb node from its UnixFS message and links, in the order given. */
+export async function nameUnixFsNode (data: UnixFsData, links: readonly DagPbLink[], recipe: ImportRecipe): Promise<NamedNode> {
+  const bytes = encodeDagPb({ links, data: encodeUnixFs(data) })
+  let tsize = bytes.byteLength
+  for (const link of links) tsize += link.tsize ?? 0
+  return { ...await nameBlock(bytes, CODECS.dagPb, recipe), byteLength: data.byteLength ?? 0, tsize }
+}
+
+/** Names a block. One that its own CID carries need not be kept anywhere. */
+export async function nameBlock (bytes: Uint8Array, codec: number, { hash, cidVersion, inlineBytes }: ImportRecipe, beside = false): Promise<Pick<NamedNode, 'cid' | 'block'>> {
+  if (inlineBytes !== undefined && bytes.byteLength <= inlineBytes) return { cid: (await Block.of(bytes, { codec, hash: IDENTITY })).cid, block: undefined }
+  const block = await Block.of(bytes, { codec, hash, version: codec === CODECS.raw ? 1 : cidVersion, beside })
+  return { cid: block.cid, block }
+}
+
+/** Hands the block of a node to the sink. */
+export async function storeNode ({ block, cid, byteLength, tsize }: NamedNode, sink: Pick<BlockSink, 'add'>): Promise<BuiltNode> {
+  if (block !== undefined) await sink.add(block)
+  return { cid, byteLength, tsize }
 }
 
 /** A link to a part of a file: its name is empty. */

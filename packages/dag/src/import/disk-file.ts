@@ -1,6 +1,7 @@
 import { type AbortOptions, HoldfastError } from '@holdfast/core'
 import { constants, type Stats } from 'node:fs'
 import { type FileHandle, open } from 'node:fs/promises'
+import type { ChunkBuffers } from './chunk-buffers.ts'
 
 /**
  * Bytes that one read asks for.
@@ -10,49 +11,86 @@ import { type FileHandle, open } from 'node:fs/promises'
  */
 export const READ_BYTES: number = 1024 * 1024
 
+export interface ReadOptions extends AbortOptions {
+  /** Memory for whole chunks. */
+  buffers?: ChunkBuffers | undefined
+}
+
 /**
- * Reads a file as it was when it was opened: what is appended later is left out. A file that turned shorter, or
- * that was written to without growing, is an error, because its CID would name something that never was.
+ * Reads a file as it was when it was opened. One that was written to meanwhile, or turned longer or shorter, is an error, because its
+ * CID would name something that never was.
  *
  * A file that one read takes in whole is not looked at again.
  */
-export async function * readRegularFile (path: Buffer, { signal }: AbortOptions): AsyncIterable<Uint8Array> {
+export async function * readRegularFile (path: Buffer, { signal, buffers }: ReadOptions): AsyncIterable<Uint8Array> {
   // Between lstat and here the path may have become a symlink or a pipe: neither is followed or waited for.
   await using file = await onPath(path, open(path, constants.O_RDONLY | (constants.O_NOFOLLOW ?? 0) | (constants.O_NONBLOCK ?? 0)))
   const stats = await onPath(path, file.stat())
   if (!stats.isFile()) throw changed(path)
   const end = stats.size
 
-  let next = readPiece(path, file, 0, end)
+  const slabs = new Slabs(path, file, end, buffers)
+  let next = slabs.read(0)
   for (let offset = 0; offset < end;) {
-    const piece = await next
+    const pieces = await next
     signal?.throwIfAborted()
-    if (piece.byteLength === 0) throw changed(path)
-    offset += piece.byteLength
+    offset += pieces.reduce((sum, { byteLength }) => sum + byteLength, 0)
     if (offset === end && end > READ_BYTES) await requireUnchanged(path, file, stats)
-    next = readPiece(path, file, offset, end)
+    next = slabs.read(offset)
     // When the consumer stops here nobody awaits this read; closing the file waits for it.
     next.catch(() => {})
-    yield piece
+    yield * pieces
   }
 }
 
-/** Reads up to `READ_BYTES` at `offset`; fewer at the end of the file only. */
-async function readPiece (path: Buffer, file: FileHandle, offset: number, end: number): Promise<Uint8Array> {
-  const buffer = Buffer.allocUnsafeSlow(Math.min(READ_BYTES, end - offset))
-  let filled = 0
-  while (filled < buffer.byteLength) {
-    const { bytesRead } = await onPath(path, file.read(buffer, filled, buffer.byteLength - filled, offset + filled))
-    if (bytesRead === 0) break
-    filled += bytesRead
+/** Reads of one file, each of about `READ_BYTES`. */
+class Slabs {
+  readonly #path: Buffer
+  readonly #file: FileHandle
+  readonly #end: number
+  readonly #buffers: ChunkBuffers | undefined
+
+  constructor (path: Buffer, file: FileHandle, end: number, buffers: ChunkBuffers | undefined) {
+    this.#path = path
+    this.#file = file
+    this.#end = end
+    this.#buffers = buffers
   }
-  return buffer.subarray(0, filled)
+
+  /** Reads from `offset` on: whole chunks, into buffers for such, or one piece of any length. */
+  async read (offset: number): Promise<readonly Uint8Array[]> {
+    const left = this.#end - offset
+    if (left <= 0) return []
+    const chunkBytes = this.#buffers?.chunkBytes ?? Infinity
+    const chunkCount = Math.floor(Math.min(Math.max(READ_BYTES, chunkBytes), left) / chunkBytes)
+    const pieces = Array.from({ length: chunkCount }, () => this.#buffers?.take() ?? new Uint8Array())
+    if (chunkCount === 0) pieces.push(Buffer.allocUnsafeSlow(Math.min(READ_BYTES, left)))
+    await this.#fill(pieces, offset)
+    return pieces
+  }
+
+  async #fill (pieces: readonly Uint8Array[], offset: number): Promise<void> {
+    for (let rest = pieces; rest.length > 0;) {
+      const { bytesRead } = await onPath(this.#path, this.#file.readv(rest, offset))
+      if (bytesRead === 0) throw changed(this.#path)
+      offset += bytesRead
+      rest = withoutFirst(rest, bytesRead)
+    }
+  }
 }
 
-/** A file that only grew has kept what was read, as logs do; the time alone does not tell. */
+function withoutFirst (pieces: readonly Uint8Array[], byteLength: number): Uint8Array[] {
+  const rest: Uint8Array[] = []
+  for (const piece of pieces) {
+    if (piece.byteLength > byteLength) rest.push(piece.subarray(byteLength))
+    byteLength = Math.max(0, byteLength - piece.byteLength)
+  }
+  return rest
+}
+
 async function requireUnchanged (path: Buffer, file: FileHandle, before: Stats): Promise<void> {
   const after = await onPath(path, file.stat())
-  if (after.size < before.size || (after.size === before.size && after.mtimeMs !== before.mtimeMs)) throw changed(path)
+  if (after.size !== before.size || after.mtimeMs !== before.mtimeMs) throw changed(path)
 }
 
 function changed (path: Buffer): HoldfastError {
@@ -64,15 +102,20 @@ export async function onPath<T> (path: Buffer, operation: Promise<T>): Promise<T
   try {
     return await operation
   } catch (cause) {
-    const text = textOf(path)
-    const errno = cause instanceof Error && 'code' in cause ? cause.code : undefined
-    if (errno === 'ENOENT' || errno === 'ENOTDIR') {
-      throw new HoldfastError('NOT_FOUND', `Cannot add ${text}: there is no such file or directory`, { cause, path: text })
-    }
-    if (errno === 'ELOOP') throw changed(path)
-    const why = errno === 'EACCES' || errno === 'EPERM' ? 'permission denied' : errno === 'EMFILE' || errno === 'ENFILE' ? 'too many open files' : String(errno ?? cause)
-    throw new HoldfastError('UNAVAILABLE', `Cannot add ${text}: ${why}`, { cause, path: text })
+    if (cause instanceof HoldfastError) throw cause
+    throw failureOf(path, cause instanceof Error && 'code' in cause ? String(cause.code) : String(cause), cause)
   }
+}
+
+/** The failure to read a path, from the code of the system's error; without one it is something else than it was. */
+export function failureOf (path: Buffer, code: string | undefined, cause?: unknown): HoldfastError {
+  const text = textOf(path)
+  if (code === 'ENOENT' || code === 'ENOTDIR') {
+    return new HoldfastError('NOT_FOUND', `Cannot add ${text}: there is no such file or directory`, { cause, path: text })
+  }
+  if (code === undefined || code === 'ELOOP') return changed(path)
+  const why = code === 'EACCES' || code === 'EPERM' ? 'permission denied' : code === 'EMFILE' || code === 'ENFILE' ? 'too many open files' : code
+  return new HoldfastError('UNAVAILABLE', `Cannot add ${text}: ${why}`, { cause, path: text })
 }
 
 export function textOf (path: Buffer): string {

@@ -1,5 +1,6 @@
 import { type AbortOptions, HoldfastError } from '@holdfast/core'
 import type { BigIntStats, Stats } from 'node:fs'
+import { isUtf8 } from 'node:buffer'
 import { lstat, readdir, readlink, realpath } from 'node:fs/promises'
 import { basename, posix, resolve, sep } from 'node:path'
 import type { UnixFsTime } from '../unixfs.ts'
@@ -50,17 +51,22 @@ interface Place {
 
 async function openSource (given: Place, options: DiskSourceOptions): Promise<ImportSource> {
   const place = options.dereference === 'all' ? await followed(given) : given
-  const { path, name } = place
+  const { path } = place
   // Nanoseconds, and inodes of every file system, need big integers; most imports need neither.
   const isExact = options.preserveMtime === true || options.dereference === 'all'
   const stats = await onPath<Stats | BigIntStats>(path, isExact ? lstat(path, { bigint: true }) : lstat(path))
-  const attributes = attributesOf(stats, options)
-  if (stats.isDirectory()) {
-    const inside = options.dereference === 'all' ? withAncestor(place, `${stats.dev}:${stats.ino}`) : place
-    return { kind: 'directory', name, attributes, entries: (signal) => readEntries(inside, options, { signal }) }
-  }
-  if (stats.isSymbolicLink()) return { kind: 'symlink', name, attributes: { mtime: attributes.mtime }, target: await onPath(path, readlink(path, { encoding: 'buffer' })) }
-  if (stats.isFile()) return { kind: 'file', name, attributes, open: (signal) => readRegularFile(path, { signal }) }
+  const inside = stats.isDirectory() && options.dereference === 'all' ? withAncestor(place, `${stats.dev}:${stats.ino}`) : place
+  return await sourceOf(inside, stats, attributesOf(stats, options), options)
+}
+
+/** Whatever says of what kind an entry is. */
+type Kind = Pick<Stats, 'isFile' | 'isDirectory' | 'isSymbolicLink'>
+
+async function sourceOf (place: Place, kind: Kind, attributes: ImportAttributes, options: DiskSourceOptions): Promise<ImportSource> {
+  const { path, name } = place
+  if (kind.isFile()) return { kind: 'file', name, attributes, path, open: (signal, buffers) => readRegularFile(path, { signal, buffers }) }
+  if (kind.isDirectory()) return { kind: 'directory', name, attributes, entries: (signal) => readEntries(place, options, { signal }) }
+  if (kind.isSymbolicLink()) return { kind: 'symlink', name, attributes: { mtime: attributes.mtime }, target: await onPath(path, readlink(path, { encoding: 'buffer' })) }
   throw new HoldfastError('INVALID', `Cannot add ${textOf(path)}: it is not a regular file, a directory or a symlink`, { path: textOf(path) })
 }
 
@@ -77,26 +83,32 @@ function withAncestor (place: Place, id: string): Place {
 }
 
 async function * readEntries (place: Place, options: DiskSourceOptions, { signal }: AbortOptions): AsyncIterable<ImportSource> {
-  const names = await onPath(place.path, readdir(place.path, { encoding: 'buffer' }))
+  const entries = await onPath(place.path, readdir(place.path, { encoding: 'buffer', withFileTypes: true }))
   const isIgnored = options.ignore?.inDirectory(place.below)
-  for (const name of names.toSorted(Buffer.compare)) {
+  for (const entry of entries.sort((a, b) => Buffer.compare(a.name, b.name))) {
     signal?.throwIfAborted()
+    const { name } = entry
     if (name[0] === DOT && options.hidden !== true) continue
     const below = isIgnored === undefined ? '' : posix.join(place.below, textOf(name))
-    const source = await openEntry({ ...place, path: Buffer.concat([place.path, SEPARATOR, name]), name, below }, options)
+    const source = await openEntry({ ...place, path: Buffer.concat([place.path, SEPARATOR, name]), name, below }, entry, options)
     if (isIgnored?.(textOf(name), source.kind === 'directory') !== true) yield source
   }
 }
 
 /** Opens an entry of a directory; a failure is that of the entry alone. */
-async function openEntry (place: Place, options: DiskSourceOptions): Promise<ImportSource> {
+async function openEntry (place: Place, kind: Kind, options: DiskSourceOptions): Promise<ImportSource> {
   try {
     if (!isUtf8(place.name)) throw new HoldfastError('INVALID', `Cannot add ${textOf(place.path)}: its name is not UTF-8. Rename it`, { path: textOf(place.path) })
-    return await openSource(place, options)
+    return isToldByName(kind, options) ? await sourceOf(place, kind, options.attributes ?? {}, options) : await openSource(place, options)
   } catch (reason) {
     if (reason instanceof HoldfastError) return { kind: 'unreadable', name: place.name, reason }
     throw reason
   }
+}
+
+/** Whether the listing of its directory says all that is wanted of an entry. Some file systems do not tell the kind there. */
+function isToldByName (kind: Kind, { dereference, preserveMode, preserveMtime }: DiskSourceOptions): boolean {
+  return dereference !== 'all' && preserveMode !== true && preserveMtime !== true && (kind.isFile() || kind.isDirectory() || kind.isSymbolicLink())
 }
 
 const DOT = 0x2e
@@ -117,6 +129,3 @@ function timeOf (nanoseconds: bigint): UnixFsTime {
   return { seconds: (nanoseconds - fraction) / SECOND, nanoseconds: Number(fraction) }
 }
 
-function isUtf8 (name: Buffer): boolean {
-  return Buffer.from(name.toString()).equals(name)
-}

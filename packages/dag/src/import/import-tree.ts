@@ -1,7 +1,7 @@
 import type { BlockWriter } from '@holdfast/blockstore'
 import type { AbortOptions } from '@holdfast/core'
 import type { CID } from 'multiformats/cid'
-import type { ImportRecipe } from '../profile.ts'
+import { chunkBytesOf, type ImportRecipe } from '../profile.ts'
 import { BlockSink } from './block-sink.ts'
 import { ImportRun } from './import-run.ts'
 import type { ImportSource } from './source.ts'
@@ -61,7 +61,7 @@ export interface ImportOptions extends AbortOptions {
 export async function importSources (writer: BlockWriter, sources: readonly ImportSource[], recipe: ImportRecipe, options: ImportOptions = {}): Promise<ImportedEntry[]> {
   const failed = new AbortController()
   const signal = options.signal === undefined ? failed.signal : AbortSignal.any([options.signal, failed.signal])
-  const sink = new BlockSink(writer, { signal })
+  const sink = new BlockSink(writer, { signal, chunkBytes: chunkBytesOf(recipe) })
   const run = new ImportRun(sink, recipe, failed, { ...options, signal })
   try {
     const entries = options.wrap === true
@@ -87,6 +87,7 @@ export async function importBytes (writer: BlockWriter, content: AsyncIterable<U
 
 /** A writer that keeps nothing: for `--only-hash`. */
 export const discardingWriter: BlockWriter = {
+  releasesBytes: true,
   async put () {},
   async putMany () {}
 }

@@ -13,6 +13,13 @@ export class Slots {
     else await new Promise<void>((resolve) => { this.#waiting.push(resolve) })
   }
 
+  /** Takes a slot if there is a free one, and reports whether. */
+  tryAcquire (): boolean {
+    if (this.#free === 0) return false
+    this.#free--
+    return true
+  }
+
   /** Hands the slot to the task that has waited longest. */
   release (): void {
     const next = this.#waiting.shift()

@@ -1,5 +1,6 @@
 import type { HoldfastError } from '@holdfast/core'
 import type { UnixFsTime } from '../unixfs.ts'
+import type { ChunkBuffers } from './chunk-buffers.ts'
 
 /** What an import reads: a tree that is opened piece by piece, never as a whole. */
 export type ImportSource = FileSource | DirectorySource | SymlinkSource | UnreadableSource
@@ -21,8 +22,14 @@ export interface FileSource {
   /** Name in its directory, as the bytes of the link. */
   readonly name: Uint8Array
   readonly attributes?: ImportAttributes | undefined
-  /** Opens the content anew; the iteration closes it again, also when it ends early. */
-  open(signal?: AbortSignal): AsyncIterable<Uint8Array>
+  /**
+   * Opens the content anew; the iteration closes it again, also when it ends early.
+   *
+   * With `buffers`, which come when all chunks but the last have their length, pieces may lie in them, each a whole chunk.
+   */
+  open(signal?: AbortSignal, buffers?: ChunkBuffers): AsyncIterable<Uint8Array>
+  /** Where the content lies, when it is a regular file of this machine: short ones are read many at once. */
+  readonly path?: Buffer | undefined
 }
 
 export interface DirectorySource {

@@ -1,12 +1,13 @@
 import type { BlockWriter } from '@holdfast/blockstore'
-import { type AbortOptions, type DagPbLink, HoldfastError } from '@holdfast/core'
+import { type AbortOptions, HoldfastError } from '@holdfast/core'
 import { normalize } from '../content-path.ts'
-import { type ImportRecipe, withDefaultWidths } from '../profile.ts'
+import { chunkBytesOf, type ImportRecipe, withDefaultWidths } from '../profile.ts'
 import { MAX_PATH_SEGMENTS } from '../resolve.ts'
 import { BlockSink } from './block-sink.ts'
 import { cutChunks } from './chunker.ts'
 import { type BuiltNode, buildUnixFsNode } from './dag-builder.ts'
 import { buildDirectory } from './directory-builder.ts'
+import { DirectoryLinks } from './directory-links.ts'
 import { buildFile } from './file-builder.ts'
 import type { ImportedEntry } from './import-tree.ts'
 import { hasAttributes, type ImportAttributes } from './source.ts'
@@ -61,7 +62,7 @@ export interface TreeImport extends AsyncDisposable {
  * is too large to hold, and what the content and the writer throw.
  */
 export function openTreeImport (writer: BlockWriter, recipe: ImportRecipe, options: TreeImportOptions = {}): TreeImport {
-  return new PathTreeImport(new BlockSink(writer, options), recipe, options)
+  return new PathTreeImport(new BlockSink(writer, { signal: options.signal, chunkBytes: chunkBytesOf(recipe) }), recipe, options)
 }
 
 interface Directory {
@@ -131,7 +132,7 @@ class PathTreeImport implements TreeImport {
   }
 
   async * #chunks (content: AsyncIterable<Uint8Array>): AsyncIterable<Uint8Array> {
-    for await (const chunk of cutChunks(content, this.#recipe.chunking)) {
+    for await (const chunk of cutChunks(content, this.#recipe.chunking, this.#sink.buffers)) {
       this.#options.signal?.throwIfAborted()
       yield chunk
     }
@@ -178,7 +179,8 @@ class PathTreeImport implements TreeImport {
   async #build (path: string, directory: Directory, isTop: boolean): Promise<ImportedEntry | undefined> {
     const entries = await this.#buildAll(directory, path)
     if (entries.size === 0 && !isTop && this.#options.emptyDirectories === false) return undefined
-    const links: DagPbLink[] = Array.from(entries, ([name, { cid, tsize }]) => ({ cid, tsize, name: Buffer.from(name) }))
+    const links = new DirectoryLinks()
+    for (const [name, { cid, tsize }] of entries) links.add({ cid, tsize, name: Buffer.from(name) })
     const recipe = isTop && this.#options.ignoreWidthsAtTop === true ? withDefaultWidths(this.#recipe) : this.#recipe
     const { cid, tsize } = await buildDirectory(links, recipe, this.#sink, directory.attributes)
     const byteLength = entries.values().reduce((sum, entry) => sum + entry.byteLength, 0)

@@ -10,16 +10,16 @@
  *
  * @see boxo ipld/unixfs/importer/trickle; https://github.com/ipfs/specs/pull/57
  */
-import type { BuiltNode } from './dag-builder.ts'
+import type { BuiltNode, NamedNode } from './dag-builder.ts'
 import type { FileParts } from './file-builder.ts'
 import type { ImportAttributes } from './source.ts'
 
 /** Subtrees of one depth below each node before they grow deeper. */
 const SUBTREES_OF_EACH_DEPTH = 4
 
-/** Builds the trickle DAG of a file. Holds the nodes on the way from the root to the newest leaf, and one chunk. */
+/** Builds the trickle DAG of a file. Holds the nodes on the way from the root to the newest leaf, and the chunks that are being hashed. */
 export async function buildTrickle (chunks: AsyncIterable<Uint8Array>, parts: FileParts, attributes: ImportAttributes): Promise<BuiltNode> {
-  const ahead = new ChunksAhead(chunks)
+  const ahead = new LeavesAhead(parts.leaves(chunks, 'raw'))
   try {
     await ahead.advance()
     return await buildSubtree(ahead, parts, Infinity, attributes)
@@ -28,35 +28,35 @@ export async function buildTrickle (chunks: AsyncIterable<Uint8Array>, parts: Fi
   }
 }
 
-async function buildSubtree (ahead: ChunksAhead, parts: FileParts, depth: number, attributes?: ImportAttributes): Promise<BuiltNode> {
+async function buildSubtree (ahead: LeavesAhead, parts: FileParts, depth: number, attributes?: ImportAttributes): Promise<BuiltNode> {
   const children: BuiltNode[] = []
-  for (let chunk = ahead.chunk; chunk !== undefined && children.length < parts.maxLinks; chunk = ahead.chunk) {
-    children.push(await parts.leaf(chunk, 'raw'))
+  for (let { leaf } = ahead; leaf !== undefined && children.length < parts.maxLinks; { leaf } = ahead) {
+    children.push(await parts.store(leaf))
     await ahead.advance()
   }
-  for (let below = 1; below < depth && ahead.chunk !== undefined; below++) {
-    for (let count = 0; count < SUBTREES_OF_EACH_DEPTH && ahead.chunk !== undefined; count++) children.push(await buildSubtree(ahead, parts, below))
+  for (let below = 1; below < depth && ahead.leaf !== undefined; below++) {
+    for (let count = 0; count < SUBTREES_OF_EACH_DEPTH && ahead.leaf !== undefined; count++) children.push(await buildSubtree(ahead, parts, below))
   }
   return await parts.inner(children, attributes)
 }
 
-/** Chunks with a look at the next one. */
-class ChunksAhead {
-  readonly #iterator: AsyncIterator<Uint8Array>
-  #chunk: Uint8Array | undefined
+/** Leaves with a look at the next one. */
+class LeavesAhead {
+  readonly #iterator: AsyncIterator<NamedNode>
+  #leaf: NamedNode | undefined
 
-  constructor (chunks: AsyncIterable<Uint8Array>) {
-    this.#iterator = chunks[Symbol.asyncIterator]()
+  constructor (leaves: AsyncIterable<NamedNode>) {
+    this.#iterator = leaves[Symbol.asyncIterator]()
   }
 
-  /** The next chunk; `undefined` at the end. */
-  get chunk (): Uint8Array | undefined {
-    return this.#chunk
+  /** The next leaf; `undefined` at the end. */
+  get leaf (): NamedNode | undefined {
+    return this.#leaf
   }
 
   async advance (): Promise<void> {
     const next = await this.#iterator.next()
-    this.#chunk = next.done === true ? undefined : next.value
+    this.#leaf = next.done === true ? undefined : next.value
   }
 
   async close (): Promise<void> {

@@ -7,9 +7,9 @@
  *
  * @see docs/formats/repository.md, "peers.json"
  */
-import { randomUUID } from 'node:crypto'
-import { open, rename, rm } from 'node:fs/promises'
+import { replaceFile } from '@holdfast/core'
 import { CODE_P2P_CIRCUIT } from '@multiformats/multiaddr'
+import { open } from 'node:fs/promises'
 import { parseDialTarget } from '../addresses.ts'
 import type { PeerAddress } from './bootstrap-peers.ts'
 import { MAX_PEER_FILE_BYTES, MAX_REMEMBERED_PEERS } from './discovery-limits.ts'
@@ -51,20 +51,7 @@ export function encodePeerFile (peers: readonly RememberedPeer[]): Uint8Array {
 
 /** Writes the file anew, as a whole or not at all. */
 export async function writePeerFile (path: string, peers: readonly RememberedPeer[]): Promise<void> {
-  const temporary = `${path}.${randomUUID()}.tmp`
-  try {
-    await writeSynced(temporary, encodePeerFile(peers))
-    await rename(temporary, path)
-  } catch (err) {
-    await rm(temporary, { force: true })
-    throw err
-  }
-}
-
-async function writeSynced (path: string, bytes: Uint8Array): Promise<void> {
-  await using file = await open(path, 'wx', 0o600)
-  await file.writeFile(bytes)
-  await file.sync()
+  await replaceFile(path, encodePeerFile(peers))
 }
 
 async function readAtMost (path: string, maxBytes: number): Promise<Uint8Array | undefined> {

@@ -11,10 +11,9 @@
  *
  * @see https://github.com/libp2p/specs/blob/master/pnet/Private-Networks-PSK-V1.md
  */
-import { HoldfastError, type Logger, silentLogger } from '@holdfast/core'
+import { createFile, HoldfastError, type Logger, silentLogger } from '@holdfast/core'
 import { randomBytes } from 'node:crypto'
 import { chmod, open } from 'node:fs/promises'
-import { createFile } from '../create-file.ts'
 
 const HEADER = '/key/swarm/psk/1.0.0/'
 const KEY_BYTES = 32

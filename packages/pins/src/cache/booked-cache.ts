@@ -1,4 +1,4 @@
-import type { BlockReader, Blockstore } from '@holdfast/blockstore'
+import { type BlockReader, type Blockstore, deleteBlocks } from '@holdfast/blockstore'
 import { type AbortOptions, type Block, HoldfastError, IDENTITY, multihashKey } from '@holdfast/core'
 import type { CID } from 'multiformats/cid'
 import type { LeaseWindow } from '../leases.ts'
@@ -151,6 +151,7 @@ export class BookedCache implements FetchCache {
     const { blocks } = this.#deps
     const { book } = this.#opened
     return {
+      releasesBytes: blocks.releasesBytes,
       get: async (cid, options) => {
         const block = await blocks.get(cid, options)
         if (block !== undefined && book.blockCount > 0) book.touch(multihashKey(cid))
@@ -160,10 +161,18 @@ export class BookedCache implements FetchCache {
       byteLengthOf: async (cid, options) => await blocks.byteLengthOf?.(cid, options),
       put: (block, options) => putMany([block], options),
       putMany,
-      delete: async (cid, { when, ...options } = {}) => await this.#notedWhenItFails(cid, () => blocks.delete(cid, {
+      delete: async (cid, { when, ...options } = {}) => await this.#notedWhenItFails([cid], () => blocks.delete(cid, {
         ...options,
         when: () => {
           if (when?.() === false) return false
+          book.forget(multihashKey(cid))
+          return true
+        }
+      })),
+      deleteMany: async (cids, { when, ...options } = {}) => await this.#notedWhenItFails(cids, () => deleteBlocks(blocks, cids, {
+        ...options,
+        when: (cid, index) => {
+          if (when?.(cid, index) === false) return false
           book.forget(multihashKey(cid))
           return true
         }
@@ -175,12 +184,12 @@ export class BookedCache implements FetchCache {
     }
   }
 
-  /** A block that could not be removed is no cache any more. */
-  async #notedWhenItFails (cid: CID, remove: () => Promise<boolean>): Promise<boolean> {
+  /** Blocks that could not be removed are no cache any more. */
+  async #notedWhenItFails<T> (cids: readonly CID[], remove: () => Promise<T>): Promise<T> {
     try {
       return await remove()
     } catch (err) {
-      this.#references?.note(cid)
+      if (this.#references !== undefined) for (const cid of cids) this.#references.note(cid)
       throw err
     }
   }

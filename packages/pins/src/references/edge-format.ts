@@ -1,6 +1,7 @@
 import { CODECS } from '@holdfast/core'
-import { digest as Digest, varint } from 'multiformats'
+import { varint } from 'multiformats'
 import { CID } from 'multiformats/cid'
+import { cidAt, decodeCids } from './cid-bytes.ts'
 
 /**
  * The bytes of the index of references, see docs/formats/state.md.
@@ -45,30 +46,48 @@ export interface Edge {
   readonly cid: CID
 }
 
-export function encodeEdge ({ parentId, cid }: Edge): Buffer {
-  const codec: number[] = []
-  for (let rest = cid.code; ; rest = Math.floor(rest / 128)) {
-    codec.push(rest < 128 ? rest : (rest % 128) | 128)
-    if (rest < 128) break
-  }
-  const bytes = Buffer.allocUnsafe(ID_BYTES + 1 + codec.length)
+export function encodeEdge ({ parentId, cid: { code, version } }: Edge): Buffer {
+  const bytes = Buffer.allocUnsafe(ID_BYTES + 1 + varint.encodingLength(code))
   bytes.writeUIntBE(parentId, 0, ID_BYTES)
-  bytes[ID_BYTES] = cid.version
-  bytes.set(codec, ID_BYTES + 1)
+  bytes[ID_BYTES] = version
+  varint.encodeTo(code, bytes, ID_BYTES + 1)
   return bytes
 }
 
 /** Reads an edge of the block with these bytes of a multihash, which are copied. */
 export function decodeEdge (multihash: Uint8Array, value: Buffer): Edge {
-  const parentId = value.readUIntBE(0, ID_BYTES)
-  const isV0 = value[ID_BYTES] === 0
-  const cid = isV0 ? Uint8Array.from(multihash) : new Uint8Array(multihash.byteLength + value.byteLength - ID_BYTES)
-  if (!isV0) {
-    cid[0] = 1
-    cid.set(value.subarray(ID_BYTES + 1), 1)
-    cid.set(multihash, value.byteLength - ID_BYTES)
+  return new EdgeReader(1).read(multihash, value)
+}
+
+/** Bytes of a CID of version 1, with a codec of one byte and sha2-256. */
+const PLAIN_CID_BYTES = 36
+
+/** Reads some edges, whose CIDs share memory: one by one they cost more to allocate than to read. */
+export class EdgeReader {
+  #shared: Uint8Array
+  #end = 0
+
+  /** @param count How many are read about. */
+  constructor (count: number) {
+    this.#shared = new Uint8Array(count * PLAIN_CID_BYTES)
   }
-  return { parentId, cid: CID.decode(cid) }
+
+  read (multihash: Uint8Array, value: Buffer): Edge {
+    const isV0 = value[ID_BYTES] === 0
+    const prefixByteLength = isV0 ? 0 : value.byteLength - ID_BYTES
+    const byteLength = prefixByteLength + multihash.byteLength
+    if (this.#end + byteLength > this.#shared.byteLength) {
+      this.#shared = new Uint8Array(Math.max(byteLength, this.#shared.byteLength))
+      this.#end = 0
+    }
+    const bytes = this.#shared.subarray(this.#end, this.#end += byteLength)
+    if (!isV0) {
+      bytes[0] = 1
+      bytes.set(value.subarray(ID_BYTES + 1), 1)
+    }
+    bytes.set(multihash, prefixByteLength)
+    return { parentId: value.readUIntBE(0, ID_BYTES), cid: cidAt(bytes, 0) }
+  }
 }
 
 /** The key of a DAG node: the same bytes read another way have other links. */
@@ -91,15 +110,8 @@ export function encodeNode ({ id, children }: NodeEntry): Buffer {
 }
 
 export function decodeNode (value: Buffer): NodeEntry {
-  const children: CID[] = []
-  // Copied once: CIDs keep the memory that they were read from.
-  let rest: Uint8Array = Uint8Array.from(value.subarray(ID_BYTES))
-  while (rest.byteLength > 0) {
-    const [cid, others] = CID.decodeFirst(rest)
-    children.push(cid)
-    rest = others
-  }
-  return { id: decodeId(value), children }
+  // Copied once: LMDB uses the memory again.
+  return { id: decodeId(value), children: decodeCids(Uint8Array.from(value.subarray(ID_BYTES))) }
 }
 
 /** What an id stands for. */
@@ -119,15 +131,4 @@ export function decodeHolder (value: Buffer): Holder {
   if (value[0] === 0) return { kind: 'node', way: (value[1] ?? LEAF) as Way, multihash: Buffer.from(value.subarray(2)) }
   const [cid, rest] = CID.decodeFirst(Uint8Array.from(value.subarray(1)))
   return { kind: 'pin', cid, pinId: Buffer.from(rest).toString() }
-}
-
-/** Reads multihashes that lie one after the other, as CIDs of raw blocks. */
-export function * decodeMultihashes (bytes: Uint8Array): Generator<CID> {
-  for (let at = 0; at < bytes.byteLength;) {
-    const [, codeBytes] = varint.decode(bytes, at)
-    const [digestBytes, lengthBytes] = varint.decode(bytes, at + codeBytes)
-    const end = at + codeBytes + lengthBytes + digestBytes
-    yield CID.createV1(CODECS.raw, Digest.decode(Uint8Array.from(bytes.subarray(at, end))))
-    at = end
-  }
 }

@@ -1,7 +1,7 @@
 import { IDENTITY, type Logger } from '@holdfast/core'
 import type { CID } from 'multiformats/cid'
 import { setImmediate as nextTurn } from 'node:timers/promises'
-import { decodeMultihashes } from './edge-format.ts'
+import { decodeMultihashes } from './cid-bytes.ts'
 import type { ReferenceStore } from './reference-store.ts'
 import type { GarbageBatch } from './references.ts'
 
@@ -56,7 +56,7 @@ export class GarbageNotes {
     for (const batch of batches) {
       const bytes = this.#store.garbage(batch)
       if (bytes === undefined) continue
-      yield { cids: [...decodeMultihashes(bytes)], keep: (cids) => { this.#keep(batch, cids) } }
+      yield { cids: [...decodeMultihashes(bytes)], unreferencedAsOf: this.#store.unreferencedAsOf(batch), keep: (cids) => { this.#keep(batch, cids) } }
       await nextTurn()
     }
   }
@@ -77,6 +77,7 @@ export class GarbageNotes {
       const cids = [...decodeMultihashes(bytes)]
       const left = cids.filter((cid) => !this.#store.isReferenced(cid))
       if (left.length < cids.length) this.#keep(batch, left)
+      this.#store.markUnreferenced(batch)
       await nextTurn()
       signal.throwIfAborted()
     }

@@ -62,7 +62,11 @@ export class IndexedReferences implements References {
   }
 
   isKept (cid: CID): boolean {
-    return this.store.isReferenced(cid) || this.#deps.pins.isPinned(cid)
+    return this.store.isReferenced(cid) || this.isPinned(cid)
+  }
+
+  isPinned (cid: CID): boolean {
+    return this.#deps.pins.isPinned(cid)
   }
 
   holdKept (cid: CID, lease: DagLease): boolean {

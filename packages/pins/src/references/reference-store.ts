@@ -4,7 +4,7 @@ import { CID } from 'multiformats/cid'
 import { createHash } from 'node:crypto'
 import { rm } from 'node:fs/promises'
 import type { Pin, PinKind } from '../pin-record.ts'
-import { decodeEdge, decodeHolder, decodeId, decodeNode, type Edge, encodeEdge, encodeId, encodeNode, encodeNodeHolder, encodePinHolder, type Holder, ID_BYTES, type NodeEntry, nodeKey, type Way, wayOf, WAYS } from './edge-format.ts'
+import { decodeEdge, decodeHolder, decodeId, decodeNode, type Edge, EdgeReader, encodeEdge, encodeId, encodeNode, encodeNodeHolder, encodePinHolder, type Holder, ID_BYTES, type NodeEntry, nodeKey, type Way, wayOf, WAYS } from './edge-format.ts'
 import { breakSeal, seal } from './seal.ts'
 
 /** Another number than in the file: the index is built anew. */
@@ -61,6 +61,9 @@ export class ReferenceStore implements AsyncDisposable {
   #nextId: number
   #nextBatch: number
   #version = 0
+  #edgeAdditions = 0
+  /** What `edgeAdditions` was when no edge led to any block of a batch. */
+  readonly #unreferencedAsOf = new Map<number, number>()
   readonly #onFatal: OnFatal | undefined
   #failure: HoldfastError | undefined
 
@@ -99,10 +102,16 @@ export class ReferenceStore implements AsyncDisposable {
     return this.#version
   }
 
-  /** Reports whether any edge leads to the block, under whatever codec. */
-  isReferenced (cid: CID): boolean {
+  /** Grows with every edge: a block to which none led stays so while this is the same. */
+  get edgeAdditions (): number {
+    return this.#edgeAdditions
+  }
+
+  /** Reports whether any edge leads to the block, under whatever codec. @param known A way in which none leads to it. */
+  isReferenced (cid: CID, known?: Way): boolean {
     const key = keyOf(cid)
-    return this.#usedWays.some((way) => this.#table(way).doesExist(key))
+    for (const way of this.#usedWays) if (way !== known && this.#table(way).doesExist(key)) return true
+    return false
   }
 
   /** Reports whether an edge leads to the block when it is read this way. */
@@ -131,15 +140,22 @@ export class ReferenceStore implements AsyncDisposable {
     for (const value of this.#table(way).getValues(Buffer.from(multihash))) yield decodeEdge(multihash, value)
   }
 
-  /** The first edge of each of some blocks that are read this way, by multihash, from after a block on. */
+  /** The first edge of each of some blocks that are read this way, by multihash, from after a block on; none when there are no more. */
   firstEdges (way: Way, maxCount: number, after?: CID): Edge[] {
-    const table = this.#table(way)
-    const start = after === undefined ? undefined : keyOf(after)
+    const reader = new EdgeReader(maxCount)
     const edges: Edge[] = []
-    for (const key of table.getKeys({ ...start !== undefined && { start }, limit: maxCount + 1 })) {
-      if (start?.equals(key) === true) continue
-      const value = table.get(key)
-      if (value !== undefined) edges.push(decodeEdge(key, value))
+    let last: Buffer | undefined
+    let passedCount = 0
+    // The next key that could be: so the other edges of a block to which many lead are not met again.
+    const start = after === undefined ? {} : { start: Buffer.concat([keyOf(after), Buffer.of(0)]) }
+    for (const { key, value } of this.#table(way).getRange(start)) {
+      if (last?.equals(key) === true) {
+        if (++passedCount === maxCount) break
+        continue
+      }
+      edges.push(reader.read(key, value))
+      if (edges.length === maxCount) break
+      last = key
     }
     return edges
   }
@@ -153,6 +169,7 @@ export class ReferenceStore implements AsyncDisposable {
   addEdge (edge: Edge): void {
     const way = wayOf(edge.cid)
     if (!this.#usedWays.includes(way)) this.#usedWays.push(way)
+    this.#edgeAdditions++
     this.#table(way).putSync(keyOf(edge.cid), encodeEdge(edge))
   }
 
@@ -246,8 +263,9 @@ export class ReferenceStore implements AsyncDisposable {
   }
 
   /** Keeps multihashes of blocks that may be garbage, one after the other; returns the number of the batch. */
-  addGarbage (multihashes: readonly Uint8Array[]): number {
+  addGarbage (multihashes: readonly Uint8Array[], { isUnreferenced = false }: { readonly isUnreferenced?: boolean } = {}): number {
     const batch = this.#nextBatch++
+    if (isUnreferenced) this.markUnreferenced(batch)
     this.#garbage.putSync(encodeId(batch), Buffer.concat(multihashes))
     return batch
   }
@@ -262,8 +280,19 @@ export class ReferenceStore implements AsyncDisposable {
     return value === undefined ? undefined : Buffer.from(value)
   }
 
+  /** Notes that no edge leads to any block of the batch now. */
+  markUnreferenced (batch: number): void {
+    this.#unreferencedAsOf.set(batch, this.#edgeAdditions)
+  }
+
+  /** What `edgeAdditions` was when no edge led to any block of the batch; `undefined` when that is not known. */
+  unreferencedAsOf (batch: number): number | undefined {
+    return this.#unreferencedAsOf.get(batch)
+  }
+
   /** Replaces a batch by what is left of it. */
   keepGarbage (batch: number, multihashes: readonly Uint8Array[]): void {
+    if (multihashes.length === 0) this.#unreferencedAsOf.delete(batch)
     if (multihashes.length === 0) this.#garbage.removeSync(encodeId(batch))
     else this.#garbage.putSync(encodeId(batch), Buffer.concat(multihashes))
   }

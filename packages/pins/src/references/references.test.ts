@@ -101,6 +101,15 @@ test('more blocks than a page holds are all listed', async () => {
   assert.deepEqual(new Set((await found(indirectPins(world))).keys()), new Set(texts(leaves)))
 })
 
+test('a block that more DAG nodes link to than a page holds is listed once, and those behind it too', async () => {
+  await using world = await openWorld()
+  const leaves = await Promise.all(Array.from({ length: 8 }, (_, index) => leafOf(world, `linked from everywhere ${index}`)))
+  const nodes = await Promise.all(Array.from({ length: 1500 }, (_, index) => nodeOf(world, leaves, String(index))))
+  await pinDag(world, { cid: await nodeOf(world, nodes), kind: 'recursive' })
+  const listed = await Array.fromAsync(indirectPins(world))
+  assert.deepEqual(texts(listed.map(({ cid }) => cid)).sort(), texts([...leaves, ...nodes]).sort())
+})
+
 test('listing ends with the reason of who gave up, and names a pin whose DAG cannot be walked', async () => {
   await using world = await openWorld()
   const inner = await nodeOf(world, [])

@@ -19,6 +19,8 @@ export interface SettleOptions extends AbortOptions {
 /** Blocks that may be garbage, as they were noted together. */
 export interface GarbageBatch {
   readonly cids: readonly CID[]
+  /** What `edgeAdditions` of the store was when no edge led to any of them; `undefined` when that is not known. */
+  readonly unreferencedAsOf: number | undefined
   /** Says which of them are to be looked at again; the others are forgotten. */
   keep(cids: readonly CID[]): void
 }
@@ -42,6 +44,9 @@ export interface References extends AsyncDisposable {
 
   /** Reports at once whether a pin or a DAG in the index keeps the block, under any codec. */
   isKept(cid: CID): boolean
+
+  /** Reports at once whether a pin names the block, which the index may follow later, under any codec. */
+  isPinned(cid: CID): boolean
 
   /** Has the lease keep what is known to be kept already, with all below it; reports whether it did. */
   holdKept(cid: CID, lease: DagLease): boolean

@@ -3,8 +3,8 @@ import { type Edge, LEAF, wayOf } from './edge-format.ts'
 import { rootOf } from './retain.ts'
 import type { ReferenceStore } from './reference-store.ts'
 
-/** Edges removed in one change: some milliseconds of work, in which nothing else runs. */
-const EDGES_PER_CHANGE = 2048
+/** Edges removed in one change: some 20 ms of work, in which nothing else runs. In fewer the same pages would be written more often. */
+const EDGES_PER_CHANGE = 4096
 
 /** DAG nodes that are looked up for one change. */
 const NODES_PER_CHANGE = 512
@@ -20,7 +20,7 @@ export function dropPins (store: ReferenceStore, pinIds: readonly string[]): voi
       store.removePin(pinId, pin.nodeId)
       loosen(store, { parentId: pin.nodeId, cid: rootOf(pin) }, garbage)
     }
-    if (garbage.length > 0) store.addGarbage(garbage)
+    if (garbage.length > 0) store.addGarbage(garbage, { isUnreferenced: true })
   })
 }
 
@@ -43,7 +43,7 @@ export function releaseSome (store: ReferenceStore, isHeld: (cid: CID) => boolea
       edgeCount += releaseNode(store, cid, garbage)
       if (edgeCount >= EDGES_PER_CHANGE) break
     }
-    if (garbage.length > 0) store.addGarbage(garbage)
+    if (garbage.length > 0) store.addGarbage(garbage, { isUnreferenced: true })
   })
   return edgeCount
 }
@@ -65,5 +65,5 @@ function loosen (store: ReferenceStore, edge: Edge, garbage: Uint8Array[]): void
   store.removeEdge(edge)
   if (store.hasParent(cid)) return
   if (wayOf(cid) !== LEAF) store.putLoose(cid)
-  else if (!store.isReferenced(cid)) garbage.push(cid.multihash.bytes)
+  else if (!store.isReferenced(cid, LEAF)) garbage.push(cid.multihash.bytes)
 }

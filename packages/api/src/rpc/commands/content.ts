@@ -1,18 +1,12 @@
 import { CODECS, HoldfastError } from '@holdfast/core'
-import { parseContentPath } from '@holdfast/dag'
-import { isUnixFs, tarEntries, tarStream } from '@holdfast/gateway'
 import { CID } from 'multiformats/cid'
-import { pipeline, Readable } from 'node:stream'
-import { createGzip } from 'node:zlib'
+import { archiveOf, DEFAULT_COMPRESSION_LEVEL } from '../../handlers/archive.ts'
 import { openFound } from '../../handlers/open-reader.ts'
 import { locate, ls as lsHandler, printableByteLength, printedContent } from '../../handlers/read.ts'
 import type { EntryEvent } from '../../operations.ts'
 import { callerMistake } from '../rpc-request.ts'
 import { type RpcCall, type RpcCommand, rpcCommand } from '../rpc-command.ts'
 import { callExchange } from './call-exchange.ts'
-
-/** Most entries of one archive, as the gateway bounds its own. */
-const MAX_ENTRIES: number = 1024 * 1024
 
 export const cat: RpcCommand = rpcCommand({
   args: { names: ['ipfs-path'], repeats: true },
@@ -43,28 +37,15 @@ export const get: RpcCommand = rpcCommand({
 
   async run (call) {
     const { node, args: [path = ''], options, signal, reply } = call
-    const level = options['compression-level'] ?? 6
+    const level = options['compression-level'] ?? DEFAULT_COMPRESSION_LEVEL
     if (level < 1 || level > 9) throw callerMistake('compression level must be between 1 and 9')
     const { found: entry, reader } = await openFound(node, path, callExchange(call), { walk: true, find: async (blocks) => await locate(blocks, path, signal) })
     using blocks = reader
-    if (!isUnixFs(entry)) throw new HoldfastError('UNSUPPORTED', `Cannot get ${path}: it is not UnixFS. Use block get or dag get`)
-    const isBare = options.compress === true && options.archive !== true
-    if (isBare && entry.kind !== 'file') throw new HoldfastError('INVALID', `Cannot compress ${path} alone: it is no file. Ask for an archive`)
-    const name = parseContentPath(path).segments.at(-1)
-    const bytes = isBare
-      ? printedContent(blocks, entry, { offset: 0, signal })
-      : tarStream(blocks, tarEntries(blocks, entry, { signal, maxEntryCount: MAX_ENTRIES, ...(name === undefined ? {} : { name }) }), { signal })
+    const archive = archiveOf(blocks, entry, { path, archive: options.archive, compress: options.compress, compressionLevel: level, signal })
     reply.asBytes(options.compress === true ? 'application/gzip' : 'application/x-tar')
-    for await (const piece of options.compress === true ? gzipped(bytes, level) : bytes) await reply.bytes(piece)
+    for await (const piece of archive) await reply.bytes(piece)
   }
 })
-
-async function * gzipped (bytes: AsyncIterable<Uint8Array>, level: number): AsyncIterable<Uint8Array> {
-  const gzip = createGzip({ level })
-  // A failure of the source reaches the reader through the stream that it destroys.
-  pipeline(Readable.from(bytes, { objectMode: false }), gzip, () => {})
-  yield * gzip
-}
 
 const LS_OPTIONS = { headers: ['bool', 'v'], 'resolve-type': ['bool'], size: ['bool'], stream: ['bool', 's'], long: ['bool', 'l'] } as const
 

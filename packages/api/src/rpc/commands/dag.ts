@@ -3,13 +3,12 @@ import { parseContentPath, requireBlock, resolvePath } from '@holdfast/dag'
 import { leasedWriter } from '@holdfast/pins'
 import type { CID } from 'multiformats/cid'
 import { pinRoots } from '../../handlers/add.ts'
-import { dagExport, importArchive, pinImported } from '../../handlers/car.ts'
+import { type Archive, dagExport, type ImportedArchive, importArchives } from '../../handlers/car.ts'
 import { dagStat } from '../../handlers/dag-stat.ts'
 import { openReader } from '../../handlers/open-reader.ts'
 import type { BlockSumEvent, EventOf } from '../../operations.ts'
 import { codecNamed } from '../codec-names.ts'
 import { convert, encodeIpld, ipldOf } from '../ipld-form.ts'
-import { offlineNode } from '../offline-node.ts'
 import { callerMistake } from '../rpc-request.ts'
 import { type RpcCall, type RpcCommand, rpcCommand } from '../rpc-command.ts'
 import { uploadedBytes } from './block.ts'
@@ -71,45 +70,29 @@ export const resolve: RpcCommand = rpcCommand({
 
 const IMPORT_OPTIONS = { 'pin-roots': ['bool'], silent: ['bool'], stats: ['bool'], 'local-only': ['bool'], 'allow-big-block': ['bool'] } as const
 
-/** Most roots of the archives of one call, which are held until the last archive is read: some 200 bytes each. */
-const MAX_IMPORTED_ROOTS = 65_536
-
-/**
- * Imports archives, then pins their roots: a DAG may be spread over several of them. A root that cannot be pinned is told with its
- * reason, and the others go on.
- */
+/** Imports archives and pins their roots. A root that cannot be pinned is told with its reason, and the others go on. */
 export const importCars: RpcCommand = rpcCommand({
   options: IMPORT_OPTIONS,
   takesUpload: true,
   async run (call) {
     const { node, options, upload, reply } = call
-    const pins = options['pin-roots'] !== false && options['local-only'] !== true
+    const pinRoots = options['pin-roots'] !== false && options['local-only'] !== true
     reply.asValues()
-    let blockCount = 0
-    let byteLength = 0
-    using lease = node.leases.open('dag import')
-    const roots = new Map<string, CID>()
-    for await (const part of upload) {
-      if (part.kind !== 'file') throw callerMistake('An archive is uploaded as a file')
-      const imported = await importArchive(node, { bytes: part.content }, lease, callExchange(call))
-      blockCount += imported.blockCount
-      byteLength += imported.byteLength
-      if (pins) for (const cid of imported.roots) roots.set(cid.toString(), cid)
-      if (roots.size > MAX_IMPORTED_ROOTS) throw new HoldfastError('LIMIT', `The archives have more than ${MAX_IMPORTED_ROOTS} roots together: import them in several calls`)
-    }
-    for (const cid of roots.values()) await reply.emit({ Root: await pinnedRoot(call, cid) })
-    if (options.stats === true) await reply.emit({ Stats: { BlockCount: blockCount, BlockBytesCount: byteLength } })
+    const { archives, roots } = await importArchives(node, uploadedArchives(upload), { pinRoots }, callExchange(call))
+    if (options.silent !== true) for (const { cid, failure } of roots.values()) await reply.emit({ Root: { Cid: link(cid), PinErrorMsg: failure?.message ?? '' } })
+    if (options.stats === true) await reply.emit({ Stats: { BlockCount: sumOf(archives, 'blockCount'), BlockBytesCount: sumOf(archives, 'byteLength') } })
   }
 })
 
-async function pinnedRoot (call: RpcCall<typeof IMPORT_OPTIONS>, cid: CID): Promise<{ Cid: { '/': string }, PinErrorMsg: string }> {
-  try {
-    await pinImported(call.node, { cid }, callExchange(call))
-    return { Cid: link(cid), PinErrorMsg: '' }
-  } catch (err) {
-    call.signal.throwIfAborted()
-    return { Cid: link(cid), PinErrorMsg: err instanceof Error ? err.message : String(err) }
+async function * uploadedArchives (upload: RpcCall<typeof IMPORT_OPTIONS>['upload']): AsyncGenerator<Archive> {
+  for await (const part of upload) {
+    if (part.kind !== 'file') throw callerMistake('An archive is uploaded as a file')
+    yield { source: part.path.join('/') || 'the upload', bytes: part.content }
   }
+}
+
+function sumOf (archives: readonly ImportedArchive[], field: 'blockCount' | 'byteLength'): number {
+  return archives.reduce((sum, archive) => sum + archive[field], 0)
 }
 
 /** Sends a CAR. With `local-only` nobody is asked for blocks, and those that are not here are left out with what is below them. */
@@ -117,9 +100,9 @@ export const exportCar: RpcCommand = rpcCommand({
   args: { names: ['root'] },
   options: { progress: ['bool', 'p'], 'local-only': ['bool'] },
   async run (call) {
-    const { node, args: [path = ''], options: { 'local-only': partial = false }, reply } = call
+    const { node, args: [path = ''], options: { 'local-only': localOnly }, reply } = call
     reply.asBytes('application/vnd.ipld.car')
-    await dagExport(partial ? offlineNode(node) : node, { path, partial }, callExchange(call))
+    await dagExport(node, { path, localOnly }, callExchange(call))
   }
 })
 

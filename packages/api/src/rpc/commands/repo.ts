@@ -34,7 +34,7 @@ export const stat: RpcCommand = rpcCommand({
 const DEFAULT_HEAL_TIMEOUT = '30s'
 
 /**
- * Reads and hashes every block; `drop` removes what is damaged, `heal` fetches it again.
+ * Reads and hashes every block; `drop` removes what is damaged, `heal` fetches it again first, and leaves what nobody has.
  *
  * It ends with a failure when something damaged is left or lost, after it told of all.
  *
@@ -69,8 +69,8 @@ interface VerifyCounts {
 
 function count (counts: VerifyCounts, { outcome }: DamagedBlock): void {
   counts.damaged++
-  // What was fetched again, or should have been, was removed before.
-  if (outcome === 'removed' || outcome === 'healed' || outcome === 'lost') counts.removed++
+  // What was fetched again took the place of what was damaged.
+  if (outcome === 'removed' || outcome === 'healed') counts.removed++
   if (outcome === 'kept' || outcome === 'healed' || outcome === 'lost') counts[outcome]++
 }
 
@@ -80,7 +80,7 @@ function fate ({ outcome, why = '' }: DamagedBlock): string {
     case 'removed': return ', removed'
     case 'kept': return `, failed to remove (${why})`
     case 'healed': return ', removed, healed'
-    case 'lost': return `, removed, failed to heal (${why})`
+    case 'lost': return `, failed to heal (${why})`
   }
 }
 

@@ -1,0 +1,5 @@
+export { type InPlaceBlockstore, type InPlaceDeps, openInPlaceBlockstore, type ReferenceDraft, type ReferenceUsage, type ReferredBlock } from './in-place-blockstore.ts'
+export { type ReferenceState } from './read-reference.ts'
+export { type ReferenceRecords } from './reference-log.ts'
+export { REFERENCE_KINDS, type ReferenceRecord } from './reference-record.ts'
+export { MAX_REFERENCES } from './reference-table.ts'
