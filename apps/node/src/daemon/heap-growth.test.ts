@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
 import { test } from 'node:test'
-import { BUSY_BYTES, BUSY_GROWTH_PERCENT, HeapGrowth, QUIET_LOOKS } from './heap-growth.ts'
+import { BUSY_BYTES, BUSY_GROWTH_PERCENT, growthFlags, HeapGrowth, QUIET_LOOKS } from './heap-growth.ts'
 
 test('the heap takes large steps while blocks move, and small ones again once they do not', () => {
   const percents: number[] = []
@@ -17,7 +17,23 @@ test('the heap takes large steps while blocks move, and small ones again once th
   assert.deepEqual(percents, [BUSY_GROWTH_PERCENT, 0])
 })
 
-test('V8 knows the flag, and takes it while it runs', () => {
-  const { status, stderr } = spawnSync(process.execPath, [`--heap-growing-percent=${BUSY_GROWTH_PERCENT}`, '--eval', 'require("node:v8").setFlagsFromString("--heap-growing-percent=0")'], { encoding: 'utf8' })
+test('V8 knows the flags, and takes them while it runs', () => {
+  const set = [...growthFlags(BUSY_GROWTH_PERCENT), ...growthFlags(0)].map((flag) => `setFlagsFromString('${flag}')`).join()
+  const { status, stderr } = spawnSync(process.execPath, ['--eval', `const { setFlagsFromString } = require('node:v8'); ${set}`], { encoding: 'utf8' })
   assert.deepEqual({ status, stderr }, { status: 0, stderr: '' })
+})
+
+test('while blocks move, buffers that wait to be collected are let grow beyond 64 MB', () => {
+  const countCollections = (flags: readonly string[]): number => {
+    const program = `const { setFlagsFromString } = require('node:v8')
+      for (const flag of ${JSON.stringify(flags)}) setFlagsFromString(flag)
+      let left = 512
+      const next = () => { Buffer.allocUnsafeSlow(1 << 20); if (--left > 0) setImmediate(next) }
+      next()`
+    const { status, stdout } = spawnSync(process.execPath, ['--trace-gc', '--eval', program], { encoding: 'utf8' })
+    assert.equal(status, 0)
+    return stdout.split('Mark-Compact').length - 1
+  }
+  const [ordinary, busy] = [countCollections(growthFlags(0)), countCollections(growthFlags(BUSY_GROWTH_PERCENT))]
+  assert.ok(busy < ordinary, `${busy} collections instead of ${ordinary}`)
 })

@@ -51,7 +51,8 @@ export class ConnectionMeters {
     const meter = this.#meters.get(connection)
     if (meter === undefined) return { heldBytes: 0, lineBytes: 0 }
     let byteLength = this.#traffic.waitingBytesOf(connection) + hiddenBytesOf(meter.muxer)
-    for (const { readBufferLength, writeBufferLength } of [...connection.streams, meter.secured, meter.link]) byteLength += readBufferLength + writeBufferLength
+    byteLength += waitingBytesOf(meter.secured) + waitingBytesOf(meter.link)
+    for (const stream of connection.streams) byteLength += waitingBytesOf(stream)
     try {
       countTo(meter.held, byteLength)
     } catch {
@@ -75,6 +76,10 @@ export function countTo (held: HeldBytes, byteLength: number): void {
 interface Buffered {
   readonly readBufferLength: number
   readonly writeBufferLength: number
+}
+
+function waitingBytesOf ({ readBufferLength, writeBufferLength }: Buffered): number {
+  return readBufferLength + writeBufferLength
 }
 
 interface Secured extends Buffered {

@@ -31,7 +31,7 @@ test('frames come out as they went in, however the connection was cut, and no vi
     const found: Frame[] = []
     for (let at = 0; at < bytes.byteLength; at += chunkBytes) {
       const chunk = Uint8Array.from(bytes.subarray(at, at + chunkBytes))
-      found.push(...reader.emitFrames(isListed ? new Uint8ArrayList(chunk) : chunk))
+      if (isListed || !reader.takeMiddle(chunk)) found.push(...reader.emitFrames(isListed ? new Uint8ArrayList(chunk) : chunk))
       chunk.fill(0xff)
     }
     assert.deepEqual(found, frames)
@@ -46,6 +46,18 @@ test('a long frame comes in parts: it opens its stream with the first, and ends 
   assert.deepEqual(parts.map(({ header }) => [header.flag, header.length]), [[SYN, MAX_PART_BYTES], [0, MAX_PART_BYTES], [FIN, 5]])
   assert.ok(Buffer.concat(parts.map(({ data = new Uint8Array() }) => data)).equals(bytes))
   assert.deepEqual([...reader.emitFrames(encode(dataFrame(ACK | RST, Buffer.of(1))))].map(({ header }) => header.flag), [ACK | RST])
+})
+
+test('what comes in the middle of a part is taken at once, what begins or completes one is not', () => {
+  const reader = new FrameReader(MAX_FRAME_BYTES)
+  const bytes = encode(dataFrame(0, Buffer.from('0123456789')))
+  assert.equal(reader.takeMiddle(bytes.subarray(0, 12)), false)
+  assert.deepEqual([...reader.emitFrames(bytes.subarray(0, 13))], [])
+  assert.equal(reader.takeMiddle(bytes.subarray(13, 21)), true)
+  assert.equal(reader.heldBytes, 9)
+  assert.equal(reader.takeMiddle(bytes.subarray(21)), false)
+  assert.equal(reader.heldBytes, 9)
+  assert.deepEqual([...reader.emitFrames(bytes.subarray(21))].map(({ data }) => Buffer.from(data ?? []).toString()), ['0123456789'])
 })
 
 test('what waits for the rest of its frame is told, and is no more than one part', () => {

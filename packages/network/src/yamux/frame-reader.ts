@@ -70,6 +70,19 @@ export class FrameReader {
   }
 
   /**
+   * Takes bytes that come in the middle of a part, and complete nothing: most of a long frame does. Keeps no view of them.
+   *
+   * @returns whether it took them, all or none.
+   */
+  takeMiddle (bytes: Uint8Array): boolean {
+    const part = this.#part
+    if (part === undefined || this.#partBytes + bytes.byteLength >= part.byteLength) return false
+    part.set(bytes, this.#partBytes)
+    this.#partBytes += bytes.byteLength
+    return true
+  }
+
+  /**
    * Yields what is complete now. Keeps no view of `bytes`.
    *
    * @throws `FrameError` for a frame of a version or type that does not exist, or of more data than a window has.

@@ -65,6 +65,7 @@ export function guardMuxer (muxer: StreamMuxer, link: MessageStream, maxFrameByt
   const negotiating = new Negotiating(muxer)
   heldBy.set(muxer, { reader, negotiating })
   muxer.onData = (bytes) => {
+    if (bytes instanceof Uint8Array && reader.takeMiddle(bytes)) return
     for (const frame of reader.emitFrames(bytes)) {
       muxer.handleFrame(frame)
       if (frame.data === undefined) continue
