@@ -40,6 +40,8 @@ export class NodeMetrics {
       gauge('holdfast_build_info', 'The program that runs', [{ labels: { agent, node: process.version }, value: 1 }]),
       gauge('holdfast_blocks', 'Blocks in the store, counted every few minutes', optional(this.#usage?.blockCount)),
       gauge('holdfast_block_bytes', 'Bytes of those blocks', optional(this.#usage?.byteLength)),
+      gauge('holdfast_in_place_blocks', 'Blocks that lie in files of the user', optional(this.#node.inPlace.references.blockCount)),
+      gauge('holdfast_in_place_bytes', 'Bytes of those blocks', optional(this.#node.inPlace.references.byteLength)),
       gauge('holdfast_cache_blocks', 'Blocks in the store that were only fetched', [{ value: blockCount }]),
       gauge('holdfast_cache_bytes', 'Bytes of those blocks', [{ value: byteLength }]),
       gauge('holdfast_cache_max_bytes', 'What these may be at most', [{ value: maxBytes }]),
@@ -139,7 +141,10 @@ export class NodeMetrics {
     if (nowMs - this.#usageAtMs < USAGE_MAX_AGE_MS) return
     this.#usageAtMs = nowMs
     this.#node.blocks.usage().then(
-      (usage) => { this.#usage = usage },
+      ({ blockCount, byteLength }) => {
+        const inPlace = this.#node.inPlace.references
+        this.#usage = { blockCount: blockCount - inPlace.blockCount, byteLength: byteLength - inPlace.byteLength }
+      },
       (err: unknown) => { this.#node.log.warn('The blocks could not be counted', { err }) }
     )
   }
