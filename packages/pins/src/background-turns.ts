@@ -10,7 +10,7 @@ const BUSY_MEMORY_MS = 100
 const SHARE = 0.25
 
 /** Longest rest, in milliseconds. */
-const MAX_REST_MS = 100
+const MAX_REST_MS = 50
 
 /**
  * Turns of work that gives way: beside others it works in short steps and takes a quarter of the time, alone it takes all of it.
@@ -20,6 +20,8 @@ const MAX_REST_MS = 100
 export class BackgroundTurns {
   #beginMs = cpuMs()
   #busyMs = -Infinity
+  /** Busy turns in a row. */
+  #busyTurns = 0
 
   /** Whether others had something to do a moment ago: then steps should be short. */
   get isBusy (): boolean {
@@ -31,8 +33,10 @@ export class BackgroundTurns {
     const endMs = cpuMs()
     await nextTurn()
     const othersMs = cpuMs() - endMs
-    if (othersMs > BUSY_TURN_MS) {
-      this.#busyMs = performance.now()
+    this.#busyTurns = othersMs > BUSY_TURN_MS ? this.#busyTurns + 1 : 0
+    if (this.#busyTurns > 0) this.#busyMs = performance.now()
+    // One alone may be the garbage collector of V8, or what this work itself left to do.
+    if (this.#busyTurns > 1) {
       const restMs = (endMs - this.#beginMs) * (1 / SHARE - 1) - othersMs
       if (restMs > 1) await sleep(Math.min(restMs, MAX_REST_MS))
     }
