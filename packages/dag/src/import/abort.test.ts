@@ -59,6 +59,18 @@ test('of 1,500 files only those are finished after the abort that were under way
   assert.ok(entries.every(({ kind }) => kind === 'file'))
 })
 
+test('the abort is seen while a long directory is listed', async (context) => {
+  const folder = await newFolder(context)
+  for (let index = 0; index < 5000; index++) await writeFile(join(folder, String(index)), '')
+  const controller = new AbortController()
+  const source = await openDiskSource(folder)
+  assert.ok(source.kind === 'directory')
+  const entries = source.entries(controller.signal)[Symbol.asyncIterator]()
+  await entries.next()
+  controller.abort(reason)
+  await assert.rejects(async () => await entries.next(), isReason)
+})
+
 test('the shards of a directory are not built on after the abort', async () => {
   const controller = new AbortController()
   let isFinished = false
@@ -68,18 +80,18 @@ test('the shards of a directory are not built on after the abort', async () => {
     async putMany (blocks: readonly Block[]) { if (controller.signal.aborted) addedAfter += blocks.length }
   }
   const entries: ImportedEntry[] = []
-  const importing = importSources(writer, [directoryOf(20_000)], recipeOf(), {
+  const importing = importSources(writer, [directoryOf(10_000)], recipeOf(), {
     signal: controller.signal,
     onEntry: async (entry) => {
       entries.push(entry)
       // Shards come next: they are built in many turns of the event loop.
-      if (entries.length === 20_000) setImmediate(() => { setImmediate(() => { controller.abort(reason) }) })
+      if (entries.length === 10_000) setImmediate(() => { setImmediate(() => { controller.abort(reason) }) })
     }
   }).finally(() => { isFinished = true })
   await assert.rejects(importing, isReason)
   assert.ok(isFinished)
   assert.equal(addedAfter, 0)
-  assert.equal(entries.length, 20_000, 'the directory is no entry')
+  assert.equal(entries.length, 10_000, 'the directory is no entry')
 })
 
 test('an abort does not wait for a store that is slow', async () => {

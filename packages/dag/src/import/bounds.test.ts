@@ -40,7 +40,7 @@ for (const profile of ['unixfs-v0-2015', 'unixfs-v1-2025'] as const) {
   })
 }
 
-const FILE_COUNT = isFull ? 1_000_000 : 20_000
+const FILE_COUNT = isFull ? 1_000_000 : 10_000
 
 test(`${FILE_COUNT} files in many directories take constant memory`, async () => {
   const growth = watchGrowth()
@@ -54,7 +54,7 @@ test(`${FILE_COUNT} files in many directories take constant memory`, async () =>
   assert.ok(growth() < MAX_GROWTH_BYTES, `${Math.round(growth() / MIB)} MiB`)
 })
 
-const ENTRY_COUNT = isFull ? 1_000_000 : 50_000
+const ENTRY_COUNT = isFull ? 1_000_000 : 30_000
 
 test(`a directory of ${ENTRY_COUNT} entries takes at most ${MAX_ENTRY_BYTES} bytes for each`, async () => {
   const growth = watchGrowth()

@@ -1,7 +1,7 @@
 import { type AbortOptions, HoldfastError } from '@holdfast/core'
 import type { BigIntStats, Stats } from 'node:fs'
 import { isUtf8 } from 'node:buffer'
-import { lstat, readdir, readlink, realpath } from 'node:fs/promises'
+import { lstat, opendir, readlink, realpath } from 'node:fs/promises'
 import { basename, posix, resolve, sep } from 'node:path'
 import type { UnixFsTime } from '../unixfs.ts'
 import { onPath, readRegularFile, textOf } from './disk-file.ts'
@@ -83,15 +83,42 @@ function withAncestor (place: Place, id: string): Place {
 }
 
 async function * readEntries (place: Place, options: DiskSourceOptions, { signal }: AbortOptions): AsyncIterable<ImportSource> {
-  const entries = await onPath(place.path, readdir(place.path, { encoding: 'buffer', withFileTypes: true }))
   const isIgnored = options.ignore?.inDirectory(place.below)
-  for (const entry of entries.sort((a, b) => Buffer.compare(a.name, b.name))) {
+  for await (const { name, kind } of listed(place.path)) {
     signal?.throwIfAborted()
-    const { name } = entry
     if (name[0] === DOT && options.hidden !== true) continue
     const below = isIgnored === undefined ? '' : posix.join(place.below, textOf(name))
-    const source = await openEntry({ ...place, path: Buffer.concat([place.path, SEPARATOR, name]), name, below }, entry, options)
+    const source = await openEntry({ ...place, path: Buffer.concat([place.path, SEPARATOR, name]), name, below }, kind, options)
     if (isIgnored?.(textOf(name), source.kind === 'directory') !== true) yield source
+  }
+}
+
+/** Entries of a directory that are listed and sorted at once: of a longer one each run is in order, and no more is held. */
+const ENTRIES_PER_RUN = 4096
+
+/** Entries that one call of the system brings. */
+const ENTRIES_PER_READ = 256
+
+interface ListedEntry {
+  readonly name: Buffer
+  readonly kind: Kind
+}
+
+async function * listed (path: Buffer): AsyncGenerator<ListedEntry> {
+  // The types know nothing of names as bytes; those that come are looked at below.
+  const directory = await onPath(path, opendir(path, { encoding: 'buffer' as BufferEncoding, bufferSize: ENTRIES_PER_READ }))
+  try {
+    for (let isLast = false; !isLast;) {
+      const run: ListedEntry[] = []
+      while (run.length < ENTRIES_PER_RUN && !isLast) {
+        const kind = await onPath(path, directory.read())
+        isLast = kind === null
+        if (kind !== null) run.push({ name: Buffer.isBuffer(kind.name) ? kind.name : Buffer.from(kind.name), kind })
+      }
+      yield * run.sort((a, b) => Buffer.compare(a.name, b.name))
+    }
+  } finally {
+    await directory.close()
   }
 }
 
