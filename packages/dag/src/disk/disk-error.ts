@@ -1,7 +1,7 @@
 import { type ErrorCode, HoldfastError } from '@holdfast/core'
 
 /** System errors that mean something else than a medium that failed. */
-const CODE_BY_ERRNO: Readonly<Record<string, ErrorCode>> = { ENOSPC: 'LIMIT', EDQUOT: 'LIMIT', EFBIG: 'LIMIT', ENOENT: 'INVALID', ENAMETOOLONG: 'INVALID', EINVAL: 'INVALID', ENOTDIR: 'INVALID' }
+const CODE_BY_ERRNO: Readonly<Record<string, ErrorCode>> = { ENOSPC: 'LIMIT', EDQUOT: 'LIMIT', EFBIG: 'LIMIT', ENOENT: 'INVALID', ENAMETOOLONG: 'INVALID', EINVAL: 'INVALID', ENOTDIR: 'INVALID', EEXIST: 'INVALID', ENOTEMPTY: 'INVALID' }
 
 /** Awaits one call to the disk and says, when it fails, what could not be done. */
 export async function onDisk<T> (action: string, operation: Promise<T>): Promise<T> {

@@ -21,3 +21,20 @@ export async function moveInto (from: string, to: string): Promise<void> {
   if (!here.isDirectory()) return await onDisk(`replace ${to}`, rename(from, to))
   for (const name of await onDisk(`list ${from}`, readdir(from))) await moveInto(join(from, name), join(to, name))
 }
+
+/**
+ * Moves a file or directory to `to`, where nothing is, on the same file system.
+ *
+ * @throws `INVALID` when something is there; a directory that comes there meanwhile is not merged with.
+ */
+export async function moveNew (from: string, to: string): Promise<void> {
+  await requireAbsent(to)
+  await onDisk(`move to ${to}`, rename(from, to))
+}
+
+/** @throws `INVALID` when something is at `path`. */
+export async function requireAbsent (path: string): Promise<void> {
+  if (await onDisk(`look at ${path}`, unless('ENOENT', lstat(path))) !== undefined) {
+    throw new HoldfastError('INVALID', `${path} exists; choose another place, or pass --overwrite`, { path })
+  }
+}

@@ -4,9 +4,10 @@ import { chmod, type FileHandle, lstat, lutimes, mkdir, open, symlink } from 'no
 import { join } from 'node:path'
 import { MAX_PATH_SEGMENTS } from '../resolve.ts'
 import type { TreeEntry } from '../tree-entry.ts'
-import type { UnixFsTime } from '../unixfs.ts'
 import { errnoOf, onDisk, unless } from './disk-error.ts'
 import { leavesTree, requireDiskName } from './disk-name.ts'
+import { setAttributes, setTime } from './entry-attributes.ts'
+import { quoted, requireLength, wrongLength } from './entry-checks.ts'
 import { keptByteLength } from './kept-file.ts'
 
 /** What each entry counts at least against the quota, in bytes: an inode of ext4, so that empty entries end too. */
@@ -225,30 +226,4 @@ async function createNew<T> (entry: TreeEntry, creation: Promise<T>): Promise<T>
     if (errnoOf(cause) !== 'EEXIST') return await onDisk(`create ${quoted(entry)}`, Promise.reject(cause))
     throw new HoldfastError('INVALID', `${quoted(entry)} is in the tree twice, or this file system takes it for another name that differs in case or Unicode form only`, { cause, path: entry.path })
   }
-}
-
-/** Only the nine permission bits: never setuid, setgid or sticky. */
-async function setAttributes (handle: FileHandle, entry: TreeEntry): Promise<void> {
-  if (entry.mode !== undefined) await onDisk(`set the mode of ${quoted(entry)}`, handle.chmod(entry.mode & 0o777))
-  if (entry.mtime !== undefined) await setTime(entry.mtime, async (time) => await onDisk(`set the time of ${quoted(entry)}`, handle.utimes(new Date(), time)))
-}
-
-/** Seconds since 1970 that a `Date` can hold, either way: 275,000 years. Other times are left out. */
-const MAX_SECONDS = 8_640_000_000_000n
-
-async function setTime ({ seconds, nanoseconds }: UnixFsTime, set: (time: number) => Promise<void>): Promise<void> {
-  if (seconds <= MAX_SECONDS && seconds >= -MAX_SECONDS) await set(Number(seconds) + nanoseconds / 1e9)
-}
-
-/** A length that is no number would make every comparison with the quota false. */
-function requireLength (entry: FileEntry): void {
-  if (!Number.isSafeInteger(entry.byteLength) || entry.byteLength < 0) throw new HoldfastError('INVALID', `${quoted(entry)} is declared as ${entry.byteLength} bytes`, { path: entry.path })
-}
-
-function wrongLength (entry: FileEntry, found: string): HoldfastError {
-  return new HoldfastError('CORRUPT', `${quoted(entry)} is declared as ${entry.byteLength} bytes, but has ${found}`, { path: entry.path, byteLength: entry.byteLength })
-}
-
-function quoted ({ path }: TreeEntry): string {
-  return path.length === 0 ? 'the root of the tree' : JSON.stringify(path.join('/').slice(0, 1024))
 }

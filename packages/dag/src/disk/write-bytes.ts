@@ -3,9 +3,9 @@ import { constants } from 'node:fs'
 import { open } from 'node:fs/promises'
 import { basename, dirname, join, resolve } from 'node:path'
 import { onDisk } from './disk-error.ts'
-import { moveInto } from './move-into.ts'
+import { moveInto, moveNew, requireAbsent } from './move-into.ts'
 import { closePartialFolder, openPartialFolder } from './partial-folder.ts'
-import { freeBytes, requireAbsent } from './write-tree.ts'
+import { freeBytes } from './write-tree.ts'
 
 export interface WriteBytesOptions extends AbortOptions {
   /** Most bytes to write. @default the free space less FREE_RESERVE_BYTES */
@@ -29,8 +29,8 @@ export async function writeBytes (bytes: AsyncIterable<Uint8Array>, target: stri
   try {
     const file = join(partial.path, 'bytes')
     const byteLength = await writeNew(file, bytes, { limit, path, signal })
-    if (!overwrite) await requireAbsent(path)
-    await moveInto(file, path)
+    if (overwrite) await moveInto(file, path)
+    else await moveNew(file, path)
     return { byteLength }
   } finally {
     await closePartialFolder(partial, { keep: false })

@@ -3,7 +3,7 @@ import { lstat, statfs } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
 import type { TreeEntry } from '../tree-entry.ts'
 import { onDisk, unless } from './disk-error.ts'
-import { moveInto } from './move-into.ts'
+import { moveInto, moveNew, requireAbsent } from './move-into.ts'
 import { closePartialFolder, openPartialFolder } from './partial-folder.ts'
 import { TreeWriter, type WriteCounts } from './tree-writer.ts'
 
@@ -57,8 +57,8 @@ export async function writeTree (entries: AsyncIterable<TreeEntry>, target: stri
     await writer.writeSymlinks()
     signal?.throwIfAborted()
     if (await unless('ENOENT', lstat(root)) === undefined) throw new HoldfastError('INVALID', `Nothing to write to ${path}: the tree has no entries`, { path })
-    if (!overwrite) await requireAbsent(path)
-    await moveInto(root, path)
+    if (overwrite) await moveInto(root, path)
+    else await moveNew(root, path)
     await writer.applyAttributes(path)
     return writer.counts
   } catch (err) {
@@ -73,13 +73,6 @@ export async function writeTree (entries: AsyncIterable<TreeEntry>, target: stri
 /** A tree that is refused is refused again, and a full disk should not stay full of it. */
 function isWorthKeeping (err: unknown): boolean {
   return !isHoldfastError(err) || err.code === 'UNAVAILABLE' || err.code === 'NOT_FOUND'
-}
-
-/** @throws `INVALID` when something is at `path`. */
-export async function requireAbsent (path: string): Promise<void> {
-  if (await onDisk(`look at ${path}`, unless('ENOENT', lstat(path))) !== undefined) {
-    throw new HoldfastError('INVALID', `${path} exists; choose another place, or pass --overwrite`, { path })
-  }
 }
 
 /** Bytes that may be written below `folder`, so that the reserve stays free. */
