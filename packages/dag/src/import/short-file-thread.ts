@@ -9,7 +9,7 @@ export const SHORT_FILE_BYTES: number = 64 * 1024
 /** A file that takes longer came from a disk and not from memory, in milliseconds; or another process had the core. */
 const SLOW_FILE_MS = 0.2
 
-/** What was found at a path instead of a short file. */
+/** What was found at a path instead of a short file that stays as it is. */
 export const LONG = -1
 export const FAILED = -2
 
@@ -78,7 +78,9 @@ function serveShortFiles (filesPerMessage: number, shortFileBytes: number, slowF
         if (read === 0) return failed(failures, undefined)
         length += read
       }
-      return length
+      // What changed meanwhile is read once more by itself, and refused there if it changes again.
+      const after = fstatSync(file)
+      return after.size === stats.size && after.mtimeMs === stats.mtimeMs ? length : -1
     } catch (err) {
       return failed(failures, err instanceof Error && 'code' in err ? String(err.code) : String(err))
     } finally {

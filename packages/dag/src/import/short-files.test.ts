@@ -31,8 +31,8 @@ test('files of every length come whole and apart, and long ones are left to be s
   for (let round = 0; round < 50; round++) {
     const contents = await Promise.all(paths.map(async (path) => await files.read(path)))
     const expected = lengths.map((byteLength, index) => byteLength > SHORT_FILE_BYTES ? undefined : Buffer.alloc(byteLength, index + 1))
-    // A pause after slow reads, on a busy machine, streams the rest.
-    if (!contents.every((content) => content === undefined)) assert.deepEqual(contents.map((content) => content && Buffer.from(content)), expected)
+    // A pause after slow reads, on a busy machine, streams what was asked for before its end.
+    if (contents[0] !== undefined) assert.deepEqual(contents.map((content) => content && Buffer.from(content)), expected)
   }
 })
 
@@ -66,14 +66,15 @@ async function started (path: string): Promise<ShortFiles> {
   return files
 }
 
-/** Repeats until something was read by the thread: a busy machine makes it pause. */
+/** Repeats until what is asked for first was read by the thread: a busy machine makes it pause. */
 async function untilRead<T> (read: () => Promise<T[]>): Promise<T[]> {
   const signal = AbortSignal.timeout(60_000)
   for (;;) {
     signal.throwIfAborted()
     const outcomes = await read()
-    const isRead = (outcome: unknown): boolean => outcome instanceof Uint8Array || (typeof outcome === 'object' && outcome !== null && 'value' in outcome && outcome.value !== undefined)
-    if (outcomes.some(isRead)) return outcomes
+    // The first alone tells: a pause may end between it and the next.
+    const [first] = outcomes
+    if (first instanceof Uint8Array || (typeof first === 'object' && first !== null && 'value' in first && first.value !== undefined)) return outcomes
     await setImmediate()
   }
 }
