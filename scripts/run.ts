@@ -18,8 +18,8 @@ export function installed (name: string): string {
 }
 
 /** Runs test files; node prints its own summary last. */
-export function runTests (patterns: readonly string[], flags: readonly string[] = []): void {
-  run('tests', process.execPath, ['--test', '--test-concurrency=2', '--test-timeout=300000', ...flags, ...patterns])
+export function runTests (patterns: readonly string[], flags: readonly string[] = [], env: Readonly<Record<string, string>> = {}): void {
+  run('tests', process.execPath, ['--test', '--test-concurrency=2', '--test-timeout=300000', ...flags, ...patterns], env)
 }
 
 /** Checks all types, and that what packages export is annotated, so that each file's declarations follow from it alone. */

@@ -18,15 +18,18 @@ after(async () => await rm(scratch, { recursive: true, force: true }))
 /** Enough for every tree here, so that no test depends on the free space of the disk. */
 const MAX_BYTES = 1_000_000
 
-/** Pairs of trees that are lists of entries, and trees that are DAGs: 10,000 trees in all (reliability.md, T2.6-a). */
-const PAIRS_OF_LISTS = 2500
-const DAGS = 5000
+/** Trees in all. `npm run hostile` asks for 10,000 (reliability.md, T2.6-a), `npm test` for fewer. */
+const TREES = Number(process.env['HOSTILE_TREES'] ?? 2000)
+
+/** Half of them are lists of entries, two for each run, and half are DAGs. */
+const PAIRS_OF_LISTS: number = Math.ceil(TREES / 4)
+const DAGS: number = Math.ceil(TREES / 2)
 
 /** Another one on each run; a failure names it, and so does the report of the test. */
 const seed = Date.now() & 0x7fffffff
 
-test('5,000 lists of hostile entries, one written over the other, change nothing outside of the target', async (context) => {
-  context.diagnostic(`seed ${seed}`)
+test('lists of hostile entries, one written over the other, change nothing outside of the target', async (context) => {
+  context.diagnostic(`HOSTILE_TREES=${TREES}, seed ${seed}`)
   const { folder, target, snapshot } = await openJail(scratch)
   const before = await snapshot()
   await fc.assert(fc.asyncProperty(fc.array(hostileEntry, { maxLength: 12 }), fc.array(hostileEntry, { maxLength: 12 }), fc.boolean(), async (first, second, allowOutsideSymlinks) => {
@@ -39,8 +42,8 @@ test('5,000 lists of hostile entries, one written over the other, change nothing
   }), { numRuns: PAIRS_OF_LISTS, seed })
 })
 
-test('5,000 hostile DAGs change nothing outside of the target, also when they are interrupted and taken up again', async (context) => {
-  context.diagnostic(`seed ${seed}`)
+test('hostile DAGs change nothing outside of the target, also when they are interrupted and taken up again', async (context) => {
+  context.diagnostic(`HOSTILE_TREES=${TREES}, seed ${seed}`)
   const { folder, target, snapshot } = await openJail(scratch)
   const before = await snapshot()
   await fc.assert(fc.asyncProperty(hostileDirectory, fc.option(fc.nat(8), { freq: 2 }), async (tree, interruptedAfter) => {
