@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { test, type TestContext } from 'node:test'
-import { HOLDFAST, newFolder, startNode, type StartOptions, type TestNode } from './harness.ts'
+import { HOLDFAST, newFolder, startNode, type StartOptions, type TestNode } from '../harness.ts'
 
 /** Starts a node that peers on this machine can reach. */
 async function startPeer (context: TestContext, { flags = [], ...options }: StartOptions = {}): Promise<TestNode> {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { describe, test, type TestContext } from 'node:test'
-import { startNode, type StartOptions, type TestNode } from './harness.ts'
+import { startNode, type StartOptions, type TestNode } from '../harness.ts'
 
 /** Starts a node that peers on this machine can reach. */
 async function startMember (context: TestContext, { flags = [], ...options }: StartOptions = {}): Promise<TestNode> {

@@ -4,7 +4,7 @@ import { randomBytes } from 'node:crypto'
 import { mkdir, readdir, rm, statfs, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test, type TestContext } from 'node:test'
-import { atEnd, holdfast, newFolder, startNode } from './harness.ts'
+import { atEnd, holdfast, newFolder, startNode } from '../harness.ts'
 
 const MIB = 1024 * 1024
 
