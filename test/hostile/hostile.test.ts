@@ -10,13 +10,16 @@ import { test, type TestContext } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { skipLoudly } from '../programs.ts'
 import { addressOf, type Arena, fetchFile, type Figures, type HonestFile, newFiles, openArena, startAttacker } from './arena.ts'
-import { type Scenario, SCENARIOS } from './scenarios.ts'
+import { type Scenario, SCENARIOS, WeakAttackError } from './scenarios.ts'
 import { MIB } from './wire.ts'
 
 const isLong = process.env['LONG'] === '1'
 
 /** How long each attack goes on at least, in milliseconds. */
 const ATTACK_MS = isLong ? 15_000 : 1000
+
+/** And that of an attacker that could not do enough in that time. */
+const SECOND_ATTACK_MS = 20_000
 
 const FILE_BYTES = (isLong ? 16 : 4) * MIB
 
@@ -66,8 +69,17 @@ test('a daemon among hostile peers', { timeout: (selected.length + 2) * (ATTACK_
       arena = await openArena(context)
     }
     quiet ??= await restUntilQuiet(context, arena)
-    const trial = { scenario, quiet, file: quiet.files.pop() }
-    await context.test(scenario.name, async (context) => { await stand(context, arena, trial) })
+    const trial = { scenario, quiet, file: quiet.files.pop(), attackMs: ATTACK_MS }
+    await context.test(scenario.name, async (context) => {
+      try {
+        await stand(context, arena, trial)
+      } catch (err) {
+        if (!(err instanceof WeakAttackError)) throw err
+        // A busy machine gave the attacker too little of the processor: once more, for longer.
+        const [file] = await newFiles(context, arena, { count: 1, byteLength: FILE_BYTES })
+        await stand(context, arena, { ...trial, file, attackMs: SECOND_ATTACK_MS })
+      }
+    })
   }
 
   await context.test('both daemons end in order, and nothing was left unhandled', async () => { await end(arena) })
@@ -82,6 +94,8 @@ interface Quiet extends Figures {
 }
 
 interface Trial {
+  /** How long the attack lasts. */
+  readonly attackMs: number
   readonly scenario: Scenario
   readonly quiet: Quiet
   readonly file: HonestFile | undefined
@@ -107,7 +121,7 @@ async function restUntilQuiet (context: TestContext, arena: Arena): Promise<Quie
 }
 
 /** Runs one attack and judges the daemon. */
-async function stand (context: TestContext, arena: Arena, { scenario, quiet, file }: Trial): Promise<void> {
+async function stand (context: TestContext, arena: Arena, { scenario, quiet, file, attackMs }: Trial): Promise<void> {
   assert.ok(file !== undefined)
   const { victim, honest } = arena
   const { attack, parameters, isSearched } = scenario
@@ -117,8 +131,8 @@ async function stand (context: TestContext, arena: Arena, { scenario, quiet, fil
   const fetchMs = await fetchFile(arena, file)
   await scenario.during?.(arena, file)
   if (scenario.isAboutConnections === true) await connectAnew(arena)
-  if (isLong) await fetchUntil(context, arena, attacker.sinceMs + ATTACK_MS)
-  await sleep(Math.max(0, attacker.sinceMs + ATTACK_MS - performance.now()))
+  if (isLong) await fetchUntil(context, arena, attacker.sinceMs + attackMs)
+  await sleep(Math.max(0, attacker.sinceMs + attackMs - performance.now()))
   const figures = await arena.read()
   const report = await attacker.stop()
 

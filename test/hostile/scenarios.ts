@@ -118,9 +118,16 @@ export const SCENARIOS: readonly Scenario[] = [
   }
 ]
 
+/** Says that an attack did too little to show anything. */
+export class WeakAttackError extends Error {
+  override name = 'WeakAttackError'
+}
+
 /** An attack that did less than this would show nothing. */
 function atLeast (what: string, count: number): (report: AttackReport) => void {
-  return (report) => { assert.ok((report[what] ?? 0) >= count, `The attack was too weak: ${JSON.stringify(report)}`) }
+  return (report) => {
+    if ((report[what] ?? 0) < count) throw new WeakAttackError(`The attack was too weak: ${JSON.stringify(report)}`)
+  }
 }
 
 function everyOneRefused (report: AttackReport): void {
