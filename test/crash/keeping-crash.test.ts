@@ -17,7 +17,7 @@ import { type Ground, openKeptStore, openPinsAndPacks, removeState } from './kep
 const DEFAULT_WORKLOADS = 2
 
 /** Whole workloads, each with all its cuts. */
-const WORKLOADS = Number(process.env.CRASH_WORKLOADS ?? DEFAULT_WORKLOADS)
+const WORKLOADS = Number(process.env.KEEPING_WORKLOADS ?? DEFAULT_WORKLOADS)
 
 /** Another seed makes other workloads, and other disks of each cut. */
 const SEED = Number(process.env.CRASH_SEED ?? 1)

@@ -15,9 +15,9 @@ const PACKS = `${PATH}/packs`
 const OPTIONS: PackBlockstoreOptions = { packBytes: 6000, reserveBytes: 0, compaction: false }
 
 /** So many make more than 20,000 points: `npm run crash` asks for them. */
-const ALL_WORKLOADS = 12
+const ALL_WORKLOADS = 10
 
-/** A quarter of that with every `npm test`. */
+/** Fewer with every `npm test`. */
 const DEFAULT_WORKLOADS = 3
 
 /** Whole workloads, each with all its cuts. */
