@@ -4,15 +4,9 @@ import { copyFile, readdir, readFile, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { test } from 'node:test'
-import { holdfast, newFolder, startNode, type TestNode } from './harness.ts'
+import { holdfast, loopbackAddress, newFolder, startNode, type TestNode } from './harness.ts'
 
 const LAN = ['--network', 'lan']
-
-function loopbackAddress ({ ready }: TestNode): string {
-  const address = ready.swarm.find((each) => each.includes('/ip4/127.0.0.1/'))
-  assert.ok(address, ready.swarm.join())
-  return address
-}
 
 async function eventually (what: string, check: () => Promise<boolean>, timeoutMs = 90_000): Promise<void> {
   const endMs = performance.now() + timeoutMs

@@ -1,3 +1,4 @@
+import assert from 'node:assert/strict'
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtemp, readFile, rm } from 'node:fs/promises'
@@ -140,4 +141,11 @@ async function firstLine (child: ChildProcess): Promise<string> {
   }
   // It ended without a word on standard output: its exit status tells more.
   return await new Promise(() => {})
+}
+
+/** An address of the node that processes of this machine reach. */
+export function loopbackAddress ({ ready }: TestNode): string {
+  const address = ready.swarm.find((each) => each.includes('/ip4/127.0.0.1/'))
+  assert.ok(address, ready.swarm.join())
+  return address
 }

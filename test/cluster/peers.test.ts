@@ -6,17 +6,11 @@ import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { test, type TestContext } from 'node:test'
-import { HOLDFAST, newFolder, startNode, type StartOptions, type TestNode } from '../harness.ts'
+import { HOLDFAST, loopbackAddress, newFolder, startNode, type StartOptions, type TestNode } from '../harness.ts'
 
 /** Starts a node that peers on this machine can reach. */
 async function startPeer (context: TestContext, { flags = [], ...options }: StartOptions = {}): Promise<TestNode> {
   return await startNode(context, { ...options, flags: ['--network', 'lan', ...flags] })
-}
-
-function loopbackAddress ({ ready }: TestNode): string {
-  const address = ready.swarm.find((each) => each.includes('/ip4/127.0.0.1/'))
-  assert.ok(address, ready.swarm.join())
-  return address
 }
 
 /** Waits until the check holds, and fails with what it last said when it never does. */
